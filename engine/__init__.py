@@ -1,0 +1,1 @@
+"""The engine: what is allowed. Commands in, outcomes out, deterministic."""

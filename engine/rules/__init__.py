@@ -1,0 +1,1 @@
+"""One file for each transaction family: its commands and its rule."""

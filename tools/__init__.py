@@ -1,0 +1,1 @@
+"""Operator and developer tools: load, show, verify, replay, simulate."""
