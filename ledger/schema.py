@@ -1,0 +1,155 @@
+"""THE key layout: every table's number, name, key and what its value is.
+
+A key is the table's number (one byte) followed by its parts, so that all tables share one sorted
+space and a fold of many tables is one ascending pass. Numbers are big-endian, so that keys sort as
+the numbers do; texts of variable length are followed by a zero byte where another part comes after
+them. Nothing else in the project packs or cuts a key.
+
+| no. | table | key | value |
+|---|---|---|---|
+| 1 | entry | sequence u64 | the entry as the journal holds it |
+| 2 | balance | account name | integer |
+| 3 | identity | terminal (8), batch u32, STAN u32 | sequence, digest of the content |
+| 4 | undo | sequence u64 | what became of a transaction since |
+| 5 | member | member id | `engine.records.Member` |
+| 6 | alias | kind, digest (16) | member id, ciphertext of the token |
+| 7 | points | member id, program | lots and debts of a member in a program |
+| 8 | lots | member id, program, chunk u32 | lots beyond those that the points record holds |
+| 9 | program | program id | `engine.records.Program` |
+| 10 | institution | institution id | `engine.records.Institution` |
+| 11 | merchant | merchant id | `engine.records.Merchant` |
+| 12 | terminal | terminal id (8) | registration: `engine.records.Terminal` |
+| 13 | keys | terminal id (8) | key sets of a terminal |
+| 14 | batch | terminal id (8), batch u32 | totals and state of a batch |
+| 15 | link | terminal id (8) | batch in force, shown state |
+| 16 | opening | member id, unit, expiry u32 | opening balance already posted |
+| 17 | calendar | name | open business date, cut-off hour, epoch |
+| 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
+| 19 | campaign | campaign id | reserved for campaigns |
+"""
+
+from __future__ import annotations
+
+import struct
+
+ENTRY = 1
+BALANCE = 2
+IDENTITY = 3
+UNDO = 4
+MEMBER = 5
+ALIAS = 6
+POINTS = 7
+LOTS = 8
+PROGRAM = 9
+INSTITUTION = 10
+MERCHANT = 11
+TERMINAL = 12
+KEYS = 13
+BATCH = 14
+LINK = 15
+OPENING = 16
+CALENDAR = 17
+UPLOAD = 18
+CAMPAIGN = 19
+
+NAMES: dict[int, str] = {
+    number: name.lower()
+    for name, number in list(globals().items())
+    if name.isupper() and isinstance(number, int)
+}
+
+REFERENCE = frozenset({PROGRAM, INSTITUTION, MERCHANT, TERMINAL, KEYS, LINK, CALENDAR})
+"""Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
+
+_SEQUENCE = struct.Struct(">BQ").pack
+_IDENTITY = struct.Struct(">B8sII").pack
+_BATCH = struct.Struct(">B8sI").pack
+_UPLOAD = struct.Struct(">B8sIII").pack
+_BALANCE = bytes((BALANCE,))
+
+
+def entry(sequence: int) -> bytes:
+    """Key of a journal entry."""
+    return _SEQUENCE(ENTRY, sequence)
+
+
+def entry_sequence(key: bytes) -> int:
+    """Sequence number in the key of a journal entry."""
+    return int.from_bytes(key[1:], "big")
+
+
+def balance(account: str) -> bytes:
+    """Key of an account's balance."""
+    return _BALANCE + account.encode()
+
+
+def balance_account(key: bytes) -> str:
+    """Account name in the key of a balance."""
+    return key[1:].decode()
+
+
+def identity(terminal: str, batch: int, stan: int) -> bytes:
+    """Key of a request's identity (``protocol.md``, section 6)."""
+    return _IDENTITY(IDENTITY, terminal.encode("ascii"), batch, stan)
+
+
+def undo(sequence: int) -> bytes:
+    """Key of what became of the transaction with this sequence number."""
+    return _SEQUENCE(UNDO, sequence)
+
+
+def named(table: int, name: str) -> bytes:
+    """Key of a row that has one name: member, program, institution, merchant, calendar, …."""
+    return bytes((table,)) + name.encode()
+
+
+def terminal(table: int, terminal_id: str) -> bytes:
+    """Key of a terminal's row in one of the tables that have one row a terminal."""
+    return bytes((table,)) + terminal_id.encode("ascii")
+
+
+def alias(kind: str, digest: bytes) -> bytes:
+    """Key of a card, phone or token: its kind's letter and its keyed digest."""
+    return bytes((ALIAS, ord(kind))) + digest
+
+
+def points(member: str, program: str) -> bytes:
+    """Key of a member's points in a program."""
+    return b"\x07%b\x00%b" % (member.encode(), program.encode())
+
+
+def points_parts(key: bytes) -> tuple[str, str]:
+    """Member id and program in the key of a points record."""
+    member, _, program = key[1:].partition(b"\x00")
+    return member.decode(), program.decode()
+
+
+def points_of(member: str) -> bytes:
+    """Prefix of all points records of a member."""
+    return b"\x07%b\x00" % member.encode()
+
+
+def lots(member: str, program: str, chunk: int) -> bytes:
+    """Key of a chunk of lots beyond those in the points record."""
+    return b"\x08%b\x00%b\x00%b" % (member.encode(), program.encode(), chunk.to_bytes(4, "big"))
+
+
+def lots_parts(key: bytes) -> tuple[str, str, int]:
+    """Member id, program and chunk number in the key of a chunk of lots."""
+    member, _, rest = key[1:].partition(b"\x00")
+    return member.decode(), rest[:-5].decode(), int.from_bytes(rest[-4:], "big")
+
+
+def batch(terminal_id: str, number: int) -> bytes:
+    """Key of a terminal's batch."""
+    return _BATCH(BATCH, terminal_id.encode("ascii"), number)
+
+
+def opening(member: str, unit: str, expiry: int) -> bytes:
+    """Key of the remembrance that an opening balance was posted."""
+    return b"\x10%b\x00%b\x00%b" % (member.encode(), unit.encode(), expiry.to_bytes(4, "big"))
+
+
+def upload(terminal_id: str, number: int, original: int, stan: int) -> bytes:
+    """Key of an uploaded item: batch, the item's own STAN, then the STAN of the upload message."""
+    return _UPLOAD(UPLOAD, terminal_id.encode("ascii"), number, original, stan)
