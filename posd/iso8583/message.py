@@ -1,0 +1,45 @@
+"""A decoded message, and the two ways in which the codec can refuse.
+
+Both forms of the codec, the compiled one and the interpreter, give and take the same `Message` and
+raise the same two errors, so that a caller never has to know which of them answered. Neither a
+`repr` nor an error text ever holds the value of a field: card numbers and PIN blocks pass here.
+"""
+
+
+class Undecodable(Exception):
+    """The peer's bytes are not a message by section 2 of the terminal protocol.
+
+    The text names the field and the rule that it broke, never the bytes themselves.
+    """
+
+
+class Unencodable(Exception):
+    """A value does not fit its field: a bug of the side that encodes, never the peer's fault."""
+
+
+class Message:
+    """One ISO 8583 message: its type and its fields.
+
+    Attributes:
+        mti: Message type identifier, four digits, e.g. `"0200"`.
+        fields: Field number to value. Digits (`n`), track data (`z`, `D` is the separator) and
+            identifiers (`an`, fixed `ans`) are `str`; text in the terminal's own character set
+            and binary fields are `bytes`.
+    """
+
+    __slots__ = ("fields", "mti")
+
+    def __init__(self, mti: str, fields: dict[int, str | bytes]) -> None:
+        self.mti = mti
+        self.fields = fields
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self.mti == other.mti and self.fields == other.fields
+
+    __hash__ = None  # type: ignore[assignment]  # the fields can change
+
+    def __repr__(self) -> str:
+        """Name the type and the field numbers only: values may be secrets."""
+        return f"Message({self.mti}, fields {sorted(self.fields)})"
