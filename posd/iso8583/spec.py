@@ -47,6 +47,7 @@ class Mask(Enum):
 
     OPEN = "shown"
     PAN = "first six and last four digits"
+    TRACK = "the card number in front of the separator as a PAN, the rest hidden"
     MEMBER = "a phone or card number shortened, anything else hidden"
     PARTS = "shown element by element, each by the rule of its tag"
     HIDDEN = "not shown"
@@ -154,7 +155,7 @@ FIELDS: Final = _fields(
     Field(25, "condition code", "n", 2),
     Field(26, "PIN capture code", "n", 2),
     Field(32, "acquirer", "n", 11, 2),
-    Field(35, "track 2", "z", 37, 2, Mask.PAN),
+    Field(35, "track 2", "z", 37, 2, Mask.TRACK),
     Field(36, "track 3", "z", 104, 3, Mask.HIDDEN),
     Field(37, "retrieval reference number (RRN)", "an", 12),
     Field(38, "approval code", "an", 6),

@@ -11,12 +11,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from posd.iso8583.message import Unencodable
-from posd.iso8583.spec import REPEATABLE_TAGS
+from posd.iso8583.spec import REPEATABLE_TAGS, TAGS
 
 _TAG_BYTES: Final = 2
 _HEAD_BYTES: Final = 5
 _VALUE_MAX: Final = 999
 _TAG_CHARACTERS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# Looked up whole, which judges and converts in one step.
+_KNOWN_TAGS: Final = {tag.encode("ascii"): tag for tag in TAGS}
+_LENGTHS: Final = {b"%03d" % length: length for length in range(_VALUE_MAX + 1)}
 
 
 class MalformedTlv(Exception):
@@ -38,24 +42,27 @@ def parse_tlv(data: bytes, *, repeats_allowed: bool = False) -> list[tuple[str, 
     seen: set[str] = set()
     position, end = 0, len(data)
     while position < end:
+        digits = position + _TAG_BYTES
         start = position + _HEAD_BYTES
-        raw_tag = data[position : position + _TAG_BYTES]
-        digits = data[position + _TAG_BYTES : start]
-        if start > end:
-            raise MalformedTlv("element ends within its tag or length")
-        if raw_tag.strip(_TAG_CHARACTERS):
-            raise MalformedTlv("tag is not two digits or upper-case letters")
-        if not digits.isdigit():
+        raw_tag = data[position:digits]
+        tag = _KNOWN_TAGS.get(raw_tag) or _unknown_tag(raw_tag)
+        length = _LENGTHS.get(data[digits:start])
+        if length is None:
             raise MalformedTlv("length is not three digits")
-        position = start + int(digits)
+        position = start + length
         if position > end:
             raise MalformedTlv("element is longer than the field")
-        tag = raw_tag.decode("ascii")
         if tag in seen and tag not in REPEATABLE_TAGS and not repeats_allowed:
             raise MalformedTlv("a tag stands twice")
         seen.add(tag)
         items.append((tag, data[start:position]))
     return items
+
+
+def _unknown_tag(raw_tag: bytes) -> str:
+    if len(raw_tag) != _TAG_BYTES or raw_tag.strip(_TAG_CHARACTERS):
+        raise MalformedTlv("tag is not two digits or upper-case letters")
+    return raw_tag.decode("ascii")
 
 
 def build_tlv(items: Iterable[tuple[str, bytes]]) -> bytes:
