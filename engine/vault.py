@@ -380,16 +380,25 @@ def _read(path: Path) -> bytes:
         raise KeyFileError(
             f"{path} cannot be opened ({error.strerror}): run as the owner of the key file"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise KeyFileError(f"{path} is not a regular file: name the key file itself")
-        if stat.S_IMODE(mode) & ~_KEY_FILE_MODE:
-            raise KeyFileError(
-                f"{path} has mode {stat.S_IMODE(mode):04o}, open to more than its owner needs: "
-                f"run chmod 600 {path}"
-            )
-        return file.read(_KEY_FILE_SIZE_MAX)
+    try:
+        _judge_mode(path, os.fstat(descriptor).st_mode)
+        return os.read(descriptor, _KEY_FILE_SIZE_MAX)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path} cannot be read ({error.strerror}): restore it from its copy"
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _judge_mode(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise KeyFileError(f"{path} is not a regular file: name the key file itself")
+    if stat.S_IMODE(mode) & ~_KEY_FILE_MODE:
+        raise KeyFileError(
+            f"{path} has mode {stat.S_IMODE(mode):04o}, open to more than its owner needs: "
+            f"run chmod 600 {path}"
+        )
 
 
 def _parse(content: bytes) -> dict[str, object] | None:
