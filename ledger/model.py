@@ -40,6 +40,11 @@ def record(cls: type[T]) -> type[T]:
     return made  # type: ignore[no-any-return]
 
 
+def values_of(row: Any) -> tuple[Any, ...]:
+    """The fields of a record, in order."""
+    return row.values(row)  # type: ignore[no-any-return]
+
+
 class Unbalanced(AssertionError):
     """Postings that do not sum to zero in some unit: a fault of our own, never of a peer."""
 

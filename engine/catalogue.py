@@ -1,0 +1,83 @@
+"""The one list of commands: name in the journal, record, rule, and how it may be undone.
+
+A new transaction type is one file in ``engine/rules`` and one line here. Letters of undo: R by
+reversal, V by void, F by refund (``protocol.md``, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from engine.draft import Draft
+from engine.reasons import Reason
+from engine.rules import members, points, reference, terminals, undo
+from ledger.model import record
+
+
+@record
+class Rule:
+    """A line of the catalogue.
+
+    Attributes:
+        kind: the command's name in the journal.
+        command: its record.
+        decide: the rule.
+        identity: ``own`` for a request whose identity is looked up and kept; ``original`` for a
+            reversal, which names its original's; ``none`` for the rest.
+        batch: ``in force`` where the batch must be; ``open`` where one not yet settled will do.
+        undo: letters R, V, F.
+    """
+
+    kind: str
+    command: type[Any]
+    decide: Callable[[Any, Draft], Reason]
+    identity: str
+    batch: str
+    undo: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("accrual", points.Accrual, points.accrue, "own", "in force", "RVF"),
+    Rule("redemption", points.Redemption, points.redeem, "own", "in force", "RVF"),
+    Rule("void", undo.Void, undo.void, "own", "in force", "R"),
+    Rule("refund", undo.Refund, undo.refund, "own", "in force", ""),
+    Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
+    Rule("enrolment", members.Enrolment, members.enrol, "own", "in force", ""),
+    Rule("pin check", members.PinCheck, members.check_pin, "none", "", ""),
+    Rule("settlement", terminals.Settlement, terminals.settle, "own", "open", ""),
+    Rule("upload", terminals.UploadItem, terminals.upload, "own", "open", ""),
+    Rule("sign-on", terminals.SignOn, terminals.sign_on, "none", "", ""),
+    Rule("keys confirmed", terminals.ConfirmKeys, terminals.confirm_keys, "none", "", ""),
+    Rule("program", reference.PutProgram, reference.put_program, "none", "", ""),
+    Rule("institution", reference.PutInstitution, reference.put_institution, "none", "", ""),
+    Rule("merchant", reference.PutMerchant, reference.put_merchant, "none", "", ""),
+    Rule("terminal", reference.PutTerminal, reference.put_terminal, "none", "", ""),
+    Rule("member", reference.PutMember, reference.put_member, "none", "", ""),
+    Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),
+    Rule("calendar", reference.SetCalendar, reference.set_calendar, "none", "", ""),
+    Rule("cut-off", reference.CutOff, reference.cut_off, "none", "", ""),
+    Rule("opened", reference.Opened, reference.opened, "none", "", ""),
+)
+
+BY_KIND: dict[str, Rule] = {rule.kind: rule for rule in RULES}
+BY_COMMAND: dict[type[Any], Rule] = {rule.command: rule for rule in RULES}
+
+if len(BY_KIND) != len(RULES) or len(BY_COMMAND) != len(RULES):
+    raise ImportError("the catalogue names a command twice")
+
+for _rule in RULES:
+    undo.FIELDS[_rule.kind] = tuple(field.name for field in fields(_rule.command))
+    if _rule.identity == "own":
+        undo.UNDOABLE[_rule.kind] = _rule.undo
+
+
+def command_of(kind: str, values: tuple[Any, ...]) -> Any:
+    """Make a command again from its name and fields.
+
+    Raises:
+        KeyError: no such command.
+        TypeError: the fields are not the command's.
+    """
+    return BY_KIND[kind].command(*values)

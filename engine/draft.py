@@ -1,0 +1,197 @@
+"""What a rule writes on while it decides: the postings, rows and reply of one command.
+
+A draft reads through the view, and nothing it holds is seen by anybody before the machine has
+encoded all of it and swapped it in. A rule that declines leaves no postings; the rows it changed
+(a count of wrong PINs) are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.commands import Pin, Token
+from engine.points import Purse
+from engine.reasons import Reason
+from engine.records import Alias, Member, Merchant, Program, Terms
+from engine.terms import in_force
+from ledger import schema
+from ledger.model import Account, Posting, Unit
+
+_ALIAS_STATES = {
+    "lost": Reason.CARD_LOST,
+    "replaced": Reason.CARD_BLOCKED,
+    "frozen": Reason.CARD_BLOCKED,
+    "closed": Reason.MEMBER_CLOSED,
+}
+
+PIN_FAILURES_MAX = 3
+
+
+class Draft:
+    """One command being decided.
+
+    Attributes:
+        read: point read of a row, None where there is none.
+        at: command time, ms since 1970 UTC; `today`: its local date; `date`: open business date.
+        sequence: the number that the entry will have.
+        nonce: the randomness that came with the command.
+        postings: legs on accounts of the balances table.
+        rows: changed rows by key, None for a deleted one.
+        member: the member concerned.
+        balances, facts, counted: see `engine.commands.Outcome`.
+        versions: revisions of the terms used.
+    """
+
+    __slots__ = (
+        "at",
+        "balances",
+        "counted",
+        "date",
+        "facts",
+        "member",
+        "nonce",
+        "postings",
+        "purses",
+        "read",
+        "rows",
+        "sequence",
+        "today",
+        "versions",
+    )
+
+    def __init__(
+        self,
+        read: Callable[[bytes], Any],
+        at: int,
+        today: int,
+        date: int,
+        sequence: int,
+        nonce: bytes,
+    ) -> None:
+        self.read = read
+        self.at = at
+        self.today = today
+        self.date = date
+        self.sequence = sequence
+        self.nonce = nonce
+        self.postings: list[Posting] = []
+        self.rows: dict[bytes, Any] = {}
+        self.purses: list[Purse] = []
+        self.member = ""
+        self.balances: tuple[tuple[str, str, int, int], ...] = ()
+        self.facts: tuple[tuple[str, Any], ...] = ()
+        self.counted: tuple[tuple[str, str, int], ...] = ()
+        self.versions: tuple[int, ...] = ()
+
+    # Moving.
+
+    def post(self, account: Account, unit: Unit, amount: int) -> None:
+        """Post a leg on an account of the balances table; nothing for an amount of zero."""
+        if amount:
+            self.postings.append((account, unit, amount))
+
+    def purse(self, member: str, program: str) -> Purse:
+        """Open a member's points for change; the same purse within one command."""
+        for purse in self.purses:
+            if purse.member == member and purse.program == program:
+                return purse
+        purse = Purse(self.read, member, program)
+        self.purses.append(purse)
+        return purse
+
+    def close_purses(self) -> None:
+        """Turn the open purses into rows, postings and the balances of the reply."""
+        for purse in self.purses:
+            if not purse.postings:
+                continue
+            self.rows.update(purse.changes(self.at))
+            self.postings[:0] = purse.postings
+            if purse.fresh:
+                self._join(purse.member, purse.program)
+
+    def show(self, *purses: Purse) -> None:
+        """Put the balances of purses into the reply."""
+        self.balances = tuple(
+            ("points", purse.program, purse.available(self.today), purse.ledger())
+            for purse in purses
+        )
+
+    def _join(self, member_id: str, program: str) -> None:
+        key = schema.named(schema.MEMBER, member_id)
+        member: Member = self.rows.get(key) or self.read(key)
+        if program not in member.programs:
+            self.rows[key] = amended(member, programs=(*member.programs, program))
+
+    # Finding. Each returns the reason why not, or what was found.
+
+    def find_member(self, tokens: tuple[Token, ...]) -> Reason | None:
+        """Find the one member that all tokens name, and check that they may be used.
+
+        The member's id goes into `member`, also where the tokens may not be used.
+        """
+        if not tokens:
+            return Reason.MEMBER_MISSING
+        bad: Reason | None = None
+        for kind, digest in tokens:
+            alias: Alias | None = self.read(schema.alias(kind, digest))
+            if alias is None:
+                return Reason.MEMBER_UNKNOWN
+            if self.member and alias.member != self.member:
+                return Reason.MEMBERS_DIFFER
+            self.member = alias.member
+            if alias.state != "active":
+                bad = _ALIAS_STATES[alias.state]
+        return bad
+
+    def names_member(self, tokens: tuple[Token, ...], member: str) -> bool:
+        """True when every token, whatever its state, names `member`."""
+        for kind, digest in tokens:
+            alias: Alias | None = self.read(schema.alias(kind, digest))
+            if alias is None or alias.member != member:
+                return False
+        return True
+
+    def find_terms(
+        self, merchant_id: str, program: str = ""
+    ) -> tuple[Merchant, Terms, Program] | None:
+        """Find the terms in force today and their program; None where there are none."""
+        merchant: Merchant | None = self.read(schema.named(schema.MERCHANT, merchant_id))
+        if merchant is None:
+            return None
+        terms = in_force(merchant, program, self.today)
+        if terms is None:
+            return None
+        found: Program | None = self.read(schema.named(schema.PROGRAM, terms.program))
+        if found is None:
+            return None
+        self.versions = (merchant.revision, found.revision)
+        return merchant, terms, found
+
+    def check_pin(self, pin: int, *, needed: bool) -> Reason | None:
+        """Judge the verdict on a PIN; count wrong ones, forget them after a right one."""
+        if pin == Pin.BAD_BLOCK:
+            return Reason.PIN_BLOCK_BAD
+        if pin == Pin.ABSENT and not needed:
+            return None
+        key = schema.named(schema.MEMBER, self.member)
+        member: Member = self.read(key)
+        if member.pin_failures >= PIN_FAILURES_MAX:
+            return Reason.PIN_LOCKED
+        if pin == Pin.ABSENT:
+            return Reason.PIN_MISSING
+        if pin == Pin.RIGHT:
+            if member.pin_failures:
+                self.rows[key] = amended(member, pin_failures=0)
+            return None
+        failures = member.pin_failures + 1
+        self.rows[key] = amended(member, pin_failures=failures)
+        return Reason.PIN_LOCKED if failures >= PIN_FAILURES_MAX else Reason.PIN_WRONG
+
+
+def amended(row: Any, **changes: Any) -> Any:
+    """A copy of a record with some fields changed."""
+    cls = type(row)
+    values = {name: getattr(row, name) for name in cls.__dataclass_fields__}
+    values.update(changes)
+    return cls(**values)

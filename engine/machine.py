@@ -1,0 +1,235 @@
+"""The machine: a command in, an answer out, and an entry in the open group.
+
+For each command: duplicate check, then the rule decides on a draft, then everything is encoded,
+and only then the new rows are swapped in. An exception before the swap changes nothing; one after
+it must stop the process. The machine is deterministic: its only inputs are the command, its time
+and nonce, and what the journal has made of the tables; so replay through it makes the same entries
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine import batches
+from engine.catalogue import BY_COMMAND, Rule
+from engine.commands import Answer, Outcome, Request, bare
+from engine.draft import Draft
+from engine.reasons import UNSTORED, Reason
+from engine.records import CALENDAR, FIRST_LINK, NEW_BATCH, Batch, Calendar, Identity, Link
+from engine.rules.reference import CutOff
+from engine.terms import Clock, local_ms
+from ledger import codec, schema
+from ledger.book import Book
+from ledger.model import Entry, Posting, assert_balanced, values_of
+
+DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai")
+BALANCE_KEYS_MAX = 100_000
+
+_BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
+
+
+class Machine:
+    """Executes commands on a book. One thread, one writer."""
+
+    __slots__ = ("_balance_keys", "_book", "_clock", "_cutoff_at", "_date", "_read")
+
+    def __init__(self, book: Book) -> None:
+        """Take the state that the book has."""
+        self._book = book
+        self._read: Callable[[bytes], Any] = book.view.get
+        self._balance_keys: dict[str, bytes] = {}
+        self._clock = Clock(DEFAULT_CALENDAR.zone)
+        self._cutoff_at = 0
+        self._date = 0
+        self._load_calendar()
+
+    @property
+    def date(self) -> int:
+        """The open business date YYYYMMDD; 0 before the calendar is set."""
+        return self._date
+
+    @property
+    def clock(self) -> Clock:
+        """Local dates in the operator's zone."""
+        return self._clock
+
+    def execute(self, command: Any, at: int, nonce: bytes = b"") -> Answer:
+        """Execute a command.
+
+        Args:
+            command: a record of the catalogue.
+            at: wall clock in ms since 1970 UTC; never taken as earlier than the last entry's.
+            nonce: randomness for rules that need it.
+
+        Returns:
+            The answer; it may be told to anyone only once the book is durable up to its sequence.
+        """
+        book = self._book
+        if at < book.last_at:
+            at = book.last_at
+        if at >= self._cutoff_at and self._date:
+            self._cut_off_passed(at)
+        rule = BY_COMMAND[type(command)]
+        draft = Draft(self._read, at, self._clock.date(at), self._date, book.sequence + 1, nonce)
+        if rule.identity == "none":
+            return self._finish(rule, command, draft, rule.decide(command, draft))
+        if rule.identity == "own":
+            return self._request(rule, command, draft)
+        return self._reversal(rule, command, draft)
+
+    # Exactly once (protocol.md, section 6).
+
+    def _request(self, rule: Rule, command: Request, draft: Draft) -> Answer:
+        key = schema.identity(command.terminal, command.batch, command.stan)
+        known: Identity | None = self._read(key)
+        if known is not None:
+            if not known.sequence:
+                return self._refuse(Reason.REVERSED_BEFORE_ARRIVAL)
+            if known.content != command.content:
+                return self._refuse(Reason.OTHER_CONTENT)
+            return self._stored(known.sequence)
+        batch_key = schema.batch(command.terminal, command.batch)
+        batch: Batch = self._read(batch_key) or NEW_BATCH
+        if not self._batch_allowed(rule, command, batch, draft):
+            return self._refuse(Reason.BATCH_NOT_IN_FORCE)
+        reason = rule.decide(command, draft)
+        if reason not in UNSTORED:
+            draft.rows[key] = Identity(draft.sequence, command.content)
+            if reason == Reason.APPROVED and batch_key not in draft.rows:
+                draft.rows[batch_key] = batches.counted(batch, draft.at, draft.counted)
+        return self._finish(rule, command, draft, reason)
+
+    def _reversal(self, rule: Rule, command: Request, draft: Draft) -> Answer:
+        key = schema.identity(command.terminal, command.batch, command.stan)
+        known: Identity | None = self._read(key)
+        if known is not None:
+            if not known.sequence:
+                return self._refuse(Reason.ORIGINAL_UNKNOWN)
+            undo = self._read(schema.undo(known.sequence))
+            if undo is not None and undo.reversed_by:
+                entry: Entry = self._read(schema.entry(undo.reversed_by))
+                if _same_request(entry, command):
+                    return self._stored(undo.reversed_by)
+        reason = rule.decide(command, draft)
+        if reason == Reason.APPROVED and draft.counted:
+            batch_key = schema.batch(command.terminal, command.batch)
+            batch: Batch = self._read(batch_key) or NEW_BATCH
+            draft.rows[batch_key] = batches.counted(batch, draft.at, draft.counted)
+        return self._finish(rule, command, draft, reason)
+
+    def _batch_allowed(self, rule: Rule, command: Request, batch: Batch, draft: Draft) -> bool:
+        if batch.state != "open":
+            return False
+        in_force = batches.in_force(self._read, command.terminal, draft.at)
+        if command.batch == in_force:
+            link: Link = self._read(schema.terminal(schema.LINK, command.terminal)) or FIRST_LINK
+            if link.batch != in_force:
+                draft.rows[schema.terminal(schema.LINK, command.terminal)] = Link(in_force)
+            return True
+        return rule.batch == "open" and bool(batch.since)
+
+    def _stored(self, sequence: int) -> Answer:
+        entry: Entry = self._read(schema.entry(sequence))
+        return Answer(Outcome(*entry.outcome), sequence, entry.date, True)
+
+    def _refuse(self, reason: Reason) -> Answer:
+        return Answer(_BARE[reason], 0, self._date, False)
+
+    # Encoding and swapping in.
+
+    def _finish(self, rule: Rule, command: Any, draft: Draft, reason: Reason) -> Answer:
+        if reason in UNSTORED:
+            outcome = (
+                Outcome(int(reason), draft.member, (), draft.facts, ())
+                if draft.facts
+                else _BARE[reason]
+            )
+            return Answer(outcome, 0, self._date, False)
+        if reason == Reason.APPROVED:
+            draft.close_purses()
+            outcome = Outcome(int(reason), draft.member, draft.balances, draft.facts, draft.counted)
+        else:
+            draft.postings.clear()
+            outcome = Outcome(int(reason), draft.member, (), draft.facts, ())
+        postings = tuple(draft.postings)
+        if postings:
+            assert_balanced(postings)
+        entry = Entry(
+            draft.sequence,
+            draft.at,
+            draft.date,
+            draft.nonce,
+            rule.kind,
+            values_of(command),
+            values_of(outcome),
+            postings,
+            draft.versions,
+        )
+        packed_entry = codec.pack_entry(entry)
+        rows = draft.rows
+        pack = codec.pack_record
+        packed: dict[bytes, bytes | int | None] = {
+            key: None if row is None else pack(row) for key, row in rows.items()
+        }
+        if postings:
+            balances = self._balances(postings)
+            rows.update(balances)
+            packed.update(balances)
+        self._book.stage(draft.sequence, entry, packed_entry, rows, packed)
+        if CALENDAR in rows:
+            self._load_calendar()
+        return Answer(outcome, draft.sequence, draft.date, False)
+
+    def _balances(self, postings: tuple[Posting, ...]) -> dict[bytes, int]:
+        """The new balances of the accounts of the balances table."""
+        keys = self._balance_keys
+        balances: dict[bytes, int] = {}
+        for account, _, amount in postings:
+            key = keys.get(account)
+            if key is None:
+                if account.startswith(("Lot:", "Held:", "Debt:")):
+                    continue
+                if len(keys) >= BALANCE_KEYS_MAX:
+                    keys.clear()
+                key = keys[account] = schema.balance(account)
+            before = balances.get(key)
+            if before is None:
+                before = self._read(key) or 0
+            balances[key] = before + amount
+        return balances
+
+    # The calendar.
+
+    def _cut_off_passed(self, at: int) -> None:
+        """Close each business date whose cut-off hour has passed at a command's time."""
+        while at >= self._cutoff_at:
+            command = CutOff(self._date, True)
+            draft = Draft(
+                self._read,
+                at,
+                self._clock.date(at),
+                self._date,
+                self._book.sequence + 1,
+                b"",
+            )
+            rule = BY_COMMAND[CutOff]
+            self._finish(rule, command, draft, rule.decide(command, draft))
+
+    def _load_calendar(self) -> None:
+        calendar: Calendar = self._read(CALENDAR) or DEFAULT_CALENDAR
+        if calendar.zone != self._clock.zone:
+            self._clock = Clock(calendar.zone)
+        self._date = calendar.date
+        if calendar.date:
+            self._cutoff_at = local_ms(calendar.date, calendar.cutoff_minutes, calendar.zone)
+
+
+def _same_request(entry: Entry, command: Request) -> bool:
+    """True when a reversal's entry came from an equal reversal."""
+    names = type(command).__dataclass_fields__
+    kept = dict(zip(names, entry.command, strict=True))
+    return all(
+        kept[name] == getattr(command, name) for name in names if name not in {"content", "cause"}
+    )

@@ -1,0 +1,285 @@
+"""A member's points in one program while a rule works on them.
+
+A `Purse` is a working copy: it reads the points record once, changes lists, and notes each change
+as a posting, so that what is stored and what is posted cannot differ. Lots are kept in the order in
+which they are consumed: earliest expiry first, then issuer. The record holds up to `LOTS_MAX` lots;
+later ones are in chunks beside it, of which the first is pulled in when it is needed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
+
+from engine.records import NEVER, NO_POINTS, Chunk, Lot, Points
+from ledger import schema
+from ledger.model import Posting
+
+LOTS_MAX = 256
+"""Lots in a points record or a chunk; a full one is halved."""
+
+
+class Purse:
+    """Working copy of a member's points in a program.
+
+    Attributes:
+        member, program: whose points, of which program.
+        postings: what has been posted to lots and debts so far.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_debts",
+        "_dirty",
+        "_lots",
+        "_name",
+        "_read",
+        "fresh",
+        "member",
+        "postings",
+        "program",
+    )
+
+    def __init__(self, read: Callable[[bytes], Any], member: str, program: str) -> None:
+        """Read the record through `read`."""
+        row: Points | None = read(schema.points(member, program))
+        self.fresh = row is None
+        if row is None:
+            row = NO_POINTS
+        self.member = member
+        self.program = program
+        self.postings: list[Posting] = []
+        self._read = read
+        self._name = f"Lot:{member}:{program}:"
+        self._lots: list[Lot] = list(row.lots)
+        self._debts = row.debts
+        self._chunks = row.chunks
+        self._dirty: dict[int, tuple[Lot, ...] | None] | None = None
+
+    # What is there.
+
+    def available(self, today: int) -> int:
+        """Points that can be spent on the local day `today`, less debts; may be below zero."""
+        total = 0
+        for expiry, _, amount in self._lots:
+            if expiry >= today:
+                total += amount
+        for expiry, _, number, chunk_total in self._chunks:
+            if expiry >= today:
+                total += chunk_total
+            else:
+                total += sum(lot[2] for lot in self._chunk(number) if lot[0] >= today)
+        for _, amount in self._debts:
+            total -= amount
+        return total
+
+    def ledger(self) -> int:
+        """All points, those that ran out and are not yet swept included, less debts."""
+        total = 0
+        for lot in self._lots:
+            total += lot[2]
+        for chunk in self._chunks:
+            total += chunk[3]
+        for _, amount in self._debts:
+            total -= amount
+        return total
+
+    def next_expiry(self, today: int) -> tuple[int, int] | None:
+        """Points and day of the next expiry, None when nothing usable is held."""
+        usable = [lot for lot in self._lots if lot[0] >= today]
+        if not usable:
+            return None
+        day = usable[0][0]
+        return sum(lot[2] for lot in usable if lot[0] == day), day
+
+    # Moves. Each appends its postings.
+
+    def earn(self, issuer: str, expiry: int, amount: int) -> None:
+        """Give points: what is owed is repaid first."""
+        if self._debts:
+            amount -= self._repay(amount)
+        if amount:
+            self.put(issuer, expiry, amount)
+
+    def put(self, issuer: str, expiry: int, amount: int) -> None:
+        """Add points to the lot of this issuer and expiry."""
+        self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, amount))
+        if self._chunks and (expiry, issuer) >= self._chunks[0][:2]:
+            self._put_in_chunk(issuer, expiry, amount)
+            return
+        _merge(self._lots, (expiry, issuer, amount))
+        if len(self._lots) > LOTS_MAX:
+            self._split()
+
+    def take(self, amount: int, today: int) -> list[Lot] | None:
+        """Spend points, the earliest expiry first.
+
+        Returns:
+            The lots (expiry, issuer, points) in the order in which they were consumed; None, and
+            nothing changed, when fewer points are available.
+        """
+        if self.available(today) < amount:
+            return None
+        taken: list[Lot] = []
+        while amount:
+            start = bisect_left(self._lots, (today, "", 0))
+            if start == len(self._lots):
+                self._pull()
+                continue
+            expiry, issuer, held = self._lots[start]
+            part = held if held < amount else amount
+            self._reduce(start, part)
+            taken.append((expiry, issuer, part))
+            amount -= part
+        return taken
+
+    def claw_back(self, issuer: str, expiry: int, amount: int, *, owe: bool) -> int:
+        """Take points back: from their own lot, then the oldest, then as a debt if `owe`.
+
+        Returns:
+            The points taken, debt included.
+        """
+        wanted = amount
+        while self._chunks and (expiry, issuer) >= self._chunks[0][:2]:
+            self._pull()
+        index = bisect_left(self._lots, (expiry, issuer, 0))
+        if index < len(self._lots) and self._lots[index][:2] == (expiry, issuer):
+            part = min(self._lots[index][2], amount)
+            self._reduce(index, part)
+            amount -= part
+        while amount and (self._lots or self._chunks):
+            if not self._lots:
+                self._pull()
+                continue
+            part = min(self._lots[0][2], amount)
+            self._reduce(0, part)
+            amount -= part
+        if amount and owe:
+            self.owe(issuer, amount)
+            amount = 0
+        return wanted - amount
+
+    def expire(self, issuer: str, expiry: int, amount: int) -> None:
+        """Take points that were just put back into a lot whose day has passed."""
+        index = bisect_left(self._lots, (expiry, issuer, 0))
+        self._reduce(index, amount)
+
+    def owe(self, issuer: str, amount: int) -> None:
+        """Book a debt of the member."""
+        self._debt(issuer, amount)
+
+    def settle_debt(self, issuer: str, amount: int) -> None:
+        """Take a debt back, as far as it still stands; the rest becomes points that never expire.
+
+        A debt that was repaid meanwhile cannot be taken back; the member then gets the points.
+        """
+        standing = dict(self._debts).get(issuer, 0)
+        part = min(standing, amount)
+        if part:
+            self._debt(issuer, -part)
+        if amount > part:
+            self.put(issuer, NEVER, amount - part)
+
+    # The record.
+
+    def changes(self, at: int) -> dict[bytes, Any]:
+        """The rows as they are now, by key; None for a row that is gone."""
+        while len(self._lots) > LOTS_MAX:
+            self._split()
+        rows: dict[bytes, Any] = {
+            schema.points(self.member, self.program): Points(
+                tuple(self._lots), self._debts, self._chunks, at
+            )
+        }
+        if self._dirty is not None:
+            for number, lots in self._dirty.items():
+                rows[schema.lots(self.member, self.program, number)] = (
+                    None if lots is None else Chunk(lots)
+                )
+        return rows
+
+    def _reduce(self, index: int, amount: int) -> None:
+        expiry, issuer, held = self._lots[index]
+        self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, -amount))
+        if held == amount:
+            del self._lots[index]
+        else:
+            self._lots[index] = (expiry, issuer, held - amount)
+
+    def _repay(self, amount: int) -> int:
+        repaid = 0
+        for issuer, owed in self._debts:
+            part = min(owed, amount - repaid)
+            if part:
+                self._debt(issuer, -part)
+                repaid += part
+        return repaid
+
+    def _debt(self, issuer: str, amount: int) -> None:
+        debts = dict(self._debts)
+        debts[issuer] = debts.get(issuer, 0) + amount
+        if not debts[issuer]:
+            del debts[issuer]
+        self._debts = tuple(sorted(debts.items()))
+        self.postings.append((f"Debt:{self.member}:{self.program}:{issuer}", self.program, -amount))
+
+    # Chunks.
+
+    def _chunk(self, number: int) -> tuple[Lot, ...]:
+        if self._dirty is not None and number in self._dirty:
+            return self._dirty[number] or ()
+        row: Chunk = self._read(schema.lots(self.member, self.program, number))
+        return row.lots
+
+    def _store(self, number: int, lots: tuple[Lot, ...] | None) -> None:
+        if self._dirty is None:
+            self._dirty = {}
+        self._dirty[number] = lots
+
+    def _pull(self) -> None:
+        """Move the first chunk into the record's lots."""
+        number = self._chunks[0][2]
+        self._lots.extend(self._chunk(number))
+        self._chunks = self._chunks[1:]
+        self._store(number, None)
+
+    def _split(self) -> None:
+        """Move the last lots of the record into a new first chunk."""
+        half = LOTS_MAX // 2
+        start = max(half, len(self._lots) - half)
+        self._new_chunk(0, tuple(self._lots[start:]))
+        del self._lots[start:]
+
+    def _new_chunk(self, place: int, lots: tuple[Lot, ...]) -> None:
+        number = 1 + max((chunk[2] for chunk in self._chunks), default=0)
+        head = (lots[0][0], lots[0][1], number, sum(lot[2] for lot in lots))
+        self._chunks = (*self._chunks[:place], head, *self._chunks[place:])
+        self._store(number, lots)
+
+    def _put_in_chunk(self, issuer: str, expiry: int, amount: int) -> None:
+        firsts = [chunk[:2] for chunk in self._chunks]
+        place = bisect_left(firsts, (expiry, issuer))
+        if place == len(firsts) or firsts[place] != (expiry, issuer):
+            place -= 1
+        number = self._chunks[place][2]
+        lots = list(self._chunk(number))
+        _merge(lots, (expiry, issuer, amount))
+        keep = lots if len(lots) <= LOTS_MAX else lots[: LOTS_MAX // 2]
+        head = (keep[0][0], keep[0][1], number, sum(lot[2] for lot in keep))
+        self._chunks = (*self._chunks[:place], head, *self._chunks[place + 1 :])
+        self._store(number, tuple(keep))
+        if keep is not lots:
+            self._new_chunk(place + 1, tuple(lots[LOTS_MAX // 2 :]))
+
+
+def _merge(lots: list[Lot], lot: Lot) -> None:
+    """Add a lot to an ascending list, joining the one of the same issuer and expiry."""
+    expiry, issuer, amount = lot
+    index = bisect_left(lots, (expiry, issuer, 0))
+    if index < len(lots):
+        there = lots[index]
+        if there[0] == expiry and there[1] == issuer:
+            lots[index] = (expiry, issuer, there[2] + amount)
+            return
+    lots.insert(index, lot)

@@ -1,0 +1,81 @@
+"""Why a command was approved or declined: the engine's own words, richer than the wire's.
+
+Numbers are in order of precedence within a family, go into the journal and are never reused. The
+wire's code and text of each is `posd.responses`' business; which of them leave the identity of a
+request free is said here, since it decides what is journaled.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """Outcome of a command."""
+
+    APPROVED = 0
+    UNCHANGED = 1
+    # the function itself
+    FORM = 10
+    FUNCTION_UNKNOWN = 11
+    FUNCTION_OFF = 12
+    # exactly once
+    OTHER_CONTENT = 20
+    REVERSED_BEFORE_ARRIVAL = 21
+    BATCH_NOT_IN_FORCE = 22
+    STAN_EXHAUSTED = 23
+    ORIGINAL_UNKNOWN = 24
+    ORIGINALS_DISAGREE = 25
+    BATCH_SETTLED = 26
+    # who
+    MEMBER_MISSING = 30
+    MEMBER_UNKNOWN = 31
+    MEMBERS_DIFFER = 32
+    OTHER_MEMBER = 33
+    MEMBER_KNOWN = 34
+    CARD_LOST = 35
+    CARD_BLOCKED = 36
+    MEMBER_CLOSED = 37
+    CARD_NUMBER_BAD = 38
+    # entitlement
+    NO_TERMS = 40
+    PROGRAM_NOT_HERE = 41
+    UNIT_NOT_HERE = 42
+    # amounts
+    AMOUNT_ZERO = 50
+    AMOUNT_DIFFERS = 51
+    UNIT_DIFFERS = 52
+    REFUND_EXCEEDS = 53
+    ALREADY_UNDONE = 54
+    NOT_UNDOABLE = 55
+    TOO_LATE = 56
+    AMOUNT_TOO_LARGE = 57
+    # PIN
+    PIN_BLOCK_BAD = 60
+    PIN_MISSING = 61
+    PIN_WRONG = 62
+    PIN_LOCKED = 63
+    # funds
+    NOT_ENOUGH = 70
+    # settlement
+    TOTALS_DIFFER = 80
+    # administration
+    REFUSED = 90
+
+
+UNSTORED = frozenset(
+    {
+        Reason.UNCHANGED,
+        Reason.FORM,
+        Reason.FUNCTION_UNKNOWN,
+        Reason.FUNCTION_OFF,
+        Reason.OTHER_CONTENT,
+        Reason.REVERSED_BEFORE_ARRIVAL,
+        Reason.BATCH_NOT_IN_FORCE,
+        Reason.STAN_EXHAUSTED,
+        Reason.MEMBER_MISSING,
+        Reason.PIN_BLOCK_BAD,
+        Reason.REFUSED,
+    }
+)
+"""Outcomes that are answered and not remembered (``protocol.md``, section 6, rule 2)."""

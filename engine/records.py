@@ -1,0 +1,328 @@
+"""The engine's records: what each row of the ledger's tables means, and its layout.
+
+Reference records (program, merchant, terminal, …) are replaced whole by administration commands
+and carry a revision, which entries note. Hot records (points, batch) hold plain tuples, so that
+packing them costs one call. Ratios are pairs of integers (numerator, denominator); dates are
+integers YYYYMMDD; times are milliseconds since 1970 UTC; amounts are fen or points.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from ledger import codec, schema
+from ledger.model import record
+
+Ratio: TypeAlias = tuple[int, int]
+Lot: TypeAlias = tuple[int, str, int]
+"""Expiry day, issuer, points: in the order in which lots are consumed."""
+
+NEVER = 99991231
+"""The expiry day of points that do not expire."""
+
+
+@record
+class Program:
+    """A kind of points.
+
+    Attributes:
+        id: ``P01`` to ``P99``.
+        name: for people.
+        points_per_yuan: how many points are worth one yuan; fixed for the life of the program.
+        expiry: ``none``, ``rolling:24m`` or ``calendar:1y``.
+        settled: False for a private program: points legs and fees only.
+        after_expiry: what a refund does with points whose lot has run out: ``expire`` or
+            ``reissue``.
+        grace_days: days that reissued points last.
+        clawback: ``negative`` or ``zero``: taking back points that are spent already.
+        phone_spends: True when a member named by phone alone may spend without a PIN.
+        revision: counts the versions of this record, from 1.
+    """
+
+    id: str
+    name: str
+    points_per_yuan: int
+    expiry: str
+    settled: bool
+    after_expiry: str
+    grace_days: int
+    clawback: str
+    phone_spends: bool
+    revision: int
+
+
+@record
+class Institution:
+    """A regional group of merchants."""
+
+    id: str
+    name: str
+    revision: int
+
+
+@record
+class Terms:
+    """What a merchant and the operator agreed, from a day on.
+
+    Attributes:
+        since: first local day on which they apply.
+        program: the program they are about.
+        earn: points per yuan of the sale.
+        funding: fen that the merchant pays for a point it issues.
+        settlement: the part of a redeemed point's value that the merchant is paid.
+        fee_permille: fee in thousandths of the money value of the points moved.
+        fee_min, fee_max: bounds of a fee in fen; 0 for no upper bound.
+        refund_days: how long after a sale it may be refunded; 0 for no limit.
+        refund_fee: True when a refund gives the fee back too.
+    """
+
+    since: int
+    program: str
+    earn: Ratio
+    funding: Ratio
+    settlement: Ratio
+    fee_permille: int
+    fee_min: int
+    fee_max: int
+    refund_days: int
+    refund_fee: bool
+
+
+@record
+class Merchant:
+    """A merchant with its dated terms, in ascending order of their first day."""
+
+    id: str
+    name: str
+    institution: str
+    category: str
+    terms: tuple[Terms, ...]
+    enabled: bool
+    revision: int
+
+    @classmethod
+    def restore(cls, *values: Any) -> Merchant:
+        """Make the record from its packed fields."""
+        row = list(values)
+        row[4] = tuple(Terms(*terms) for terms in row[4])
+        return cls(*row)
+
+
+@record
+class Terminal:
+    """A terminal's registration.
+
+    Attributes:
+        profile: ``aes``, ``tdes-x919`` or ``tdes-cup``.
+        tmk: the terminal master key, sealed under the key file.
+        tmk_check: its check value, hex, for people and for noticing a change.
+        charset: ``gb18030`` or ``utf-8``.
+        networks: from where it may connect (CIDR); empty for anywhere.
+        serial: keyed digest of the bound device serial, or empty.
+        role: ``sales`` or ``information``.
+    """
+
+    id: str
+    merchant: str
+    profile: str
+    tmk: bytes
+    tmk_check: str
+    charset: str
+    networks: tuple[str, ...]
+    serial: bytes
+    role: str
+    enabled: bool
+    revision: int
+
+
+@record
+class Keys:
+    """Which key sets of a terminal are in use.
+
+    A set's keys follow from the key file, the terminal and the set's number, so none is stored and
+    handing one out writes nothing. The pending set is always the one after `number`.
+
+    Attributes:
+        number: the last confirmed set; 0 before the first.
+        live: False when the confirmed set was cancelled by a new master key.
+        previous: the set before, still honoured until `previous_until` (ms); 0 for none.
+    """
+
+    number: int
+    live: bool
+    previous: int
+    previous_until: int
+
+
+@record
+class Member:
+    """A member, named or anonymous.
+
+    Attributes:
+        tier: name of the tier.
+        state: ``active``, ``frozen`` or ``closed``.
+        pin: keyed digest of the PIN, empty for none.
+        pin_failures: wrong PINs in a row; three lock the PIN.
+        tokens: kinds and digests of the cards, phones and tokens that name the member.
+        programs: programs in which the member has ever held points.
+    """
+
+    id: str
+    tier: str
+    state: str
+    pin: bytes
+    pin_failures: int
+    tokens: tuple[tuple[str, bytes], ...]
+    programs: tuple[str, ...]
+    revision: int
+
+
+@record
+class Alias:
+    """A card, phone or token: whom it names, and itself as ciphertext for display.
+
+    Attributes:
+        member: the member named.
+        state: ``active``, ``lost``, ``replaced``; or the state of the member where that is not
+            ``active``, so that a transaction need not read the member to know.
+        sealed: the token, sealed under the key file.
+    """
+
+    member: str
+    state: str
+    sealed: bytes
+
+
+@record
+class Points:
+    """A member's points in a program.
+
+    Attributes:
+        lots: the lots that are consumed first, ascending.
+        debts: issuer and points owed by the member, after spent points were taken back.
+        chunks: for lots beyond those in `lots`: expiry and issuer of the chunk's first lot, the
+            chunk's number, the sum of its points; ascending.
+        used: time of the last movement, ms.
+    """
+
+    lots: tuple[Lot, ...]
+    debts: tuple[tuple[str, int], ...]
+    chunks: tuple[tuple[int, str, int, int], ...]
+    used: int
+
+
+@record
+class Chunk:
+    """Lots beyond those in the points record."""
+
+    lots: tuple[Lot, ...]
+
+
+@record
+class Identity:
+    """What is remembered of a request (``protocol.md``, section 6).
+
+    Attributes:
+        sequence: its entry; 0 when it was reversed before it arrived.
+        content: keyed digest of its content.
+    """
+
+    sequence: int
+    content: bytes
+
+
+@record
+class Undo:
+    """What became of a transaction since.
+
+    Attributes:
+        reversed_by: entry of the reversal, 0 for none.
+        voided_by: entry of the void that stands, 0 for none.
+        refunded: the amount refunded so far, in the unit of the original's amount.
+    """
+
+    reversed_by: int
+    voided_by: int
+    refunded: int
+
+
+@record
+class Batch:
+    """A terminal's batch.
+
+    Attributes:
+        state: ``open``, ``settled`` or ``disputed``.
+        since: time of its first transaction.
+        totals: unit, debit count, debit amount, credit count, credit amount; ascending by unit.
+    """
+
+    state: str
+    since: int
+    totals: tuple[tuple[str, int, int, int, int], ...]
+
+
+@record
+class Link:
+    """A terminal's standing with the host: the batch in force."""
+
+    batch: int
+
+
+@record
+class Upload:
+    """An item of a batch upload, as the terminal told it."""
+
+    function: str
+    amount: int
+    unit: str
+    rrn: str
+    response: str
+    tokens: tuple[tuple[str, bytes], ...]
+
+
+@record
+class Opening:
+    """An opening balance that was posted."""
+
+    amount: int
+
+
+@record
+class Calendar:
+    """The operator's calendar.
+
+    Attributes:
+        date: the open business date.
+        cutoff_minutes: minutes after local midnight of the date at which it closes; 1440 is
+            midnight at its end.
+        zone: IANA name of the operator's time zone.
+    """
+
+    date: int
+    cutoff_minutes: int
+    zone: str
+
+
+NO_UNDO = Undo(0, 0, 0)
+NO_POINTS = Points((), (), (), 0)
+NO_KEYS = Keys(0, False, 0, 0)
+FIRST_LINK = Link(1)
+NEW_BATCH = Batch("open", 0, ())
+CALENDAR = schema.named(schema.CALENDAR, "calendar")
+
+codec.register(schema.IDENTITY, Identity)
+codec.register(schema.UNDO, Undo)
+codec.register(schema.MEMBER, Member)
+codec.register(schema.ALIAS, Alias, sealed=("sealed",))
+codec.register(schema.POINTS, Points)
+codec.register(schema.LOTS, Chunk)
+codec.register(schema.PROGRAM, Program)
+codec.register(schema.INSTITUTION, Institution)
+codec.register(schema.MERCHANT, Merchant)
+codec.register(schema.TERMINAL, Terminal, sealed=("tmk",))
+codec.register(schema.KEYS, Keys)
+codec.register(schema.BATCH, Batch)
+codec.register(schema.LINK, Link)
+codec.register(schema.OPENING, Opening)
+codec.register(schema.CALENDAR, Calendar)
+codec.register(schema.UPLOAD, Upload)

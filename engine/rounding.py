@@ -1,0 +1,60 @@
+"""The only rounding: integers in, integers out, each rule with its name (``accounting.md``)."""
+
+from __future__ import annotations
+
+from engine.records import Program, Ratio, Terms
+
+
+def floor_ratio(amount: int, ratio: Ratio) -> int:
+    """`amount` times a ratio, rounded down."""
+    return amount * ratio[0] // ratio[1]
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """A quotient rounded to the nearest whole number, halves up (for numbers ≥ 0)."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def earned(sale_fen: int, earn: Ratio) -> int:
+    """Points for a sale: points per yuan, rounded down."""
+    return sale_fen * earn[0] // (100 * earn[1])
+
+
+def points_for_value(value_fen: int, program: Program) -> int:
+    """Points that pay for a value: rounded up to whole points."""
+    return -(-value_fen * program.points_per_yuan // 100)
+
+
+def value_of_points(points: int, program: Program) -> int:
+    """Fen that points are worth to the member who spends them: rounded down."""
+    return points * 100 // program.points_per_yuan
+
+
+def fund_value(points: int, program: Program) -> int:
+    """Fen set aside for points, V(n): half up for each entry."""
+    return half_up(points * 100, program.points_per_yuan)
+
+
+def funding(points: int, terms: Terms) -> int:
+    """Fen that the issuing merchant pays for points, F: half up for each entry."""
+    return half_up(points * terms.funding[0], terms.funding[1])
+
+
+def settlement(value_fen: int, terms: Terms) -> int:
+    """Fen that the redeeming merchant is paid for a value, S: rounded down."""
+    return floor_ratio(value_fen, terms.settlement)
+
+
+def fee(value_fen: int, terms: Terms) -> int:
+    """Fee on the money value of the points moved, φ: half up, then minimum and maximum."""
+    amount = half_up(value_fen * terms.fee_permille, 1000)
+    if terms.fee_permille and amount < terms.fee_min:
+        amount = terms.fee_min
+    if terms.fee_max and amount > terms.fee_max:
+        amount = terms.fee_max
+    return amount
+
+
+def part(leg: int, cumulative: int, original: int) -> int:
+    """The share of a leg that refunds up to `cumulative` of `original` have returned: floor."""
+    return abs(leg) * cumulative // original

@@ -1,0 +1,67 @@
+"""Members: enrolment at the counter, and the count of PINs that were wrong in an inquiry."""
+
+from __future__ import annotations
+
+from engine.commands import Pin, Request, Token
+from engine.draft import Draft
+from engine.reasons import Reason
+from engine.records import Alias, Member
+from ledger import schema
+from ledger.model import record
+
+
+@record
+class Enrolment(Request):
+    """A new member, named by cards and phones that nobody has yet.
+
+    Attributes:
+        tokens: what names the member.
+        sealed: the tokens' ciphertexts, in the same order.
+        numbers_valid: False when a card number's check digit is wrong.
+    """
+
+    tokens: tuple[Token, ...]
+    sealed: tuple[bytes, ...]
+    numbers_valid: bool
+
+
+@record
+class PinCheck:
+    """A PIN that came with an inquiry, for the count of wrong ones.
+
+    Attributes:
+        member: whose PIN.
+        pin: the verdict, see `engine.commands.Pin`.
+    """
+
+    member: str
+    pin: int
+
+
+def enrol(command: Enrolment, draft: Draft) -> Reason:
+    """Open an account for the tokens."""
+    if not command.tokens:
+        return Reason.MEMBER_MISSING
+    if not command.numbers_valid:
+        return Reason.CARD_NUMBER_BAD
+    member = f"E{draft.sequence:010d}"
+    for (kind, digest), sealed in zip(command.tokens, command.sealed, strict=True):
+        key = schema.alias(kind, digest)
+        if draft.read(key) is not None:
+            draft.rows.clear()
+            return Reason.MEMBER_KNOWN
+        draft.rows[key] = Alias(member, "active", sealed)
+    draft.member = member
+    draft.rows[schema.named(schema.MEMBER, member)] = Member(
+        member, "base", "active", b"", 0, command.tokens, (), 1
+    )
+    return Reason.APPROVED
+
+
+def check_pin(command: PinCheck, draft: Draft) -> Reason:
+    """Count a wrong PIN, forget the count after a right one."""
+    draft.member = command.member
+    bad = draft.check_pin(command.pin, needed=command.pin != Pin.ABSENT)
+    if bad is not None:
+        return bad
+    return Reason.APPROVED if draft.rows else Reason.UNCHANGED

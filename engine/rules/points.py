@@ -1,0 +1,129 @@
+"""Accrual and redemption: points for a sale, and a sale paid with points (``accounting.md``)."""
+
+from __future__ import annotations
+
+from engine import rounding
+from engine.commands import Request, Token
+from engine.draft import Draft
+from engine.reasons import Reason
+from engine.records import Program, Terms
+from engine.terms import expiry_of
+from ledger import chart
+from ledger.model import MONEY, record
+
+
+@record
+class Accrual(Request):
+    """Points for a sale.
+
+    Attributes:
+        tokens: what names the member.
+        amount: the sale in fen.
+    """
+
+    tokens: tuple[Token, ...]
+    amount: int
+
+
+@record
+class Redemption(Request):
+    """A sale paid with points.
+
+    Attributes:
+        tokens: what names the member.
+        unit: a program (`amount` is points) or ``156`` (`amount` is the value in fen, paid in
+            points of the merchant's program).
+        pin: the verdict on the PIN, see `engine.commands.Pin`.
+    """
+
+    tokens: tuple[Token, ...]
+    unit: str
+    amount: int
+    pin: int
+
+
+def accrue(command: Accrual, draft: Draft) -> Reason:
+    """Earn points by the terms in force; the merchant pays for them."""
+    bad = draft.find_member(command.tokens)
+    if bad is not None:
+        return bad
+    found = draft.find_terms(command.merchant)
+    if found is None:
+        return Reason.NO_TERMS
+    if command.amount <= 0:
+        return Reason.AMOUNT_ZERO
+    _, terms, program = found
+    points = rounding.earned(command.amount, terms.earn)
+    purse = draft.purse(draft.member, program.id)
+    if points:
+        merchant = command.merchant
+        purse.earn(merchant, expiry_of(program, draft.today), points)
+        draft.post(chart.issued(program.id, merchant), program.id, -points)
+        value = rounding.fund_value(points, program)
+        if program.settled:
+            funding = rounding.funding(points, terms)
+            draft.post(chart.position(merchant, draft.date), MONEY, -funding)
+            draft.post(chart.fund(program.id), MONEY, value)
+            draft.post(chart.margin(program.id), MONEY, funding - value)
+        _post_fee(draft, "accrual", merchant, value, terms)
+    draft.show(purse)
+    draft.facts = (("moved", f"+{points}"),)
+    draft.counted = ((program.id, "C", points),)
+    return Reason.APPROVED
+
+
+def redeem(command: Redemption, draft: Draft) -> Reason:
+    """Spend points at a merchant, the earliest expiry first; the merchant is paid its share."""
+    bad = draft.find_member(command.tokens)
+    if bad is not None:
+        return bad
+    by_value = command.unit == MONEY
+    found = draft.find_terms(command.merchant, "" if by_value else command.unit)
+    if found is None:
+        return Reason.NO_TERMS
+    if command.amount <= 0:
+        return Reason.AMOUNT_ZERO
+    _, terms, program = found
+    bad = draft.check_pin(command.pin, needed=_needs_pin(command, program))
+    if bad is not None:
+        return bad
+    if by_value:
+        value = command.amount
+        points = rounding.points_for_value(value, program)
+    else:
+        points = command.amount
+        value = rounding.value_of_points(points, program)
+    purse = draft.purse(draft.member, program.id)
+    taken = purse.take(points, draft.today)
+    if taken is None:
+        return Reason.NOT_ENOUGH
+    merchant = command.merchant
+    by_issuer: dict[str, int] = {}
+    for _, issuer, part in taken:
+        by_issuer[issuer] = by_issuer.get(issuer, 0) + part
+    for issuer, part in by_issuer.items():
+        draft.post(chart.redeemed(program.id, issuer, merchant), program.id, part)
+    if program.settled:
+        worth = rounding.fund_value(points, program)
+        paid = rounding.settlement(value, terms)
+        draft.post(chart.fund(program.id), MONEY, -worth)
+        draft.post(chart.position(merchant, draft.date), MONEY, paid)
+        draft.post(chart.margin(program.id), MONEY, worth - paid)
+    _post_fee(draft, "redemption", merchant, value, terms)
+    draft.show(purse)
+    draft.facts = (("moved", f"-{points}"),)
+    draft.counted = ((program.id, "D", points),)
+    return Reason.APPROVED
+
+
+def _needs_pin(command: Redemption, program: Program) -> bool:
+    """A member named by phone alone spends with a PIN, unless the program says otherwise."""
+    return not program.phone_spends and all(kind == "P" for kind, _ in command.tokens)
+
+
+def _post_fee(draft: Draft, kind: str, merchant: str, value: int, terms: Terms) -> None:
+    """Post the fee on the money value of points, the last two legs of an entry."""
+    fee = rounding.fee(value, terms)
+    if fee:
+        draft.post(chart.position(merchant, draft.date), MONEY, -fee)
+        draft.post(chart.fee(kind), MONEY, fee)

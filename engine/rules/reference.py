@@ -1,0 +1,300 @@
+"""Administration: programs, institutions, merchants, terminals, members, opening balances.
+
+Each command carries a whole row as the operator wants it, and is idempotent: a row that is there
+already is ``UNCHANGED`` and leaves no entry. A row that contradicts what is there, or what a
+promise forbids to change, is ``REFUSED`` with a sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine import rounding
+from engine.commands import Token
+from engine.draft import Draft, amended
+from engine.reasons import Reason
+from engine.records import (
+    CALENDAR,
+    NO_KEYS,
+    Alias,
+    Calendar,
+    Institution,
+    Keys,
+    Member,
+    Merchant,
+    Opening,
+    Program,
+    Ratio,
+    Terminal,
+    Terms,
+)
+from engine.terms import add_days
+from ledger import chart, schema
+from ledger.model import MONEY, record, values_of
+
+
+@record
+class PutProgram:
+    """A program; see `engine.records.Program`."""
+
+    id: str
+    name: str
+    points_per_yuan: int
+    expiry: str
+    settled: bool
+    after_expiry: str
+    grace_days: int
+    clawback: str
+    phone_spends: bool
+
+
+@record
+class PutInstitution:
+    """An institution."""
+
+    id: str
+    name: str
+
+
+@record
+class PutMerchant:
+    """A merchant with its terms, each as the fields of `engine.records.Terms`."""
+
+    id: str
+    name: str
+    institution: str
+    category: str
+    terms: tuple[tuple[int, str, Ratio, Ratio, Ratio, int, int, int, int, bool], ...]
+    enabled: bool
+
+
+@record
+class PutTerminal:
+    """A terminal; its master key comes sealed. See `engine.records.Terminal`."""
+
+    id: str
+    merchant: str
+    profile: str
+    tmk: bytes
+    tmk_check: str
+    charset: str
+    networks: tuple[str, ...]
+    serial: bytes
+    role: str
+    enabled: bool
+
+
+@record
+class PutMember:
+    """A member with the tokens that name it.
+
+    Attributes:
+        tokens: kinds and digests.
+        sealed: the tokens' ciphertexts, in the same order.
+        pin: keyed digest of the PIN, empty to leave it as it is.
+    """
+
+    id: str
+    tier: str
+    state: str
+    pin: bytes
+    tokens: tuple[Token, ...]
+    sealed: tuple[bytes, ...]
+
+
+@record
+class OpeningBalance:
+    """Points brought in from before this ledger, posted once for (member, unit, expiry)."""
+
+    member: str
+    unit: str
+    amount: int
+    expiry: int
+
+
+@record
+class SetCalendar:
+    """The operator's time zone, cut-off and first business date."""
+
+    date: int
+    cutoff_minutes: int
+    zone: str
+
+
+@record
+class CutOff:
+    """The end of a business date; `automatic` when the machine wrote it as its hour had passed."""
+
+    date: int
+    automatic: bool
+
+
+@record
+class Opened:
+    """The ledger was opened for writing: which time, by which version of the software."""
+
+    epoch: int
+    version: str
+
+
+def _refuse(draft: Draft, text: str) -> Reason:
+    draft.facts = (("text", text),)
+    return Reason.REFUSED
+
+
+def _replace(draft: Draft, key: bytes, row: Any, old: Any) -> Reason:
+    """Store a row with the next revision unless it says what is there already."""
+    if old is not None:
+        row = amended(row, revision=old.revision)
+        if row == old:
+            return Reason.UNCHANGED
+        row = amended(row, revision=old.revision + 1)
+    draft.rows[key] = row
+    return Reason.APPROVED
+
+
+def put_program(command: PutProgram, draft: Draft) -> Reason:
+    """Register or change a program; the value of its points is fixed for life."""
+    key = schema.named(schema.PROGRAM, command.id)
+    old: Program | None = draft.read(key)
+    if old is not None and old.points_per_yuan != command.points_per_yuan:
+        return _refuse(draft, "points_per_yuan of a program cannot change once it is registered")
+    if old is not None and old.settled != command.settled:
+        return _refuse(draft, "settled of a program cannot change once it is registered")
+    return _replace(draft, key, Program(*command.values(command), 1), old)  # type: ignore[attr-defined]
+
+
+def put_institution(command: PutInstitution, draft: Draft) -> Reason:
+    """Register or change an institution."""
+    key = schema.named(schema.INSTITUTION, command.id)
+    return _replace(draft, key, Institution(command.id, command.name, 1), draft.read(key))
+
+
+def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
+    """Register or change a merchant; its institution and programs must be there."""
+    if draft.read(schema.named(schema.INSTITUTION, command.institution)) is None:
+        return _refuse(draft, f"institution {command.institution} is not registered; load it first")
+    terms = tuple(sorted((Terms(*row) for row in command.terms), key=lambda row: row.since))
+    for row in terms:
+        if draft.read(schema.named(schema.PROGRAM, row.program)) is None:
+            return _refuse(draft, f"program {row.program} is not registered; load it first")
+    key = schema.named(schema.MERCHANT, command.id)
+    merchant = Merchant(
+        command.id,
+        command.name,
+        command.institution,
+        command.category,
+        terms,
+        command.enabled,
+        1,
+    )
+    return _replace(draft, key, merchant, draft.read(key))
+
+
+def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
+    """Register or change a terminal; a new master key cancels the key sets in use."""
+    if draft.read(schema.named(schema.MERCHANT, command.merchant)) is None:
+        return _refuse(draft, f"merchant {command.merchant} is not registered; load it first")
+    key = schema.terminal(schema.TERMINAL, command.id)
+    old: Terminal | None = draft.read(key)
+    terminal = Terminal(*values_of(command), 1)
+    if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
+        terminal = amended(terminal, tmk=old.tmk)
+    elif old is not None:
+        place = schema.terminal(schema.KEYS, command.id)
+        keys: Keys = draft.read(place) or NO_KEYS
+        draft.rows[place] = Keys(keys.number + 1, False, 0, 0)
+    return _replace(draft, key, terminal, old)
+
+
+def put_member(command: PutMember, draft: Draft) -> Reason:
+    """Register or change a member; tokens are added, never taken from another member."""
+    key = schema.named(schema.MEMBER, command.id)
+    old: Member | None = draft.read(key)
+    tokens = list(old.tokens) if old is not None else []
+    for token, sealed in zip(command.tokens, command.sealed, strict=True):
+        place = schema.alias(*token)
+        alias: Alias | None = draft.read(place)
+        if alias is None:
+            draft.rows[place] = Alias(command.id, command.state, sealed)
+        elif alias.member != command.id:
+            draft.rows.clear()
+            return _refuse(draft, "a card, phone or token of this line names another member")
+        if token not in tokens:
+            tokens.append(token)
+    if old is None:
+        draft.member = command.id
+        draft.rows[key] = Member(
+            command.id, command.tier, command.state, command.pin, 0, tuple(tokens), (), 1
+        )
+        return Reason.APPROVED
+    new_pin = bool(command.pin) and command.pin != old.pin
+    row = amended(
+        old,
+        tier=command.tier,
+        state=command.state,
+        tokens=tuple(tokens),
+        pin=command.pin or old.pin,
+        pin_failures=0 if new_pin else old.pin_failures,
+    )
+    if command.state != old.state:
+        for token in old.tokens:
+            place = schema.alias(*token)
+            known: Alias = draft.read(place)
+            if known.state in {"active", old.state}:
+                draft.rows[place] = amended(known, state=command.state)
+    draft.member = command.id
+    return _replace(draft, key, row, old)
+
+
+def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
+    """Post an opening balance of points once."""
+    if draft.read(schema.named(schema.MEMBER, command.member)) is None:
+        return _refuse(draft, f"member {command.member} is not registered; load it first")
+    program: Program | None = draft.read(schema.named(schema.PROGRAM, command.unit))
+    if program is None:
+        return _refuse(draft, f"unit {command.unit} is not a registered program; load it first")
+    key = schema.opening(command.member, command.unit, command.expiry)
+    known: Opening | None = draft.read(key)
+    if known is not None:
+        if known.amount == command.amount:
+            return Reason.UNCHANGED
+        return _refuse(
+            draft, f"an opening balance of {known.amount} is posted already and cannot change"
+        )
+    draft.rows[key] = Opening(command.amount)
+    draft.member = command.member
+    if command.amount:
+        purse = draft.purse(command.member, program.id)
+        purse.put("opening", command.expiry, command.amount)
+        draft.post(chart.opening_points(program.id, "opening"), program.id, -command.amount)
+        if program.settled:
+            value = rounding.fund_value(command.amount, program)
+            draft.post(chart.fund(program.id), MONEY, value)
+            draft.post(chart.OPENING, MONEY, -value)
+    return Reason.APPROVED
+
+
+def set_calendar(command: SetCalendar, draft: Draft) -> Reason:
+    """Set the operator's calendar; the open date stays once there is one."""
+    old: Calendar | None = draft.read(CALENDAR)
+    row = Calendar(command.date if old is None else old.date, command.cutoff_minutes, command.zone)
+    if row == old:
+        return Reason.UNCHANGED
+    draft.rows[CALENDAR] = row
+    return Reason.APPROVED
+
+
+def cut_off(command: CutOff, draft: Draft) -> Reason:
+    """Close the open business date; the next day opens."""
+    old: Calendar = draft.read(CALENDAR)
+    if command.date != old.date:
+        return _refuse(draft, f"the open business date is {old.date}")
+    draft.rows[CALENDAR] = amended(old, date=add_days(old.date, 1))
+    return Reason.APPROVED
+
+
+def opened(command: Opened, draft: Draft) -> Reason:
+    """Note that the ledger was opened."""
+    draft.facts = (("epoch", command.epoch),)
+    return Reason.APPROVED
