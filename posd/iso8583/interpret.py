@@ -158,9 +158,10 @@ def _read_value(field: Field, raw: bytes, length: int) -> str | bytes:
     if content == "bytes":
         return raw
     if content == "text":
-        if not all(0x20 <= byte <= 0x7E for byte in raw):  # noqa: PLR2004 - printable ASCII
+        text = raw.decode("latin-1")
+        if not (text.isascii() and text.isprintable()):
             raise Undecodable(f"field {field.number}: not printable ASCII")
-        return raw.decode("ascii")
+        return text
     nibbles = raw.hex().upper()
     if content == "digits" and not _DIGITS.issuperset(nibbles):
         raise Undecodable(f"field {field.number}: nibble above 9")
