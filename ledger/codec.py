@@ -21,7 +21,14 @@ from ledger.model import Entry
 
 LAYOUT = 1
 
-_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+def packer() -> Callable[[Any], bytes]:
+    """Make a packer with a buffer of its own, for a thread that packs beside another."""
+    pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+    return pack
+
+
+_pack = packer()
 
 
 class UnknownLayout(ValueError):

@@ -1,0 +1,520 @@
+"""The book: journal and tables opened together, by one writer, with groups on their way.
+
+A command's entry and rows are *staged*: swapped into the overlay, where rules see them at once, and
+into the open group. `seal` closes the group, `write` makes it durable (in another thread, if the
+owner likes), `settle` takes note. One group is in flight at a time; what comes in meanwhile is the
+next group, so nobody waits for a timer.
+
+The first write or sync that fails leaves the outcome unknown: `OutcomeUnknown` is raised then and
+at every call after, and nothing more is written. What became of the group is found out at the
+next `open`: a frame that reads well is written anew and synced before anything else happens.
+
+The tables are behind. A follower process folds groups into them; `refresh` moves the view to the
+newest tables and drops from the overlay what they hold. A book opened without a follower (the
+command line) folds by itself at close, or when its overlay has grown.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from ledger import codec, schema
+from ledger.follower import Follower
+from ledger.journal import DurableMark, Journal, Reader
+from ledger.model import Entry, record
+from ledger.segment import Group, JournalDamaged, segment_name
+from ledger.storage import Limits, Lock, Storage
+from ledger.tables import Batch, View, check_position, open_environment, position_of
+
+__all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnknown", "Stats"]
+
+FINISH_SECONDS = 60.0
+RESTART_SECONDS = 5.0
+_PROGRESS_GROUPS = 256
+
+Progress = Callable[[int, int], None]
+
+
+class BookInUse(Exception):
+    """Another process writes this book."""
+
+
+class OutcomeUnknown(Exception):
+    """A write or sync failed: whether the group is durable cannot be known in this process."""
+
+
+@record
+class Stats:
+    """Plain counters since the book was opened, for whoever shows them.
+
+    Attributes:
+        groups: groups made durable.
+        entries: entries in them.
+        bytes: bytes of their frames.
+        write_ns: time spent writing and syncing, nanoseconds.
+        group_entries: entries of the last group.
+        group_write_ns: time of the last group, nanoseconds.
+        dropped: overlay records that the tables have taken over.
+        follower_starts: how often a follower was started.
+        folds: folds made without a follower.
+    """
+
+    groups: int
+    entries: int
+    bytes: int
+    write_ns: int
+    group_entries: int
+    group_write_ns: int
+    dropped: int
+    follower_starts: int
+    folds: int
+
+
+class Book:
+    """See the module. Everything but `write` belongs to the thread that opened it.
+
+    Attributes:
+        view: reads of the newest records.
+        sequence: sequence number of the last staged entry.
+        durable: sequence number of the last durable entry.
+        last_at: `at` of the last staged entry, 0 when there is none.
+        last_date: `date` of the last staged entry, 0 when there is none.
+        epoch: how many times the book was opened.
+        limits: the bounds it was opened with.
+    """
+
+    def __init__(self, folder: Path, limits: Limits, storage: Storage, *, follower: bool) -> None:
+        self._folder = folder
+        self.limits = limits
+        self._storage = storage
+        self._following = follower
+        self._lock = Lock(folder / "lock")
+        self._failure: BaseException | None = None
+        self._follower: Follower | None = None
+        self._flight: Group | None = None
+        self._settled: deque[tuple[int, int, int, list[bytes]]] = deque()
+        self._batch = Batch()
+        self._settled_bytes = 0
+        self._last_change: dict[bytes, int] = {}
+        self._dropping: Iterator[bytes] | None = None
+        self._applied = 0
+        self._disk_low = False
+        self._disk_checked = 0
+        self._started_at = 0.0
+        self._counts = [0] * 9
+        self.sequence = self.durable = self.last_at = self.last_date = self.epoch = 0
+
+    @classmethod
+    def create(cls, folder: Path) -> None:
+        """Make an empty book in a new folder, which is there whole or not at all.
+
+        Raises:
+            FileExistsError: something has that name.
+            OSError: the folder cannot be made.
+        """
+        if folder.exists():
+            raise FileExistsError(f"{folder} is there already; name a new folder")
+        storage = Storage()
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            (made / "journal").mkdir()
+            (made / "tables").mkdir()
+            for name in ("lock", "follower.lock"):
+                (made / name).touch(mode=0o600)
+            environment = open_environment(made)
+            environment.sync(True)
+            environment.close()
+            storage.sync_folder(made / "tables")
+            storage.sync_folder(made)
+            made.rename(folder)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        storage.sync_folder(folder.parent)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        follower: bool = True,
+        progress: Progress | None = None,
+        limits: Limits | None = None,
+        storage: Storage | None = None,
+    ) -> Book:
+        """Open a book for writing and bring it to the last durable entry.
+
+        Args:
+            folder: made by `create`.
+            follower: start a follower process; without one the book folds by itself.
+            progress: called with (entries folded, entries to fold) while a long tail is folded.
+            limits: other bounds than the usual ones.
+            storage: other calls to the operating system, for tests.
+
+        Raises:
+            BookInUse: another process has it open.
+            JournalDamaged: see `ledger.journal`.
+            OSError: it cannot be read or written.
+        """
+        book = cls(folder, limits or Limits(), storage or Storage(), follower=follower)
+        if not book._lock.take():
+            raise BookInUse(f"{folder} is in use by another process; stop that one first")
+        try:
+            book._open(progress)
+        except BaseException:
+            book._abandon()
+            raise
+        return book
+
+    def _open(self, progress: Progress | None) -> None:
+        limits, folder = self.limits, self._folder
+        self._mark = DurableMark(folder, writable=True)
+        self._journal = Journal(
+            folder,
+            self._storage,
+            segment_bytes=limits.segment_bytes if self._following else limits.segment_bytes_alone,
+            ahead=self._following,
+        )
+        self._journal.recover()
+        if self._mark.get() > self._journal.last:
+            raise JournalDamaged(
+                segment_name(self._journal.last + 1),
+                0,
+                self._journal.last + 1,
+                f"entries up to {self._mark.get()} were durable and are not here",
+            )
+        self._wait_for_follower()
+        self._environment = open_environment(folder)
+        self._environment.reader_check()
+        self._fold_long_tail(progress)
+        self.view = View(self._environment, limits)
+        self._overlay = self.view.overlay
+        self._lay_over()
+        self._journal.begin()
+        self.epoch = self._journal.epoch
+        self._mark.set(self.durable)
+        self._open_group = Group(1, self.sequence + 1)
+        self._note_disk()
+        if self._following:
+            self._start_follower()
+
+    def _wait_for_follower(self) -> None:
+        """Let a follower that outlived its daemon end, so that there is one writer of tables."""
+        lock = Lock(self._folder / "follower.lock")
+        deadline = time.monotonic() + FINISH_SECONDS
+        while not lock.take():
+            if time.monotonic() > deadline:
+                raise BookInUse(f"a follower still writes the tables of {self._folder}; end it")
+            time.sleep(0.02)
+        lock.release()
+
+    def _fold_long_tail(self, progress: Progress | None) -> None:
+        with self._environment.begin() as transaction:
+            applied, digest = position_of(transaction)
+        total = self._journal.last - applied
+        with Reader(self._folder, applied) as reader:
+            batch = Batch()
+            groups = reader.groups(None, changes=True)
+            if total <= self.limits.tail_entries:
+                # One step is enough to find that journal and tables belong together.
+                next(groups, None)
+                check_position(reader, applied, digest)
+                return
+            for number, group in enumerate(groups):
+                if not number:
+                    check_position(reader, applied, digest)
+                batch.add(group)
+                if (
+                    batch.entries >= self.limits.fold_entries
+                    or len(batch.changes) >= self.limits.fold_records
+                ):
+                    batch.fold(self._environment)
+                if progress and number % _PROGRESS_GROUPS == 0:
+                    progress(group.last - applied, total)
+            batch.fold(self._environment)
+        if progress:
+            progress(total, total)
+
+    def _lay_over(self) -> None:
+        """Put the groups behind the tables into the overlay."""
+        applied, _ = self.view.position()
+        self._applied = self.sequence = applied
+        overlay = self._overlay
+        unpack = codec.unpack_row
+        with Reader(self._folder, applied) as reader:
+            for group in reader.groups(None):
+                for key, value in group.changes.items():
+                    overlay[key] = unpack(key, value) if isinstance(value, bytes) else value
+                for sequence, packed in enumerate(group.entries, group.first):
+                    overlay[schema.entry(sequence)] = codec.unpack_entry(packed)
+                self._last_change.update(dict.fromkeys(group.changes, group.last))
+                self._keep(group)
+                self.sequence = group.last
+        self.durable = self.sequence
+        last = self.view.get(schema.entry(self.sequence))
+        if last is not None:
+            self.last_at, self.last_date = last.at, last.date
+
+    def _keep(self, group: Group) -> None:
+        """Remember what a durable group changed until the tables hold it."""
+        self._settled.append((group.first, group.last, group.bytes, list(group.changes)))
+        self._settled_bytes += group.bytes
+        if not self._following:
+            self._batch.add(group)
+
+    def _start_follower(self) -> None:
+        self._follower = Follower(self._folder, self.limits)
+        self._started_at = time.monotonic()
+        self._counts[7] += 1
+
+    def _require_sound(self) -> None:
+        if self._failure is not None:
+            raise OutcomeUnknown(
+                "an earlier write to the journal failed; start again to find out what is durable"
+            ) from self._failure
+
+    def stage(
+        self,
+        sequence: int,
+        entry: Entry,
+        packed_entry: bytes,
+        records: dict[bytes, Any],
+        packed: dict[bytes, bytes | int | None],
+    ) -> None:
+        """Take in an entry and the rows that it changed; rules see them from now on.
+
+        Args:
+            sequence: the entry's number, one more than `self.sequence`.
+            entry: the entry.
+            packed_entry: the same, packed.
+            records: key to decoded record, int or None for a row removed.
+            packed: the same keys to packed row, bare int (a balance) or None.
+
+        Raises:
+            ValueError: the sequence number is not the next one.
+            OutcomeUnknown: an earlier write failed.
+        """
+        if sequence != self.sequence + 1:
+            raise ValueError(f"entry {sequence} was staged after {self.sequence}")
+        if self._failure is not None:
+            self._require_sound()
+        overlay = self._overlay
+        overlay.update(records)
+        overlay[_entry_key(sequence)] = entry
+        group = self._open_group
+        group.entries.append(packed_entry)
+        group.changes.update(packed)
+        self.sequence = sequence
+        self.last_at = entry.at
+        self.last_date = entry.date
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything staged is not durable yet."""
+        return self.durable < self.sequence
+
+    def seal(self) -> Group | None:
+        """Close the open group for writing; None when it is empty or one is in flight."""
+        group = self._open_group
+        if self._flight is not None or not group.entries:
+            return None
+        self._require_sound()
+        group.count = len(group.entries)
+        group.last = self.sequence
+        self._last_change.update(dict.fromkeys(group.changes, group.last))
+        self._flight = group
+        self._open_group = Group(group.number + 1, self.sequence + 1)
+        return group
+
+    def write(self, group: Group) -> None:
+        """Make the sealed group durable; blocks, and may run in another thread.
+
+        Raises:
+            OutcomeUnknown: writing or syncing failed, now or before.
+        """
+        self._require_sound()
+        started = time.perf_counter_ns()
+        try:
+            self._journal.append(group)
+        except BaseException as error:
+            self._failure = error
+            raise OutcomeUnknown(
+                "writing the journal failed; start again to find out what is durable"
+            ) from error
+        group.write_ns = time.perf_counter_ns() - started
+        if group.number - self._disk_checked >= self.limits.disk_check_groups:
+            self._disk_checked = group.number
+            self._note_disk()
+
+    def _note_disk(self) -> None:
+        wanted = self.limits.disk_free_bytes_min + (
+            self.limits.segment_bytes if self._following else self.limits.segment_bytes_alone
+        )
+        free = self._storage.free_bytes(self._folder)
+        self._disk_low = free < wanted or self._journal.spare_failed
+
+    def settle(self, group: Group) -> None:
+        """Take note that the group in flight is durable; only now may its replies leave."""
+        self._require_sound()
+        self._flight = None
+        self.durable = group.last
+        self._mark.set(group.last)
+        counts = self._counts
+        counts[0] += 1
+        counts[1] += group.count
+        counts[2] += group.bytes
+        counts[3] += group.write_ns
+        counts[4] = group.count
+        counts[5] = group.write_ns
+        self._keep(group)
+        if not self._following and (
+            len(self._overlay) > self.limits.fold_records
+            or self._settled_bytes > self.limits.overlay_bytes // 2
+        ):
+            self._fold()
+
+    def flush(self) -> None:
+        """Make everything staged durable before returning.
+
+        Raises:
+            OutcomeUnknown: see `write`.
+        """
+        self._require_sound()
+        if self._flight is not None:
+            raise RuntimeError("a group is being written elsewhere; settle it first")
+        while (group := self.seal()) is not None:
+            self.write(group)
+            self.settle(group)
+
+    def _fold(self) -> None:
+        """Fold the durable groups into the tables here, and drop them from the overlay."""
+        self._batch.fold(self._environment)
+        self._counts[8] += 1
+        while self._settled:
+            self.refresh()
+
+    def refresh(self, budget: int = 5000) -> None:
+        """Move the view to the newest tables and drop what they hold from the overlay.
+
+        Args:
+            budget: records to look at in one call; the rest is left for the next.
+        """
+        settled = self._settled
+        if not settled:
+            return
+        if self._dropping is None:
+            self._applied = self.view.renew()
+            if settled[0][1] > self._applied:
+                self._watch_follower()
+                return
+        left = budget
+        while left > 0 and settled and settled[0][1] <= self._applied:
+            if self._dropping is None:
+                first, last, _, keys = settled[0]
+                self._dropping = chain(map(_entry_key, range(first, last + 1)), keys)
+            left -= self._drop(left)
+
+    def _drop(self, budget: int) -> int:
+        """Drop up to `budget` keys of the oldest group; returns how many were looked at."""
+        applied, staged = self._applied, self._open_group.changes
+        last_change, drop = self._last_change, self.view.drop
+        looked = 0
+        for key in islice(self._dropping or (), budget):
+            looked += 1
+            if last_change.get(key, 0) <= applied and key not in staged:
+                last_change.pop(key, None)
+                drop(key)
+        self._counts[6] += looked
+        if looked < budget:
+            self._dropping = None
+            self._settled_bytes -= self._settled.popleft()[2]
+        return looked
+
+    def _watch_follower(self) -> None:
+        """Start another follower in place of one that died, unless it found damage."""
+        follower = self._follower
+        if (
+            follower is not None
+            and time.monotonic() - self._started_at > RESTART_SECONDS
+            and not follower.alive
+            and not follower.gave_up
+        ):
+            follower.stop()
+            self._start_follower()
+
+    @property
+    def applied(self) -> int:
+        """Sequence number up to which the tables held everything at the last refresh."""
+        return self._applied
+
+    @property
+    def overlay_size(self) -> int:
+        """Rows and entries in the overlay."""
+        return len(self._overlay)
+
+    @property
+    def overlay_full(self) -> bool:
+        """Whether the tables are too far behind to take in more: answer 91."""
+        return (
+            len(self._overlay) >= self.limits.overlay_records
+            or self._settled_bytes >= self.limits.overlay_bytes
+        )
+
+    @property
+    def disk_low(self) -> bool:
+        """Whether the disk has not enough room for a further segment: answer 91."""
+        return self._disk_low
+
+    @property
+    def follower_alive(self) -> bool:
+        """Whether the follower process runs; False without one."""
+        return self._follower is not None and self._follower.alive
+
+    @property
+    def stats(self) -> Stats:
+        """Counters since the book was opened."""
+        return Stats(*self._counts)
+
+    def close(self, *, fold: bool = True) -> None:
+        """Flush, fold, and give the book up; closing a closed book does nothing.
+
+        Args:
+            fold: False leaves the tables behind, for the next open.
+
+        Raises:
+            OutcomeUnknown: something staged could not be made durable; the book is given up.
+        """
+        try:
+            if self._failure is None and self._lock.held:
+                self.flush()
+                if fold and self._follower is not None:
+                    self._follower.finish(FINISH_SECONDS)
+                elif fold and self._settled:
+                    self._fold()
+                self._journal.close(sound=True)
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let everything go without writing."""
+        if self._follower is not None:
+            self._follower.stop()
+            self._follower = None
+        for name in ("view", "_environment"):
+            if (opened := self.__dict__.pop(name, None)) is not None:
+                opened.close()
+        if (journal := self.__dict__.get("_journal")) is not None:
+            journal.close(sound=False)
+        if (mark := self.__dict__.pop("_mark", None)) is not None:
+            mark.close()
+        self._lock.release()
+
+
+_entry_key = schema.entry

@@ -1,0 +1,191 @@
+"""The follower: a process that folds the journal into the tables behind the daemon.
+
+Why a process: the LMDB binding gives up the interpreter's lock at every put, so a thread with many
+puts beside a busy loop stands still. It is started with the interpreter itself
+(``python -m ledger.follower FOLDER FOLD_SECONDS FOLD_ENTRIES FOLD_RECORDS``), never by a fork.
+
+It takes the lock of followers (waiting for one of an earlier daemon), reads the applied position,
+and folds exactly the groups that follow, up to the durable end that the daemon shares in memory.
+A fold is committed when its oldest change is `FOLD_SECONDS` old or the batch is large. It never
+writes the journal.
+
+It lives as long as its daemon: it asks the system to be killed with its parent, and ends when the
+pipe on its standard input does. The byte ``F`` there asks it to fold what is durable and leave.
+
+Exit status: 0 asked to leave or parent gone, 1 the journal is damaged or the disk failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+
+from ledger.journal import DurableMark, Reader
+from ledger.segment import JournalDamaged
+from ledger.storage import Limits, Lock
+from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, position_of
+
+NICE = 5
+POLL_SECONDS = 0.1
+FINISH = b"F"
+_PR_SET_PDEATHSIG = 1
+
+
+class Follower:
+    """The daemon's end: starts the process, tells it to finish, knows whether it lives."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        source = str(Path(__file__).resolve().parent.parent)
+        known = os.environ.get("PYTHONPATH")
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = f"{source}{os.pathsep}{known}" if known else source
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "ledger.follower",
+                str(folder.resolve()),
+                str(limits.fold_seconds),
+                str(limits.fold_entries),
+                str(limits.fold_records),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    @property
+    def process_id(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it ended because the journal or the disk is damaged: no use starting another."""
+        return self._process.poll() == 1
+
+    def finish(self, seconds: float) -> bool:
+        """Have it fold all that is durable and leave.
+
+        Returns:
+            False when it had not within `seconds`, and was ended.
+        """
+        pipe = self._process.stdin
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.write(FINISH)
+                pipe.flush()
+        try:
+            return self._process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End it now; what it had not committed is folded by the next one."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+
+class _Pipe:
+    """What the parent says: nothing, finish, or that it is gone."""
+
+    def __init__(self) -> None:
+        self.finish = False
+        self.gone = False
+
+    def wait(self, seconds: float) -> None:
+        if self.finish:
+            return
+        ready, _, _ = select.select([0], [], [], seconds)
+        if ready:
+            said = os.read(0, 16)
+            self.finish = FINISH in said
+            self.gone = not said
+
+
+def _die_with_parent() -> None:
+    """Ask to be killed when the parent dies, even if it leaves the pipe to somebody."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
+    """Fold until told to finish or the parent is gone.
+
+    Raises:
+        JournalDamaged: the journal cannot be read on.
+        FoldOutOfOrder: another wrote the tables.
+        lmdb.Error, OSError: the tables cannot be written.
+    """
+    lock = Lock(folder / "follower.lock")
+    while not lock.take():
+        pipe.wait(POLL_SECONDS)
+        if pipe.gone:
+            return
+    environment = open_environment(folder)
+    mark = DurableMark(folder, writable=False)
+    with environment.begin() as transaction:
+        applied, digest = position_of(transaction)
+    batch = Batch()
+    oldest = 0.0
+    with Reader(folder, applied) as reader:
+        while not pipe.gone:
+            leaving = pipe.finish
+            for group in reader.groups(mark.get()):
+                if not batch.last:
+                    check_position(reader, applied, digest)
+                    oldest = time.monotonic()
+                batch.add(group)
+                if (
+                    batch.entries >= limits.fold_entries
+                    or len(batch.changes) >= limits.fold_records
+                ):
+                    batch.fold(environment)
+            if batch.last and (leaving or time.monotonic() - oldest >= limits.fold_seconds):
+                batch.fold(environment)
+            if leaving:
+                break
+            pipe.wait(POLL_SECONDS)
+    environment.close()
+    lock.release()
+
+
+def main(arguments: list[str]) -> int:
+    """Run as a process; see the module."""
+    _die_with_parent()
+    os.nice(NICE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder, seconds, entries, records = arguments
+    limits = Limits(
+        fold_seconds=float(seconds), fold_entries=int(entries), fold_records=int(records)
+    )
+    try:
+        follow(Path(folder), limits, _Pipe())
+    except (JournalDamaged, FoldOutOfOrder, lmdb.Error, OSError) as error:
+        sys.stderr.write(f"the follower stopped: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
