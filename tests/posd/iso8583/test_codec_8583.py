@@ -197,6 +197,18 @@ def test_damage_is_undecodable_before_and_after_the_bitmap_was_compiled(case):
     assert warm.decode(ACCRUAL) == interpret.decode(ACCRUAL)
 
 
+@pytest.mark.parametrize("number", [44, 48])
+@pytest.mark.parametrize("nibbles", ["0a", "a0"])
+def test_a_length_nibble_above_9_is_undecodable_even_where_the_sum_would_fit(number, nibbles):
+    codec = Codec()
+    sound = codec.encode("0200", {number: b"x" * 10})
+    assert codec.decode(sound).fields == {number: b"x" * 10}
+    prefix = bytes.fromhex("00" * (FIELDS[number].prefix_bytes - 1) + nibbles)
+    for count in (10, 100):
+        with pytest.raises(Undecodable):
+            codec.decode(sound[:10] + prefix + b"x" * count)
+
+
 @given(st.binary(max_size=120))
 def test_random_bytes_never_raise_another_error(data):
     assert outcome(Codec().decode, data) == outcome(interpret.decode, data)
@@ -288,7 +300,7 @@ def test_a_value_that_does_not_fit_is_refused_before_and_after_compilation(case)
         codec.encode("0200", good)
 
 
-@pytest.mark.parametrize("mti", ["020", "02000", "02A0", "٠٢٠٠", b"0200", None])
+@pytest.mark.parametrize("mti", ["02", "020", "02000", "020000", "02A0", "٠٢٠٠", b"0200", None])
 def test_a_message_type_that_is_not_four_digits_is_refused(mti):
     codec = Codec()
     for _ in range(2):
