@@ -342,7 +342,7 @@ class Terminal:
 
     # -- building, sealing, reading ---------------------------------------------------------
 
-    def compose(  # noqa: PLR0913 - the parts that any message may have, all by name
+    def compose(
         self,
         mti: str,
         function: str = "",

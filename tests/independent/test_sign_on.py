@@ -156,7 +156,7 @@ def test_parameters_come_in_numbered_blocks_up_to_the_last(till):
 # --- who is let in -------------------------------------------------------------------------
 
 
-def test_an_unknown_terminal_is_told_so(world, till, member):
+def test_an_unknown_terminal_is_told_so(till, member):
     known = till.terminal_id
     till.terminal_id = "99999999"
     assert till.echo().code == "97"
