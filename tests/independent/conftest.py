@@ -111,15 +111,15 @@ HOUSES = [
 
 # (profile, merchant, network, serial) -> how many such terminals a module may use
 FLEET = {
-    ("aes", HOTEL, "", ""): 60,
-    ("tdes-x919", HOTEL, "", ""): 15,
-    ("tdes-cup", HOTEL, "", ""): 15,
+    ("aes", HOTEL, "", ""): 80,
+    ("tdes-x919", HOTEL, "", ""): 25,
+    ("tdes-cup", HOTEL, "", ""): 25,
     ("aes", SHOP, "", ""): 10,
     ("aes", CLOSED, "", ""): 2,
     ("tdes-cup", HOTEL, "10.9.0.0/16", ""): 2,
     ("aes", HOTEL, "", SERIAL): 4,
 }
-MEMBERS = 80
+MEMBERS = 100
 
 
 def terminal_lines() -> tuple[list[dict], dict[tuple, list[Terminal]]]:
