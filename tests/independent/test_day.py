@@ -3,7 +3,7 @@
 import json
 
 from .client import CNY, keyed, swiped
-from .conftest import must
+from .conftest import YEAR, must
 
 
 def at_the_counter(till, member):
@@ -94,7 +94,7 @@ def test_loading_the_same_data_again_changes_nothing(world, daemon):
 def test_another_opening_balance_is_rejected_and_the_rest_is_loaded(world, daemon):
     member, till = world.member(), world.till()
     opening = next(line for line in world.lines if line.get("member") == member.id)
-    lines = [{**opening, "amount": 1}, {**opening, "expires": "2199-12-31", "amount": 7}]
+    lines = [{**opening, "amount": 1}, {**opening, "expires": f"{YEAR + 2}-12-31", "amount": 7}]
     extra = daemon.folder / "extra.jsonl"
     extra.write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = daemon.run("load", daemon.directory, extra)

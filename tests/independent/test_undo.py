@@ -109,6 +109,8 @@ def test_a_reversed_void_leaves_the_original_as_it_was(world, profile, member):
     assert till.balance(member) == member.opening - 1000
     assert till.reverse(voided.request).code == "00"
     assert till.balance(member) == member.opening - 1000
+    assert till.void(spent).code == "00"  # it stands again, so it can be voided
+    assert till.balance(member) == member.opening
 
 
 def test_a_reversal_of_a_decline_is_content(till, member):
