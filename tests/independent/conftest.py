@@ -22,7 +22,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from . import keys
-from .client import Link, Member, Terminal
+from .client import Link, Terminal
+from .messages import Member
 
 ROOT = Path(__file__).parents[2]
 READY_LIMIT_S = 30.0

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from . import keys, spec8583
-from .client import Breach, Frame, Request, Terminal, keyed, member_fields, swiped, total_line
+from .client import Terminal
+from .messages import Breach, Request, keyed, member_fields, swiped, total_line
+from .spec8583 import Frame
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
 PROFILES = {vector["profile"]: vector for vector in VECTORS["messages"]}

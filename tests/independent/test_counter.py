@@ -2,8 +2,8 @@
 
 import pytest
 
-from .client import CNY, Named, by_element, by_phone, keyed, swiped
 from .conftest import NEXT_EXPIRY, SHOP, phone_number
+from .messages import CNY, Named, by_element, by_phone, keyed, swiped
 
 # --- earning and spending ------------------------------------------------------------------
 

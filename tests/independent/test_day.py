@@ -2,8 +2,8 @@
 
 import json
 
-from .client import CNY, keyed, swiped
 from .conftest import YEAR, must
+from .messages import CNY, keyed, swiped
 
 
 def at_the_counter(till, member):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from .client import CNY, by_phone, keyed, spec8583, swiped, total_line
+from . import spec8583
+from .messages import CNY, by_phone, keyed, swiped, total_line
 
 # --- the same message again ----------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 import pytest
 
 from . import keys
-from .client import by_phone
 from .conftest import CLOSED, HOTEL, SERIAL, SHOP
+from .messages import by_phone
 
 
 def test_a_terminal_signs_on_and_works(world, profile, member):

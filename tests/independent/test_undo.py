@@ -2,8 +2,8 @@
 
 import pytest
 
-from .client import CNY, keyed
 from .conftest import SHOP
+from .messages import CNY, keyed
 
 
 def other_rrn(rrn: str) -> str:
