@@ -31,7 +31,7 @@ from ledger.journal import DurableMark, Journal, Reader
 from ledger.model import Entry, record
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock, Storage
-from ledger.tables import Batch, View, check_position, open_environment, position_of
+from ledger.tables import Batch, View, check_position, open_environment, settled_position
 
 __all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnknown", "Stats"]
 
@@ -106,7 +106,7 @@ class Book:
         self._dropping: Iterator[bytes] | None = None
         self._applied = 0
         self._disk_low = False
-        self._disk_checked = 0
+        self._disk_due = 0.0
         self._started_at = 0.0
         self._counts = [0] * 9
         self.sequence = self.durable = self.last_at = self.last_date = self.epoch = 0
@@ -216,8 +216,7 @@ class Book:
         lock.release()
 
     def _fold_long_tail(self, progress: Progress | None) -> None:
-        with self._environment.begin() as transaction:
-            applied, digest = position_of(transaction)
+        applied, digest = settled_position(self._environment)
         total = self._journal.last - applied
         with Reader(self._folder, applied) as reader:
             batch = Batch()
@@ -349,16 +348,23 @@ class Book:
                 "writing the journal failed; start again to find out what is durable"
             ) from error
         group.write_ns = time.perf_counter_ns() - started
-        if group.number - self._disk_checked >= self.limits.disk_check_groups:
-            self._disk_checked = group.number
+        if time.monotonic() >= self._disk_due:
             self._note_disk()
 
     def _note_disk(self) -> None:
+        """Look at the free space, seldom enough to cost nothing."""
+        self._disk_due = time.monotonic() + self.limits.disk_check_seconds
         wanted = self.limits.disk_free_bytes_min + (
             self.limits.segment_bytes if self._following else self.limits.segment_bytes_alone
         )
-        free = self._storage.free_bytes(self._folder)
-        self._disk_low = free < wanted or self._journal.spare_failed
+        self._disk_low = self._storage.free_bytes(self._folder) < wanted
+
+    def _recheck_disk(self) -> None:
+        """While the disk is low nothing is written, so that nobody else would look again."""
+        if self._flight is None and time.monotonic() >= self._disk_due:
+            self._note_disk()
+            if not self._disk_low:
+                self._journal.prepare_spare()
 
     def settle(self, group: Group) -> None:
         """Take note that the group in flight is durable; only now may its replies leave."""
@@ -406,6 +412,8 @@ class Book:
         Args:
             budget: records to look at in one call; the rest is left for the next.
         """
+        if self.disk_low:
+            self._recheck_disk()
         settled = self._settled
         if not settled:
             return
@@ -470,7 +478,7 @@ class Book:
     @property
     def disk_low(self) -> bool:
         """Whether the disk has not enough room for a further segment: answer 91."""
-        return self._disk_low
+        return self._disk_low or self._journal.spare_failed
 
     @property
     def follower_alive(self) -> bool:

@@ -32,7 +32,7 @@ import lmdb
 from ledger.journal import DurableMark, Reader
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
-from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, position_of
+from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
 
 NICE = 5
 POLL_SECONDS = 0.1
@@ -144,8 +144,8 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
             return
     environment = open_environment(folder)
     mark = DurableMark(folder, writable=False)
-    with environment.begin() as transaction:
-        applied, digest = position_of(transaction)
+    environment.reader_check()
+    applied, digest = settled_position(environment)
     batch = Batch()
     oldest = 0.0
     with Reader(folder, applied) as reader:
@@ -163,6 +163,8 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                     batch.fold(environment)
             if batch.last and (leaving or time.monotonic() - oldest >= limits.fold_seconds):
                 batch.fold(environment)
+                # Readers that were killed would keep old pages from being used again.
+                environment.reader_check()
             if leaving:
                 break
             pipe.wait(POLL_SECONDS)

@@ -187,8 +187,13 @@ class Reader:
             raise RuntimeError("no segment is open")
         return self._segment
 
-    def _open(self, path: Path) -> None:
-        segment = Segment(path)
+    def _open(self, found: tuple[int, Path]) -> None:
+        first, path = found
+        try:
+            segment = Segment(path)
+        except FileNotFoundError:
+            # It was compressed since it was listed.
+            segment = Segment(dict(segments(self._folder))[first])
         self.close()
         self._segment = segment
         self.offset = HEADER_BYTES
@@ -204,7 +209,7 @@ class Reader:
                 raise JournalDamaged(name, 0, self.position + 1, "the segment is missing")
             return False
         wanted = self.position
-        self._open(holding[-1][1])
+        self._open(holding[-1])
         self.position = holding[-1][0] - 1
         self.digest = self._opened().header.before
         while self.position < wanted:
@@ -226,7 +231,7 @@ class Reader:
         known = segments(self._folder)
         for first, path in known:
             if first == self.position + 1 and first != segment.header.first:
-                self._open(path)
+                self._open((first, path))
                 if self._opened().header.before != self.digest:
                     raise self._damaged("the segment does not follow from the one before it")
                 return True
@@ -294,6 +299,10 @@ class Journal:
         self.last = 0
         self.digest = CHAIN_START
         self.epoch = 0
+
+    def prepare_spare(self) -> None:
+        """Try again to prepare the next segment, after it failed; not beside `append`."""
+        self._spare.retry(self._offset)
 
     @property
     def spare_failed(self) -> bool:
@@ -441,6 +450,13 @@ class _Spare:
             self._thread.start()
         self._wake.set()
 
+    def retry(self, used: int) -> None:
+        """Begin filling again where it had failed."""
+        if self.failed:
+            self.failed = False
+            self._used = 0
+            self.keep_up(max(used, _PIECE))
+
     def take(self, size: int) -> Path:
         """A file of at least `size` zero bytes, synced, that nobody else has.
 
@@ -516,7 +532,7 @@ def archive_closed(folder: Path, applied: int) -> list[Path]:
         if path.suffix == ".gz" or following > applied + 1 or following == known[-1][0]:
             continue
         target = path.with_name(path.name + ".gz")
-        unfinished = path.with_name(path.name + ".tmp")
+        unfinished = path.with_name(path.name + ".part")
         with path.open("rb") as source, unfinished.open("wb") as file:
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                 shutil.copyfileobj(source, packed, MEBIBYTE)

@@ -38,7 +38,7 @@ class Limits:
         fold_records: changed rows at which a fold is committed earlier.
         reference_rows: rows of reference tables that the view keeps decoded.
         disk_free_bytes_min: free bytes below which the disk counts as low, besides one segment.
-        disk_check_groups: groups between two looks at the free space.
+        disk_check_seconds: time between two looks at the free space.
     """
 
     segment_bytes: int = 128 * MEBIBYTE
@@ -48,10 +48,10 @@ class Limits:
     tail_entries: int = 50_000
     fold_seconds: float = 2.0
     fold_entries: int = 200_000
-    fold_records: int = 200_000
+    fold_records: int = 100_000
     reference_rows: int = 200_000
     disk_free_bytes_min: int = 64 * MEBIBYTE
-    disk_check_groups: int = 64
+    disk_check_seconds: float = 1.0
 
 
 class Storage:

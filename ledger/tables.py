@@ -16,7 +16,7 @@ whole size at once; a long reader makes the file grow, so snapshots are for shor
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ import lmdb
 
 from ledger import codec, schema
 from ledger.journal import Reader, durable_end
+from ledger.model import Entry
 from ledger.segment import CHAIN_START, Group, JournalDamaged, segment_name
 from ledger.storage import Limits
 
@@ -65,6 +66,16 @@ def position_of(transaction: Any) -> tuple[int, bytes]:
         return 0, CHAIN_START
     sequence, digest = _POSITION.unpack(packed)
     return sequence, digest
+
+
+def settled_position(environment: Any) -> tuple[int, bytes]:
+    """The applied position as a writer sees it.
+
+    After a writer was killed, a reader may miss its last commit until the next writer came; taking
+    the writer's lock settles that.
+    """
+    with environment.begin(write=True) as transaction:
+        return position_of(transaction)
 
 
 class Batch:
@@ -186,24 +197,38 @@ class View:
         self._cache[key] = value
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows whose key begins with `prefix`, ascending.
+        """Yield the rows whose key begins with `prefix`, ascending, decoded.
 
         For sweeps, inspection and administration: it looks through the whole overlay. Rows that
         change while it is being read may be told as they were or as they are.
         """
-        newer = {key: value for key, value in self.overlay.items() if key.startswith(prefix)}
+        for key, value, newer in self._merged(prefix):
+            yield key, value if newer else codec.unpack_row(key, value)
+
+    def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the same rows packed, as the tables will hold them."""
+        for key, value, newer in self._merged(prefix):
+            yield key, _packed(value) if newer else value
+
+    def _newer(self) -> dict[bytes, Any]:
+        """What lies over the tables."""
+        return self.overlay
+
+    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any, bool]]:
+        """Key, value and whether it is from above the tables, ascending, removed rows left out."""
+        newer = {key: value for key, value in self._newer().items() if key.startswith(prefix)}
         waiting = iter(sorted(newer))
         ahead = next(waiting, None)
         for key, packed in self._rows(prefix):
             while ahead is not None and ahead < key:
                 if newer[ahead] is not None:
-                    yield ahead, newer[ahead]
+                    yield ahead, newer[ahead], True
                 ahead = next(waiting, None)
             if key not in newer:
-                yield key, codec.unpack_row(key, packed)
+                yield key, packed, False
         while ahead is not None:
             if newer[ahead] is not None:
-                yield ahead, newer[ahead]
+                yield ahead, newer[ahead], True
             ahead = next(waiting, None)
 
     def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -287,7 +312,7 @@ class Snapshot:
 
     def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield key and packed row in key order, the position row left out."""
-        return self.view.packed_rows(prefix)
+        return self.view.rows(prefix)
 
 
 def check_position(reader: Reader, applied: int, digest: bytes) -> None:
@@ -331,26 +356,17 @@ class _TailView(View):
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
         """Yield the rows whose key begins with `prefix`, ascending, decoded."""
-        for key, packed in self.packed_rows(prefix):
+        for key, packed in self.rows(prefix):
             yield key, codec.unpack_row(key, packed)
 
-    def packed_rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The same without decoding."""
-        newer = sorted(key for key in self._tail if key.startswith(prefix))
-        waiting = iter(newer)
-        ahead = next(waiting, None)
-        for key, packed in self._rows(prefix):
-            while ahead is not None and ahead < key:
-                yield from self._newer(ahead)
-                ahead = next(waiting, None)
-            if key not in self._tail:
-                yield key, packed
-        while ahead is not None:
-            yield from self._newer(ahead)
-            ahead = next(waiting, None)
+    def _newer(self) -> dict[bytes, Any]:
+        return self._tail
 
-    def _newer(self, key: bytes) -> Iterable[tuple[bytes, bytes]]:
-        value = self._tail[key]
-        if value is None:
-            return ()
-        return ((key, value if isinstance(value, bytes) else codec.pack_value(value)),)
+
+def _packed(value: Any) -> bytes:
+    """A row from above the tables as they will hold it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, int):
+        return codec.pack_value(value)
+    return codec.pack_entry(value) if isinstance(value, Entry) else codec.pack_record(value)
