@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     Rule("refund", undo.Refund, undo.refund, "own", "in force", ""),
     Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
     Rule("enrolment", members.Enrolment, members.enrol, "own", "in force", ""),
+    Rule("pin change", members.PinChange, members.change_pin, "own", "in force", ""),
     Rule("pin check", members.PinCheck, members.check_pin, "none", "", ""),
     Rule("settlement", terminals.Settlement, terminals.settle, "own", "open", ""),
     Rule("upload", terminals.UploadItem, terminals.upload, "own", "open", ""),

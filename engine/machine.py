@@ -30,6 +30,10 @@ BALANCE_KEYS_MAX = 100_000
 _BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
 
 
+class SwapFailed(Exception):
+    """Something failed after the swap began: the process must stop, nothing more may leave."""
+
+
 class Machine:
     """Executes commands on a book. One thread, one writer."""
 
@@ -54,6 +58,15 @@ class Machine:
     def clock(self) -> Clock:
         """Local dates in the operator's zone."""
         return self._clock
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the newest entry, durable or not."""
+        return self._book.sequence
+
+    def look(self, at: int) -> Draft:
+        """A draft to read with, which nobody will execute."""
+        return Draft(self._read, at, self._clock.date(at), self._date, self._book.sequence + 1, b"")
 
     def execute(self, command: Any, at: int, nonce: bytes = b"") -> Answer:
         """Execute a command.
@@ -177,7 +190,10 @@ class Machine:
             balances = self._balances(postings)
             rows.update(balances)
             packed.update(balances)
-        self._book.stage(draft.sequence, entry, packed_entry, rows, packed)
+        try:
+            self._book.stage(draft.sequence, entry, packed_entry, rows, packed)
+        except Exception as error:
+            raise SwapFailed("staging an entry failed") from error
         if CALENDAR in rows:
             self._load_calendar()
         return Answer(outcome, draft.sequence, draft.date, False)

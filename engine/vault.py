@@ -42,7 +42,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-TOKEN_KINDS: Final = ("C", "P", "Q", "U", "I", "K")
+TOKEN_KINDS: Final = ("C", "P", "Q", "U", "I", "K", "D")
 """What a token digest stands for: card, phone, QR code, contactless id, identity number, coupon."""
 DIGEST_SIZE: Final = 16
 """Bytes of every digest that a vault makes."""
@@ -76,7 +76,16 @@ class Vault:
             damaged key file is found out when it is opened; tells nothing about the master.
     """
 
-    __slots__ = ("_content", "_permutation", "_pins", "_prefix", "_seals", "_tokens", "key_id")
+    __slots__ = (
+        "_content",
+        "_entropy",
+        "_permutation",
+        "_pins",
+        "_prefix",
+        "_seals",
+        "_tokens",
+        "key_id",
+    )
 
     def __init__(self, master: bytes) -> None:
         """Derive every key from a master of 32 bytes; `create` and `open` are the usual ways."""
@@ -90,6 +99,7 @@ class Vault:
         }
         self._content: Final = _keyed_digest(_derive(master, "content digest", 32))
         self._pins: Final = _keyed_digest(_derive(master, "pin digest", 32))
+        self._entropy: Final = _derive(master, "entropy", 32)
         self._seals: Final = AESGCM(_derive(master, "seal", 32))
         self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
 
@@ -167,6 +177,15 @@ class Vault:
         # The length keeps ("1", "23") and ("12", "3") apart.
         digest.update(f"{len(member)}:{member}{pin}".encode("utf-8", "surrogatepass"))
         return digest.digest()
+
+    def entropy(self, label: str) -> bytes:
+        """Return 32 bytes that follow from the key file and a label, for keys that are not stored.
+
+        Args:
+            label: What the bytes are for; another label gives unrelated bytes.
+        """
+        text = label.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._entropy, digest_size=32).digest()
 
     def seal(self, label: str, clear: bytes) -> bytes:
         """Encrypt a value for keeping at rest; two calls never give the same bytes.

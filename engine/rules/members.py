@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.commands import Pin, Request, Token
-from engine.draft import Draft
+from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Alias, Member
 from ledger import schema
@@ -23,6 +23,21 @@ class Enrolment(Request):
     tokens: tuple[Token, ...]
     sealed: tuple[bytes, ...]
     numbers_valid: bool
+
+
+@record
+class PinChange(Request):
+    """A member's new PIN.
+
+    Attributes:
+        tokens: what names the member.
+        pin: the verdict on the old PIN, see `engine.commands.Pin`.
+        new_pin: keyed digest of the new PIN; empty when its block was bad.
+    """
+
+    tokens: tuple[Token, ...]
+    pin: int
+    new_pin: bytes
 
 
 @record
@@ -55,6 +70,22 @@ def enrol(command: Enrolment, draft: Draft) -> Reason:
     draft.rows[schema.named(schema.MEMBER, member)] = Member(
         member, "base", "active", b"", 0, command.tokens, (), 1
     )
+    return Reason.APPROVED
+
+
+def change_pin(command: PinChange, draft: Draft) -> Reason:
+    """Replace the PIN of a member who knows the old one."""
+    bad = draft.find_member(command.tokens)
+    if bad is not None:
+        return bad
+    if not command.new_pin:
+        return Reason.PIN_BLOCK_BAD
+    bad = draft.check_pin(command.pin, needed=True)
+    if bad is not None:
+        return bad
+    key = schema.named(schema.MEMBER, draft.member)
+    member: Member = draft.rows.get(key) or draft.read(key)
+    draft.rows[key] = amended(member, pin=command.new_pin)
     return Reason.APPROVED
 
 

@@ -197,7 +197,7 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
         return _refuse(draft, f"merchant {command.merchant} is not registered; load it first")
     key = schema.terminal(schema.TERMINAL, command.id)
     old: Terminal | None = draft.read(key)
-    terminal = Terminal(*values_of(command), 1)
+    terminal = Terminal(*(*values_of(command), 1))
     if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
         terminal = amended(terminal, tmk=old.tmk)
     elif old is not None:

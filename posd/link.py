@@ -1,0 +1,238 @@
+"""One connection: an asyncio protocol around a sans-IO session, with the limits of a link."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from posd.host import Host, Peer, Reply
+from posd.metrics import Meter
+from posd.pipeline import Pipeline, monotonic_ms, wall_ms
+from posd.session import Session
+
+Batch = tuple[int, int, list[Reply]]
+"""The newest sequence that must be durable, when the messages were read (ns), the replies."""
+
+
+class Limits:
+    """Bounds of links, in one place.
+
+    Attributes:
+        connections: connections at a time.
+        frame_bytes: the longest frame.
+        idle_ms: how long a link may be silent.
+        half_frame_ms: how long a part of a frame may wait for the rest.
+        unread_bytes: replies that a peer may leave unread.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 20_000,
+        frame_bytes: int = 4096,
+        idle_ms: int = 600_000,
+        half_frame_ms: int = 10_000,
+        unread_bytes: int = 1 << 20,
+    ) -> None:
+        self.connections = connections
+        self.frame_bytes = frame_bytes
+        self.idle_ms = idle_ms
+        self.half_frame_ms = half_frame_ms
+        self.unread_bytes = unread_bytes
+
+
+class Links:
+    """All open connections and what they share."""
+
+    def __init__(self, host: Host, pipeline: Pipeline, meter: Meter, limits: Limits) -> None:
+        self.host = host
+        self.pipeline = pipeline
+        self.meter = meter
+        self.limits = limits
+        self.open: set[Link] = set()
+        self.half: set[Link] = set()
+
+    def accept(self) -> Link:
+        """A protocol for a new connection."""
+        return Link(self)
+
+    def sweep(self) -> None:
+        """Close links that keep half a frame for too long."""
+        now = monotonic_ms()
+        for link in list(self.half):
+            if now - link.half_since > self.limits.half_frame_ms:
+                link.abort("closed_half_frame")
+
+    def sweep_idle(self) -> None:
+        """Close links that have been silent for too long."""
+        oldest = monotonic_ms() - self.limits.idle_ms
+        for link in [link for link in self.open if link.heard < oldest]:
+            link.abort("closed_idle")
+
+    def close(self) -> None:
+        """Close all connections once what is written has left."""
+        for link in list(self.open):
+            link.close()
+
+
+class Link(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_links",
+        "_outgoing",
+        "_paused",
+        "_pipeline",
+        "_session",
+        "_transport",
+        "half_since",
+        "heard",
+    )
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._pipeline = links.pipeline
+        self._transport: Any = None
+        self._session: Session | None = None
+        self._outgoing: list[Batch] = []
+        self._paused = False
+        self.heard = 0
+        self.half_since = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, unless there are too many."""
+        links = self._links
+        if len(links.open) >= links.limits.connections:
+            links.meter.count("connections_refused")
+            transport.abort()
+            return
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        tls = transport.get_extra_info("ssl_object") is not None
+        self._session = Session(
+            links.host, Peer(str(peer[0]) if peer else "", tls=tls), links.limits.frame_bytes
+        )
+        transport.set_write_buffer_limits(high=links.limits.unread_bytes)
+        self.heard = monotonic_ms()
+        links.open.add(self)
+        links.meter.count("connections_opened")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget the connection; what was decided for it stays decided."""
+        self._links.open.discard(self)
+        self._links.half.discard(self)
+        self._session = None
+        self._transport = None
+        self._outgoing.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what was read."""
+        session = self._session
+        if session is None:
+            return
+        begun = time.perf_counter_ns()
+        self.heard = monotonic = monotonic_ms()
+        self._take(session.receive(data, wall_ms(), monotonic), begun)
+        if session.half_frame != (self in self._links.half):
+            self._note_half(session, monotonic)
+        if session.closed or session.full:
+            self._after(session)
+
+    def _note_half(self, session: Session, now: int) -> None:
+        if session.half_frame:
+            self.half_since = now
+            self._links.half.add(self)
+        else:
+            self._links.half.discard(self)
+
+    def _take(self, replies: list[Reply], begun: int) -> None:
+        """Send replies, at once or when the journal allows."""
+        if not replies:
+            return
+        pipeline = self._pipeline
+        pipeline.kick()
+        durable = pipeline.book.durable
+        newest = 0
+        later: list[Reply] = []
+        for reply in replies:
+            if reply.sequence > durable:
+                later.append(reply)
+                newest = reply.sequence if reply.sequence > newest else newest
+        if later:
+            self._outgoing.append((newest, begun, later))
+            pipeline.when_durable(newest, self._flush)
+            if len(later) == len(replies):
+                return
+            replies = [reply for reply in replies if reply.sequence <= durable]
+        self._send([(durable, begun, replies)])
+
+    def _flush(self) -> None:
+        """Send what has become durable."""
+        outgoing = self._outgoing
+        durable = self._pipeline.book.durable
+        if not outgoing or outgoing[0][0] > durable:
+            return
+        if outgoing[-1][0] <= durable:
+            self._outgoing = []
+            self._send(outgoing)
+            return
+        self._outgoing = [batch for batch in outgoing if batch[0] > durable]
+        self._send([batch for batch in outgoing if batch[0] <= durable])
+
+    def _send(self, batches: list[Batch]) -> None:
+        session, transport = self._session, self._transport
+        if session is None or transport is None or self._pipeline.halted:
+            return
+        frames = [reply.data for _, _, replies in batches for reply in replies]
+        transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        now = time.perf_counter_ns()
+        times = self._links.meter.reply
+        for _, begun, replies in batches:
+            spent = now - begun
+            times.buckets[spent.bit_length()] += len(replies)
+            times.total += spent * len(replies)
+        session.sent(len(frames))
+        if self._paused or session.closed:
+            self._after(session)
+
+    def _after(self, session: Session) -> None:
+        """Keep the link's rules after anything happened."""
+        transport = self._transport
+        if transport is None:
+            return
+        if session.closed:
+            if not session.unanswered:
+                transport.close()
+        elif session.full:
+            if not self._paused:
+                self._paused = True
+                transport.pause_reading()
+            if session.can_resume:
+                self._pipeline.soon(self._resume)
+        elif self._paused:
+            self._paused = False
+            transport.resume_reading()
+
+    def _resume(self) -> None:
+        """Handle frames that were held back."""
+        session = self._session
+        if session is not None and session.can_resume:
+            replies = session.resume(wall_ms(), monotonic_ms())
+            self._take(replies, time.perf_counter_ns())
+            self._after(session)
+
+    def pause_writing(self) -> None:
+        """Give up on a peer that does not read its replies."""
+        self.abort("closed_slow_reader")
+
+    def close(self) -> None:
+        """Close once what is written has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, counter: str) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._links.meter.count(counter)
+            self._transport.abort()

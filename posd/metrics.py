@@ -1,0 +1,174 @@
+"""Counters of the daemon, kept as plain integers and turned into Prometheus metrics at a scrape.
+
+Times go into buckets of powers of two of a nanosecond, which costs one `int.bit_length` and one
+addition; a library's histogram costs twenty times that. Label values are bounded: transactions and
+response codes come from tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+BUCKETS = 40
+"""Powers of two of nanoseconds that are told apart: up to nine minutes."""
+
+_BUCKETS_SHOWN = range(10, 34)
+"""Those shown: from a microsecond to eight seconds."""
+
+
+class Times:
+    """A histogram of durations in ns."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * BUCKETS
+        self.total = 0
+
+    def add(self, duration_ns: int) -> None:
+        """Count one duration."""
+        self.buckets[duration_ns.bit_length()] += 1
+        self.total += duration_ns
+
+    def family(self, name: str, documentation: str) -> HistogramMetricFamily:
+        """The histogram in seconds."""
+        running = 0
+        shown: list[tuple[str, float]] = []
+        for power, count in enumerate(self.buckets):
+            running += count
+            if power in _BUCKETS_SHOWN:
+                shown.append((repr((1 << power) / 1e9), running))
+        shown.append(("+Inf", running))
+        return HistogramMetricFamily(name, documentation, buckets=shown, sum_value=self.total / 1e9)
+
+
+class Meter:
+    """What happened so far.
+
+    Attributes:
+        counts: named counters without labels.
+        answers: transaction and response code to how many replies were made.
+    """
+
+    __slots__ = ("_answers", "_counts", "decide", "decode", "journal", "reply")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._answers: dict[tuple[str, str], int] = {}
+        self.decode = Times()
+        self.decide = Times()
+        self.journal = Times()
+        self.reply = Times()
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a named counter."""
+        self._counts[name] = self._counts.get(name, 0) + amount
+
+    def counted(self, name: str) -> int:
+        """The value of a named counter."""
+        return self._counts.get(name, 0)
+
+    def decoded(self, duration_ns: int) -> None:
+        """Note how long a message took to decode."""
+        self.decode.buckets[duration_ns.bit_length()] += 1
+        self.decode.total += duration_ns
+
+    def decided(self, duration_ns: int) -> None:
+        """Note how long a command took to decide."""
+        self.decide.buckets[duration_ns.bit_length()] += 1
+        self.decide.total += duration_ns
+
+    def answered(self, transaction: str, code: str) -> None:
+        """Count a reply."""
+        key = (transaction, code)
+        answers = self._answers
+        if key in answers:
+            answers[key] += 1
+        else:
+            answers[key] = 1
+
+    @property
+    def answers(self) -> dict[tuple[str, str], int]:
+        """Replies by transaction and response code."""
+        return self._answers
+
+
+NAMED = {
+    "mac_failures": "Messages whose MAC was wrong or missing.",
+    "dropped_after_wrong_macs": "Messages dropped in the minute after ten wrong MACs.",
+    "dropped_reply_form": "Messages dropped because their type is a reply's.",
+    "unknown_elements": "Elements of field 48 with an unknown tag.",
+    "undecodable": "Messages that closed their link because they could not be decoded.",
+    "bad_frames": "Frames that closed their link by their length.",
+    "keep_alives": "Keep-alive frames answered.",
+    "connections_opened": "Connections accepted.",
+    "connections_refused": "Connections refused at the limit.",
+    "closed_idle": "Connections closed for being idle.",
+    "closed_half_frame": "Connections closed for half a frame.",
+    "closed_slow_reader": "Connections closed for not reading their replies.",
+    "reads_paused": "Times a link was not read further because of unanswered messages.",
+    "events": "Events logged for operations.",
+}
+"""Every named counter, with its documentation; one that is not here does not exist."""
+
+STAGES = {
+    "decode": "Time to decode a message.",
+    "decide": "Time to check, decide and stage a command.",
+    "journal": "Time to make a group durable.",
+    "reply": "Time from reading a message to handing its reply to the socket.",
+}
+
+
+class Exposition:
+    """A Prometheus collector over a meter and gauges that are read when asked.
+
+    Args:
+        meter: counters.
+        gauges: name to documentation and a function that reads the value.
+        counters: the same for values that only grow.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        gauges: dict[str, tuple[str, Callable[[], float]]],
+        counters: dict[str, tuple[str, Callable[[], float]]],
+    ) -> None:
+        self._meter = meter
+        self._gauges = gauges
+        self._counters = counters
+
+    def describe(self) -> list[Any]:
+        """Nothing before the first scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, for one scrape."""
+        meter = self._meter
+        replies = CounterMetricFamily(
+            "counterfoil_replies",
+            "Replies by transaction and response code.",
+            labels=["transaction", "code"],
+        )
+        for (transaction, code), count in sorted(meter.answers.items()):
+            replies.add_metric([transaction, code], count)
+        yield replies
+        for name, documentation in NAMED.items():
+            yield CounterMetricFamily(
+                f"counterfoil_{name}", documentation, value=meter.counted(name)
+            )
+        for name, documentation in STAGES.items():
+            times: Times = getattr(meter, name)
+            yield times.family(f"counterfoil_{name}_seconds", documentation)
+        for name, (documentation, value) in self._gauges.items():
+            yield GaugeMetricFamily(f"counterfoil_{name}", documentation, value=value())
+        for name, (documentation, value) in self._counters.items():
+            yield CounterMetricFamily(f"counterfoil_{name}", documentation, value=value())

@@ -1,0 +1,210 @@
+"""Commands in, durable answers out: the group pipeline of the daemon.
+
+The event loop executes commands; each one joins the open group. When the journal is idle the group
+is sealed and handed to a thread that does nothing but write and sync; meanwhile the next group
+fills. What waits for a group is told once the group is durable, and not before.
+
+The first write or sync that fails ends the process with status 3 from that thread: nothing may
+leave on any connection after it, so nothing is drained and nobody is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from engine.commands import Answer
+from engine.machine import Machine
+from ledger.book import Book, Group
+from posd.metrics import Meter
+
+STATUS_OUTCOME_UNKNOWN = 3
+CLOCK_JUMP_MS_MAX = 60_000
+START_AHEAD_MS_MAX = 12 * 3_600_000
+WAITING_MAX = 50_000
+"""Callbacks that may wait for durability; past that new work is answered 91."""
+
+Waiter = Callable[[], None]
+
+
+def wall_ms() -> int:
+    """Wall clock in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Monotonic clock in ms."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Pipeline:
+    """One book, its machine, and the thread that makes groups durable.
+
+    Attributes:
+        shut: True when new work is answered 91.
+        halted: True once nothing may leave any more.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, book: Book, machine: Machine, meter: Meter
+    ) -> None:
+        self._loop = loop
+        self.book = book
+        self.machine = machine
+        self._meter = meter
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
+        self._open_waiters: list[Waiter] = []
+        self._flight_waiters: list[Waiter] = []
+        self._flight_last = 0
+        self._sealing = False
+        self._idle: asyncio.Future[None] | None = None
+        self._clock_offset = wall_ms() - monotonic_ms()
+        self.draining = False
+        self.halted = False
+        self.clock_suspect = False
+        self.shut = False
+        self._thread = Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    # Work.
+
+    def execute(self, command: Any) -> Answer:
+        """Execute an administration command now."""
+        answer = self.machine.execute(command, wall_ms())
+        self.kick()
+        return answer
+
+    def kick(self) -> None:
+        """See to it that what is staged gets written, at the end of this turn of the loop."""
+        if not self._sealing and not self._flight_last and self.book.pending:
+            self._sealing = True
+            self._loop.call_soon(self._seal)
+
+    def when_durable(self, sequence: int, waiter: Waiter) -> None:
+        """Call `waiter` once the journal is durable up to `sequence`; at once if it is."""
+        if sequence <= self.book.durable:
+            waiter()
+        elif sequence <= self._flight_last:
+            self._flight_waiters.append(waiter)
+        else:
+            self._open_waiters.append(waiter)
+
+    def soon(self, callback: Waiter) -> None:
+        """Call `callback` in the next turn of the loop."""
+        self._loop.call_soon(callback)
+
+    def closed(self) -> bool:
+        """True when new work cannot be taken now (`posd.host.Gate`)."""
+        return self.shut
+
+    def confirm_clock(self) -> None:
+        """Take the clock as it is now for right."""
+        self._clock_offset = wall_ms() - monotonic_ms()
+        self.clock_suspect = False
+        self.judge()
+
+    def judge(self) -> None:
+        """Decide anew whether new work can be taken."""
+        book = self.book
+        self.shut = (
+            self.draining
+            or self.clock_suspect
+            or book.overlay_full
+            or book.disk_low
+            or len(self._open_waiters) > WAITING_MAX
+        )
+
+    def tick(self) -> None:
+        """Once a second: watch the clock and the tables behind the journal."""
+        offset = wall_ms() - monotonic_ms()
+        if abs(offset - self._clock_offset) > CLOCK_JUMP_MS_MAX:
+            self.clock_suspect = True
+        self.book.refresh()
+        self.judge()
+
+    def why_shut(self) -> list[str]:
+        """Why new work is answered 91, in sentences; empty when it is not."""
+        book = self.book
+        reasons = (
+            (self.draining, "the daemon is shutting down"),
+            (
+                self.clock_suspect,
+                "the clock jumped or is far from the last entry: see that it is right, then"
+                " start with --confirm-clock",
+            ),
+            (book.overlay_full, "the tables are too far behind the journal"),
+            (book.disk_low, "the disk has no room for a further journal segment: free some"),
+            (len(self._open_waiters) > WAITING_MAX, "too many replies wait for the journal"),
+        )
+        return [sentence for holds, sentence in reasons if holds]
+
+    def check_start(self) -> None:
+        """Suspect the clock when the start is far from the last entry."""
+        last = self.book.last_at
+        now = wall_ms()
+        if last and (now - last > START_AHEAD_MS_MAX or last - now > CLOCK_JUMP_MS_MAX):
+            self.clock_suspect = True
+        self.judge()
+
+    async def drained(self) -> None:
+        """Wait until everything staged is durable."""
+        while self.book.pending:
+            self._idle = self._loop.create_future()
+            self.kick()
+            await self._idle
+
+    def stop(self) -> None:
+        """End the thread; nothing may be in flight."""
+        self._queue.put(None)
+        self._thread.join()
+
+    # Groups.
+
+    def _seal(self) -> None:
+        self._sealing = False
+        group = self.book.seal()
+        if group is None:
+            return
+        self._flight_last = group.last
+        self._flight_waiters = self._open_waiters
+        self._open_waiters = []
+        self._queue.put(group)
+
+    def _write(self) -> None:
+        """The journal's thread."""
+        while (group := self._queue.get()) is not None:
+            try:
+                self.book.write(group)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the outcome is unknown
+                self._halt(error)
+            self._loop.call_soon_threadsafe(self._written, group)
+
+    def _halt(self, error: BaseException) -> None:
+        """End the process: the outcome of a group is unknown."""
+        self.halted = True
+        cause = error.__cause__ or error
+        sys.stderr.write(f"stopped: {error} ({type(cause).__name__}: {cause})\n")
+        sys.stderr.flush()
+        os._exit(STATUS_OUTCOME_UNKNOWN)
+
+    def _written(self, group: Group) -> None:
+        book = self.book
+        book.settle(group)
+        waiters = self._flight_waiters
+        self._flight_waiters = []
+        self._flight_last = 0
+        if book.pending:
+            self._seal()
+        self._meter.journal.add(group.write_ns)
+        for waiter in waiters:
+            waiter()
+        book.refresh(512 + 8 * group.count)
+        self.judge()
+        if self._idle is not None and not book.pending and not self._idle.done():
+            self._idle.set_result(None)

@@ -1,0 +1,90 @@
+"""THE table from the engine's reasons to the wire: response code (field 39) and text (field 44).
+
+Every reason has a row; a missing one fails at import. Texts are short, for a till's display, and
+never hold data of a card. Faults that the engine never sees (a bad MAC, an unknown terminal) are
+rows of `FAULTS`.
+"""
+
+from __future__ import annotations
+
+from engine.reasons import Reason
+
+APPROVED = "00"
+
+RESPONSES: dict[Reason, tuple[str, str]] = {
+    Reason.APPROVED: (APPROVED, ""),
+    Reason.UNCHANGED: (APPROVED, ""),
+    Reason.FORM: ("30", "FORMAT ERROR"),
+    Reason.FUNCTION_UNKNOWN: ("12", "INVALID TRANSACTION"),
+    Reason.FUNCTION_OFF: ("40", "NOT SWITCHED ON"),
+    Reason.OTHER_CONTENT: ("94", "DUPLICATE TRACE NUMBER"),
+    Reason.REVERSED_BEFORE_ARRIVAL: ("22", "REVERSED BEFORE ARRIVAL"),
+    Reason.BATCH_NOT_IN_FORCE: ("77", "BATCH NOT OPEN, SIGN ON"),
+    Reason.STAN_EXHAUSTED: ("94", "SETTLE THE BATCH FIRST"),
+    Reason.ORIGINAL_UNKNOWN: ("25", "ORIGINAL NOT FOUND"),
+    Reason.ORIGINALS_DISAGREE: ("25", "ORIGINALS DISAGREE"),
+    Reason.BATCH_SETTLED: ("25", "BATCH IS SETTLED"),
+    Reason.MEMBER_MISSING: ("30", "MEMBER MISSING"),
+    Reason.MEMBER_UNKNOWN: ("14", "NO SUCH CARD OR MEMBER"),
+    Reason.MEMBERS_DIFFER: ("14", "MEMBERS DIFFER"),
+    Reason.OTHER_MEMBER: ("14", "NOT THE ORIGINAL MEMBER"),
+    Reason.MEMBER_KNOWN: ("12", "ALREADY ENROLLED"),
+    Reason.CARD_LOST: ("41", "CARD REPORTED LOST"),
+    Reason.CARD_BLOCKED: ("62", "CARD BLOCKED"),
+    Reason.MEMBER_CLOSED: ("62", "ACCOUNT CLOSED"),
+    Reason.CARD_NUMBER_BAD: ("14", "CARD NUMBER WRONG"),
+    Reason.NO_TERMS: ("57", "NO TERMS IN FORCE"),
+    Reason.PROGRAM_NOT_HERE: ("57", "PROGRAM NOT ACCEPTED"),
+    Reason.UNIT_NOT_HERE: ("57", "UNIT NOT ACCEPTED"),
+    Reason.AMOUNT_ZERO: ("13", "AMOUNT IS ZERO"),
+    Reason.AMOUNT_DIFFERS: ("64", "AMOUNT DIFFERS"),
+    Reason.UNIT_DIFFERS: ("64", "UNIT DIFFERS"),
+    Reason.REFUND_EXCEEDS: ("64", "MORE THAN IS LEFT"),
+    Reason.ALREADY_UNDONE: ("12", "ALREADY UNDONE"),
+    Reason.NOT_UNDOABLE: ("12", "CANNOT BE UNDONE"),
+    Reason.TOO_LATE: ("68", "TOO LATE"),
+    Reason.AMOUNT_TOO_LARGE: ("61", "AMOUNT TOO LARGE"),
+    Reason.PIN_BLOCK_BAD: ("99", "PIN BLOCK BAD"),
+    Reason.PIN_MISSING: ("55", "PIN REQUIRED"),
+    Reason.PIN_WRONG: ("55", "WRONG PIN"),
+    Reason.PIN_LOCKED: ("75", "PIN LOCKED"),
+    Reason.NOT_ENOUGH: ("51", "NOT ENOUGH"),
+    Reason.TOTALS_DIFFER: ("95", "TOTALS DIFFER"),
+    Reason.REFUSED: ("96", "REFUSED"),
+}
+
+_missing = set(Reason) - set(RESPONSES)
+if _missing:
+    raise ImportError(f"reasons without a response: {sorted(reason.name for reason in _missing)}")
+
+BY_NUMBER: dict[int, tuple[str, str]] = {int(reason): row for reason, row in RESPONSES.items()}
+
+TERMINAL_UNKNOWN = ("97", "TERMINAL UNKNOWN")
+TERMINAL_DISABLED = ("58", "TERMINAL DISABLED")
+TERMINAL_NETWORK = ("58", "NETWORK NOT ALLOWED")
+TERMINAL_ROLE = ("58", "INQUIRIES ONLY")
+TERMINAL_DEVICE = ("58", "DEVICE NOT REGISTERED")
+MERCHANT_UNKNOWN = ("03", "MERCHANT UNKNOWN")
+SIGN_ON_FIRST = ("77", "SIGN ON FIRST")
+MAC_WRONG = ("A0", "MAC WRONG")
+GUESSING = ("34", "TOO MANY UNKNOWN CARDS")
+BUSY = ("91", "HOST BUSY, TRY LATER")
+FAULT = ("96", "HOST FAULT, NOT POSTED")
+
+FAULTS = (
+    TERMINAL_UNKNOWN,
+    TERMINAL_DISABLED,
+    TERMINAL_NETWORK,
+    TERMINAL_ROLE,
+    TERMINAL_DEVICE,
+    MERCHANT_UNKNOWN,
+    SIGN_ON_FIRST,
+    MAC_WRONG,
+    GUESSING,
+    BUSY,
+    FAULT,
+)
+
+TEXT_MAX = 25
+if any(len(text) > TEXT_MAX for _, text in (*RESPONSES.values(), *FAULTS)):
+    raise ImportError("a response text is longer than field 44 can hold")

@@ -1,0 +1,243 @@
+"""The daemon: sockets, signals, metrics and the order of starting and stopping.
+
+Start: open the book (which takes the lock, recovers and syncs), journal ``opened``, listen, say
+``ready``. Stop on SIGTERM: take no new connections, answer new work 91, wait until everything
+staged is durable and told, close the links, fold, give up the lock, exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from engine.directory import open_machine, open_vault
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+
+from engine.machine import Machine
+from engine.vault import Vault
+from ledger.book import Book
+from posd.control import serve_control
+from posd.host import Host
+from posd.link import Limits, Links
+from posd.metrics import Exposition, Meter
+from posd.pipeline import Pipeline
+
+BACKLOG = 4096
+DRAIN_SECONDS_MAX = 10.0
+IDLE_SWEEP_TICKS = 15
+HTTP_REQUEST_MAX = 8192
+EVENTS_PER_SECOND_MAX = 20
+
+log = logging.getLogger("counterfoil.posd")
+
+
+class Daemon:
+    """A running daemon: what its parts share."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, book: Book, machine: Machine, vault: Vault
+    ) -> None:
+        self.loop = loop
+        self.book = book
+        self.meter = Meter()
+        self.pipeline = Pipeline(loop, book, machine, self.meter)
+        self._event_second = 0
+        self._events = 0
+        host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
+        self.links = Links(host, self.pipeline, self.meter, Limits())
+        self.registry = CollectorRegistry()
+        self.registry.register(self._exposition())  # type: ignore[arg-type]
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._ticks = 0
+        self._servers: list[Any] = []
+        self._stopping: asyncio.Future[None] = loop.create_future()
+
+    def event(self, name: str, **values: object) -> None:
+        """Log what operations should see, so many a second at the most."""
+        self.meter.count("events")
+        second = int(time.monotonic())
+        if second != self._event_second:
+            self._event_second, self._events = second, 0
+        self._events += 1
+        if self._events <= EVENTS_PER_SECOND_MAX:
+            log.warning("%s %s", name, json.dumps(values, ensure_ascii=False))
+
+    def status(self) -> dict[str, Any]:
+        """What the control socket tells."""
+        book = self.book
+        return {
+            "sequence": book.sequence,
+            "durable": book.durable,
+            "applied": book.applied,
+            "overlay": book.overlay_size,
+            "connections": len(self.links.open),
+            "date": self.pipeline.machine.date,
+            "follower": book.follower_alive,
+            "refusing": self.pipeline.why_shut(),
+            "pid": os.getpid(),
+        }
+
+    # Running.
+
+    async def serve(self, listen: str, metrics: str, folder: Path) -> None:
+        """Listen, say ready, and run until told to stop."""
+        self.pipeline.check_start()
+        for sentence in self.pipeline.why_shut():
+            log.warning("answering 91: %s", sentence)
+        host, port = split_address(listen)
+        server = await self.loop.create_server(
+            self.links.accept, host, port, backlog=BACKLOG, reuse_address=True
+        )
+        metrics_host, metrics_port = split_address(metrics)
+        scrape = await asyncio.start_server(self._http, metrics_host, metrics_port)
+        control = await serve_control(self, folder)
+        self._servers = [server, scrape, control]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.stop)
+        tick = self.loop.call_later(1, self._tick)
+        sys.stdout.write(f"ready {_bound(server)} metrics {_bound(scrape)}\n")
+        sys.stdout.flush()
+        await self._stopping
+        tick.cancel()
+        server.close()
+        self.pipeline.draining = True
+        self.pipeline.judge()
+        await asyncio.wait_for(self.pipeline.drained(), DRAIN_SECONDS_MAX)
+        self.links.close()
+        for other in (scrape, control):
+            other.close()
+        await asyncio.sleep(0)
+        self.pipeline.stop()
+
+    def stop(self) -> None:
+        """Begin an orderly end."""
+        if not self._stopping.done():
+            self._stopping.set_result(None)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self.pipeline.tick()
+        self.links.sweep()
+        if self._ticks % IDLE_SWEEP_TICKS == 0:
+            self.links.sweep_idle()
+        self.loop.call_later(1, self._tick)
+
+    # Metrics and health.
+
+    def _exposition(self) -> Exposition:
+        book = self.book
+        stats = lambda: book.stats  # noqa: E731 - read anew at each scrape
+        gauges = {
+            "connections": ("Open connections.", lambda: float(len(self.links.open))),
+            "overlay_records": ("Records not yet in the tables.", lambda: float(book.overlay_size)),
+            "follower_lag_entries": (
+                "Entries that the tables are behind the journal.",
+                lambda: float(book.sequence - book.applied),
+            ),
+            "follower_alive": ("1 while the follower runs.", lambda: float(book.follower_alive)),
+            "sequence": ("Sequence number of the newest entry.", lambda: float(book.sequence)),
+            "group_entries": (
+                "Entries of the last group.",
+                lambda: float(stats().group_entries),
+            ),
+            "refusing": (
+                "1 while new work is answered 91.",
+                lambda: float(self.pipeline.shut),
+            ),
+            "disk_low": ("1 while the disk has too little room.", lambda: float(book.disk_low)),
+        }
+        counters = {
+            "groups": ("Groups made durable.", lambda: float(stats().groups)),
+            "entries": ("Entries made durable.", lambda: float(stats().entries)),
+            "journal_bytes": ("Bytes written to the journal.", lambda: float(stats().bytes)),
+            "follower_starts": (
+                "How often the follower was started.",
+                lambda: float(stats().follower_starts),
+            ),
+        }
+        return Exposition(self.meter, gauges, counters)
+
+    async def _http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one HTTP request: /metrics, /healthz, /readyz."""
+        try:
+            request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            parts = request[:HTTP_REQUEST_MAX].split(b" ", 2)
+            path = parts[1].partition(b"?")[0] if len(parts) > 1 else b""
+            status, kind, body = self._page(path)
+            head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
+            writer.write(head % (status, kind, len(body)))
+            writer.write(b"Connection: close\r\n\r\n" + body)
+            await writer.drain()
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    def _page(self, path: bytes) -> tuple[bytes, bytes, bytes]:
+        text = b"text/plain; charset=utf-8"
+        if path == b"/metrics":
+            kind = b"text/plain; version=0.0.4; charset=utf-8"
+            return b"200 OK", kind, generate_latest(self.registry)
+        if path == b"/healthz":
+            return b"200 OK", text, b"alive\n"
+        if path == b"/readyz":
+            why = self.pipeline.why_shut()
+            if why:
+                return b"503 Service Unavailable", text, ("\n".join(why) + "\n").encode()
+            return b"200 OK", text, b"ready\n"
+        return b"404 Not Found", text, b"there is /metrics, /healthz and /readyz\n"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _bound(server: Any) -> str:
+    address = server.sockets[0].getsockname()
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def run(
+    directory: Path,
+    listen: str,
+    metrics: str,
+    key: Path | None,
+    *,
+    confirm_clock: bool = False,
+) -> int:
+    """Run the daemon in the foreground until SIGTERM; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    vault = open_vault(directory, key)
+    book, machine = open_machine(directory)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        daemon = Daemon(loop, book, machine, vault)
+        if confirm_clock:
+            daemon.pipeline.confirm_clock()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # nothing on the path of a message makes cycles; a pause would show in p99.9
+        loop.run_until_complete(daemon.serve(listen, metrics, directory))
+    finally:
+        loop.close()
+        book.close()
+    return 0
