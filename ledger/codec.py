@@ -24,8 +24,16 @@ LAYOUT = 1
 
 def packer() -> Callable[[Any], bytes]:
     """Make a packer with a buffer of its own, for a thread that packs beside another."""
-    pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+    pack: Callable[[Any], bytes] = msgpack.Packer(
+        use_bin_type=True, autoreset=True, default=_nested
+    ).pack
     return pack
+
+
+def _nested(row: Any) -> tuple[Any, ...]:
+    """A record within a record becomes an array."""
+    values: tuple[Any, ...] = row.values(row)
+    return values
 
 
 _pack = packer()

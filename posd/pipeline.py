@@ -135,8 +135,7 @@ class Pipeline:
             (self.draining, "the daemon is shutting down"),
             (
                 self.clock_suspect,
-                "the clock jumped or is far from the last entry: see that it is right, then"
-                " start with --confirm-clock",
+                "the clock jumped or is far from the last entry: look at it, then confirm it",
             ),
             (book.overlay_full, "the tables are too far behind the journal"),
             (book.disk_low, "the disk has no room for a further journal segment: free some"),

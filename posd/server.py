@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 
 from engine.machine import Machine
 from engine.vault import Vault
-from ledger.book import Book
+from ledger.book import Book, Stats
 from posd.control import serve_control
 from posd.host import Host
 from posd.link import Limits, Links
@@ -136,7 +136,10 @@ class Daemon:
 
     def _exposition(self) -> Exposition:
         book = self.book
-        stats = lambda: book.stats  # noqa: E731 - read anew at each scrape
+
+        def stats() -> Stats:
+            return book.stats
+
         gauges = {
             "connections": ("Open connections.", lambda: float(len(self.links.open))),
             "overlay_records": ("Records not yet in the tables.", lambda: float(book.overlay_size)),
