@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from engine.records import NEVER, NO_POINTS, Chunk, Lot, Points
@@ -18,6 +19,9 @@ from ledger.model import Posting
 
 LOTS_MAX = 256
 """Lots in a points record or a chunk; a full one is halved."""
+
+POINTS_MAX = 999_999_999_999
+"""Points that a member may have in a program: a terminal can be told twelve digits."""
 
 
 class Purse:
@@ -87,11 +91,16 @@ class Purse:
 
     def next_expiry(self, today: int) -> tuple[int, int] | None:
         """Points and day of the next expiry, None when nothing usable is held."""
-        usable = [lot for lot in self._lots if lot[0] >= today]
-        if not usable:
-            return None
-        day = usable[0][0]
-        return sum(lot[2] for lot in usable if lot[0] == day), day
+        day = total = 0
+        later = chain.from_iterable(self._chunk(number) for _, _, number, _ in self._chunks)
+        for expiry, _, amount in chain(self._lots, later):
+            if expiry < today:
+                continue
+            if day and expiry != day:
+                break
+            day = expiry
+            total += amount
+        return (total, day) if day else None
 
     # Moves. Each appends its postings.
 
@@ -141,8 +150,7 @@ class Purse:
             The points taken, debt included.
         """
         wanted = amount
-        while self._chunks and (expiry, issuer) >= self._chunks[0][:2]:
-            self._pull()
+        self._pull_up_to(issuer, expiry)
         index = bisect_left(self._lots, (expiry, issuer, 0))
         if index < len(self._lots) and self._lots[index][:2] == (expiry, issuer):
             part = min(self._lots[index][2], amount)
@@ -162,6 +170,7 @@ class Purse:
 
     def expire(self, issuer: str, expiry: int, amount: int) -> None:
         """Take points that were just put back into a lot whose day has passed."""
+        self._pull_up_to(issuer, expiry)
         index = bisect_left(self._lots, (expiry, issuer, 0))
         self._reduce(index, amount)
 
@@ -243,6 +252,11 @@ class Purse:
         self._lots.extend(self._chunk(number))
         self._chunks = self._chunks[1:]
         self._store(number, None)
+
+    def _pull_up_to(self, issuer: str, expiry: int) -> None:
+        """Pull the chunks in that may hold the lot of this issuer and expiry."""
+        while self._chunks and (expiry, issuer) >= self._chunks[0][:2]:
+            self._pull()
 
     def _split(self) -> None:
         """Move the last lots of the record into a new first chunk."""
