@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine import rounding
 from engine.commands import Request, Token
 from engine.draft import Draft
+from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import Program, Terms
 from engine.terms import expiry_of
@@ -67,6 +68,8 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
             draft.post(chart.margin(program.id), MONEY, funding - value)
         _post_fee(draft, "accrual", merchant, value, terms)
     draft.show(purse)
+    if draft.balances[0][3] > POINTS_MAX:
+        return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
     return Reason.APPROVED

@@ -12,6 +12,7 @@ from typing import Any
 from engine import rounding
 from engine.commands import Token
 from engine.draft import Draft, amended
+from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import (
     CALENDAR,
@@ -267,6 +268,8 @@ def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
     if command.amount:
         purse = draft.purse(command.member, program.id)
         purse.put("opening", command.expiry, command.amount)
+        if purse.ledger() > POINTS_MAX:
+            return _refuse(draft, f"a member cannot have more than {POINTS_MAX} points")
         draft.post(chart.opening_points(program.id, "opening"), program.id, -command.amount)
         if program.settled:
             value = rounding.fund_value(command.amount, program)
