@@ -80,20 +80,25 @@ class Reversal(Request):
 def void(command: Void, draft: Draft) -> Reason:
     """Undo an approved transaction of the batch in force."""
     sequence, bad = _voided_sequence(command, draft)
+    if bad is not None:
+        return bad
     entry: Entry | None = draft.read(schema.entry(sequence)) if sequence > 0 else None
-    if bad is not None or entry is None or not _of_batch(entry, command):
-        return bad or Reason.ORIGINAL_UNKNOWN
+    if entry is None or entry.kind not in UNDOABLE or entry.command[0] != command.terminal:
+        return Reason.ORIGINAL_UNKNOWN
     original = Outcome(*entry.outcome)
     if original.reason != Reason.APPROVED:
         return Reason.ORIGINAL_UNKNOWN
+    if entry.command[2] != command.batch:
+        return _of_other_batch(entry, draft)
     draft.member = original.member
     if not draft.names_member(command.tokens, original.member):
         return Reason.OTHER_MEMBER
+    # Before the amount: what has none (an enrolment) can have no other one.
+    if "V" not in UNDOABLE[entry.kind]:
+        return Reason.NOT_UNDOABLE
     bad = _amount_differs(command, entry)
     if bad is not None:
         return bad
-    if "V" not in UNDOABLE.get(entry.kind, ""):
-        return Reason.NOT_UNDOABLE
     undo: Undo = draft.read(schema.undo(sequence)) or NO_UNDO
     if undo != NO_UNDO:
         return Reason.ALREADY_UNDONE
@@ -124,7 +129,9 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
     if original.reason != Reason.APPROVED:
         draft.rows[schema.undo(known.sequence)] = amended(undo, reversed_by=draft.sequence)
         return Reason.APPROVED
-    if undo.voided_by:
+    # A reversal equal to the one before never comes here; one that names the same member by
+    # another card does, and must not give back a second time.
+    if undo.voided_by or undo.reversed_by:
         return Reason.APPROVED
     if "R" not in UNDOABLE.get(entry.kind, ""):
         return Reason.NOT_UNDOABLE
@@ -189,19 +196,21 @@ def _voided_sequence(command: Void, draft: Draft) -> tuple[int, Reason | None]:
         known: Identity | None = draft.read(
             schema.identity(command.terminal, command.original_batch, command.original_stan)
         )
-        by_stan = known.sequence if known is not None else -1
+        # One that was reversed before it arrived has no entry, so no RRN can agree with it.
+        by_stan = (known.sequence if known is not None else 0) or -1
     if command.original and by_stan and command.original != by_stan:
         return 0, Reason.ORIGINALS_DISAGREE
     return command.original or by_stan, None
 
 
-def _of_batch(entry: Entry, command: Void) -> bool:
-    """True when an entry is a transaction of the terminal's batch that the command names."""
-    return (
-        entry.kind in UNDOABLE
-        and entry.command[0] == command.terminal
-        and entry.command[2] == command.batch
-    )
+def _of_other_batch(entry: Entry, draft: Draft) -> Reason:
+    """Why a void of another batch's transaction fails; clearing hears of one that was settled."""
+    terminal, _, number = entry.command[:3]
+    batch: Batch | None = draft.read(schema.batch(terminal, number))
+    if batch is None or batch.state == "open":
+        return Reason.ORIGINAL_UNKNOWN
+    draft.facts = (("exception", "void of a settled batch"),)
+    return Reason.BATCH_SETTLED
 
 
 def _same_message(command: Reversal, entry: Entry, original: Outcome, draft: Draft) -> bool:
