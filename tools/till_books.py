@@ -1,0 +1,98 @@
+"""What a till believes: customers as they were presented, transactions approved, points moved.
+
+The books hold what approvals said was moved, not what the till would compute, and an undo takes
+back exactly what its original moved. So they can be held against the host's at the end of a day.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Presented(NamedTuple):
+    """How a customer is named in a request; at least one of card, track and phone is given.
+
+    Attributes:
+        member: Name in the books; never sent.
+        card: Card number, keyed in (field 2).
+        track: Track 2 with `D` as separator, swiped (field 35).
+        phone: Phone number (element 10).
+        pin: PIN typed by the customer, or empty. A PIN block needs a card number.
+    """
+
+    member: str
+    card: str = ""
+    track: str = ""
+    phone: str = ""
+    pin: str = ""
+
+    def __repr__(self) -> str:
+        """Show the name in the books only."""
+        return f"Presented({self.member})"
+
+
+@dataclass(slots=True, repr=False)
+class Posted:
+    """An approved transaction as the terminal remembers it.
+
+    Attributes:
+        kind: `accrual` or `redemption`.
+        body: The request's fields without identity, PIN and MAC.
+        presented: The customer.
+        unit, amount: Fields 49 and 4.
+        program, moved: What element 30 said: points, below zero where the member gave them.
+        rrn, batch, stan: Its names.
+        refunded: How much of `amount` was refunded.
+        undone: True once voided.
+    """
+
+    kind: str
+    body: dict[int, Any]
+    presented: Presented
+    unit: str
+    amount: int
+    program: str
+    moved: int
+    rrn: str
+    batch: int
+    stan: int
+    refunded: int = 0
+    undone: bool = False
+
+
+@dataclass(slots=True)
+class Books:
+    """What a terminal, or a fleet, believes happened.
+
+    Attributes:
+        members: Member and program to the change of the points balance.
+        issued: Merchant and program to points given, less those taken back.
+        redeemed: Merchant and program to points spent, less those given back.
+        enrolled: Members enrolled.
+    """
+
+    members: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    issued: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    redeemed: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    enrolled: list[str] = field(default_factory=list)
+
+    def add(self, other: Books) -> None:
+        """Add the books of another terminal."""
+        for mine, theirs in (
+            (self.members, other.members),
+            (self.issued, other.issued),
+            (self.redeemed, other.redeemed),
+        ):
+            for key, amount in theirs.items():
+                mine[key] += amount
+        self.enrolled.extend(other.enrolled)
+
+    def move(self, merchant: str, posted: Posted, points: int) -> None:
+        """Book points that a transaction, or the undo of it, moved to (+) or from its member."""
+        self.members[posted.presented.member, posted.program] += points
+        if posted.kind == "accrual":
+            self.issued[merchant, posted.program] += points
+        else:
+            self.redeemed[merchant, posted.program] -= points
