@@ -39,6 +39,9 @@ from ledger.segment import (
 )
 from ledger.storage import MEBIBYTE, Lock, Storage
 
+KEY_BYTES_MAX = 511
+"""What LMDB takes as a key."""
+
 _PIECE = MEBIBYTE
 _ZEROS = bytes(_PIECE)
 
@@ -379,7 +382,11 @@ class Journal:
 
         Raises:
             OSError: writing or syncing failed; whether the group is on disk is unknown.
+            ValueError: a key is longer than the tables can hold; nothing was written.
         """
+        if max(map(len, group.changes), default=0) > KEY_BYTES_MAX:
+            # Once in the journal it would stop every fold for ever.
+            raise ValueError(f"a key of more than {KEY_BYTES_MAX} bytes was staged")
         entries_packed = self._pack(group.entries)
         changes_packed = self._pack(group.changes)
         length = FRAME_BYTES_OVER + len(entries_packed) + len(changes_packed)

@@ -26,7 +26,7 @@ from ledger import codec, schema
 from ledger.journal import Reader, durable_end
 from ledger.model import Entry
 from ledger.segment import CHAIN_START, Group, JournalDamaged, segment_name
-from ledger.storage import Limits
+from ledger.storage import Limits, Lock
 
 MAP_BYTES = 1 << 40
 """Address space of the database, given once; the file grows as it needs."""
@@ -41,8 +41,16 @@ class FoldOutOfOrder(Exception):
     """Groups were to be folded that do not follow from the applied position."""
 
 
-def open_environment(folder: Path, *, readonly: bool = False, sync: bool = True) -> Any:
+def open_environment(
+    folder: Path, *, readonly: bool = False, sync: bool = True, lock: bool = True
+) -> Any:
     """Open the LMDB environment of a book; once in a process.
+
+    Args:
+        folder: the book.
+        readonly: only read.
+        sync: False only where a crash may lose everything, as in filling a new table.
+        lock: False only where nobody writes.
 
     Raises:
         lmdb.Error: as LMDB reports it.
@@ -53,6 +61,7 @@ def open_environment(folder: Path, *, readonly: bool = False, sync: bool = True)
         readonly=readonly,
         readahead=False,
         sync=sync,
+        lock=lock,
         max_dbs=0,
         max_spare_txns=4,
         create=not readonly,
@@ -290,7 +299,7 @@ class Snapshot:
         self._limits = limits or Limits()
 
     def __enter__(self) -> Self:
-        self._environment = open_environment(self._folder, readonly=True)
+        self._environment = _open_to_read(self._folder)
         try:
             self.view = _TailView(self._environment, self._limits)
             self.applied, digest = self.view.position()
@@ -330,6 +339,16 @@ def check_position(reader: Reader, applied: int, digest: bytes) -> None:
         raise JournalDamaged(
             segment_name(applied + 1), 0, applied, "the tables are of another journal"
         )
+
+
+def _open_to_read(folder: Path) -> Any:
+    """Open the tables read-only, also where this user may not write the table of readers."""
+    try:
+        return open_environment(folder, readonly=True)
+    except lmdb.Error:
+        if Lock(folder / "lock").is_held() or Lock(folder / "follower.lock").is_held():
+            raise
+        return open_environment(folder, readonly=True, lock=False)
 
 
 class _TailView(View):
