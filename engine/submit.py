@@ -1,0 +1,294 @@
+"""A command to the ledger: through the running daemon, or by this process when there is none.
+
+A book has one writer. `Submitter` first tries the daemon's control socket; when nobody listens
+there it takes the book's lock and runs the machine itself. Either way a command goes through the
+same rules into the same journal, and a result is given only once it is durable.
+
+The wire (`posd.control` is the other end): frames of a 4-byte big-endian length and a MessagePack
+array. Requests are answered in order.
+
+| request | answer |
+|---|---|
+| ``[id, "execute", kind, values]`` | ``[id, reason, facts, sequence, date]`` |
+| ``[id, "status"]``, ``[id, "confirm clock"]`` | ``[id, {name: value}]`` |
+| anything that is refused | ``[id, "error", sentence]`` |
+
+Every administration command is idempotent: after a daemon died between question and answer, the
+remedy for what is unknown is to submit it again.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import msgpack
+
+from engine.catalogue import BY_COMMAND
+from engine.commands import Answer
+from engine.directory import control_address, open_machine, require_directory, wall_ms
+from engine.machine import Machine
+from engine.reasons import Reason
+from ledger.book import Book, BookInUse
+from ledger.model import record, values_of
+
+LENGTH = struct.Struct(">I")
+FRAME_BYTES_MAX = 1 << 20
+"""Longest frame on the control socket, either way."""
+WINDOW = 1024
+"""Commands that may be on their way to the daemon unanswered."""
+
+_GROUP = 4096
+_SEND_BYTES = 1 << 16
+_ANSWER_SECONDS_MAX = 60.0
+_LOCK_SECONDS_MAX = 5.0
+
+
+class Refused(Exception):
+    """The daemon would not take a command; its sentence says why. Nothing of it was posted."""
+
+
+class AnswerMissing(Exception):
+    """The daemon went away: whether the unanswered commands were posted is unknown."""
+
+
+@record
+class Result:
+    """What a command came to, durable.
+
+    Attributes:
+        reason: an `engine.reasons.Reason`.
+        facts: named values of the outcome; ``text`` is a sentence for people.
+        sequence: its journal entry, 0 when none was made.
+        date: the business date, YYYYMMDD.
+    """
+
+    reason: int
+    facts: dict[str, Any]
+    sequence: int
+    date: int
+
+    @property
+    def done(self) -> bool:
+        """True when the books now say what the command wanted, by this command or before."""
+        return self.reason in {Reason.APPROVED, Reason.UNCHANGED}
+
+    @property
+    def text(self) -> str:
+        """Why not, in words."""
+        text: str = self.facts.get("text", "")
+        return text or Reason(self.reason).name.lower().replace("_", " ")
+
+
+def result_of(answer: Answer) -> Result:
+    """The result that an answer of the machine tells."""
+    outcome = answer.outcome
+    return Result(outcome.reason, dict(outcome.facts), answer.sequence, answer.date)
+
+
+class Submitter:
+    """A way to the ledger, as a context manager.
+
+    Args:
+        directory: the data directory.
+        progress: called with (entries folded, entries to fold) while a long tail is folded.
+
+    Raises:
+        engine.directory.DirectoryError: this is not a data directory.
+        ledger.book.BookInUse: it is held by a process that is no daemon.
+    """
+
+    def __init__(
+        self, directory: Path, *, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._directory = directory
+        self._progress = progress
+        self._way: _Daemon | _Own | None = None
+
+    def __enter__(self) -> Self:
+        require_directory(self._directory)
+        deadline = time.monotonic() + _LOCK_SECONDS_MAX
+        while self._way is None:
+            try:
+                self._way = _connect(self._directory) or _Own(self._directory, self._progress)
+            except BookInUse:
+                # Another command, or a daemon that starts or stops: soon one way is open.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        way, self._way = self._way, None
+        if way is not None:
+            way.close()
+
+    @property
+    def through_daemon(self) -> bool:
+        """Whether a daemon executes the commands."""
+        return isinstance(self._opened, _Daemon)
+
+    def submit(self, command: Any) -> Result:
+        """Execute one command.
+
+        Raises:
+            Refused, AnswerMissing, ledger.book.OutcomeUnknown: see there.
+        """
+        return next(self.submit_many((command,)))
+
+    def submit_many(self, commands: Iterable[Any]) -> Iterator[Result]:
+        """Execute commands in order; results come in the same order, some way behind.
+
+        Raises:
+            Refused, AnswerMissing, ledger.book.OutcomeUnknown: see there.
+        """
+        return self._opened.execute(iter(commands))
+
+    def read(self, key: bytes) -> Any | None:
+        """The row under `key` where it can be had without asking: None beside a daemon."""
+        return self._opened.read(key)
+
+    def status(self) -> dict[str, Any]:
+        """What there is to say of the running daemon, or of the book without one."""
+        return self._opened.tell("status")
+
+    def confirm_clock(self) -> None:
+        """Tell the running daemon that the clock is right; nothing to do without one."""
+        self._opened.tell("confirm clock")
+
+    @property
+    def _opened(self) -> _Daemon | _Own:
+        if self._way is None:
+            raise RuntimeError("a submitter is used within its context")
+        return self._way
+
+
+class _Own:
+    """The book in this process."""
+
+    def __init__(self, directory: Path, progress: Callable[[int, int], None] | None) -> None:
+        self._book: Book
+        self._machine: Machine
+        self._book, self._machine = open_machine(directory, follower=False, progress=progress)
+        self.read: Callable[[bytes], Any | None] = self._book.view.get
+
+    def execute(self, commands: Iterator[Any]) -> Iterator[Result]:
+        book, execute = self._book, self._machine.execute
+        while some := list(islice(commands, _GROUP)):
+            answers = [execute(command, wall_ms()) for command in some]
+            book.flush()
+            yield from map(result_of, answers)
+
+    def tell(self, _what: str) -> dict[str, Any]:
+        book = self._book
+        return {"sequence": book.sequence, "durable": book.durable, "date": self._machine.date}
+
+    def close(self) -> None:
+        self._book.close()
+
+
+def _connect(directory: Path) -> _Daemon | None:
+    """A connection to the running daemon, None when nobody listens."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(_ANSWER_SECONDS_MAX)
+    try:
+        with control_address(directory) as address:
+            link.connect(address)
+    except (FileNotFoundError, ConnectionRefusedError):
+        link.close()
+        return None
+    except BaseException:
+        link.close()
+        raise
+    return _Daemon(link)
+
+
+class _Daemon:
+    """The daemon's control socket, from this side."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._number = 0
+        self._received = bytearray()
+        self._waiting: deque[int] = deque()
+
+    def read(self, _key: bytes) -> Any | None:
+        return None
+
+    def execute(self, commands: Iterator[Any]) -> Iterator[Result]:
+        sending: list[bytes] = []
+        size = 0
+        for command in commands:
+            frame = self._frame("execute", BY_COMMAND[type(command)].kind, values_of(command))
+            sending.append(frame)
+            size += len(frame)
+            full = len(self._waiting) >= WINDOW
+            if full or size >= _SEND_BYTES:
+                self._send(sending)
+                sending, size = [], 0
+            while full and len(self._waiting) > WINDOW // 2:
+                yield self._result()
+        self._send(sending)
+        while self._waiting:
+            yield self._result()
+
+    def tell(self, what: str) -> dict[str, Any]:
+        self._send([self._frame(what)])
+        answer = self._answer()
+        told: dict[str, Any] = answer[0]
+        return told
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _frame(self, *words: Any) -> bytes:
+        self._number += 1
+        self._waiting.append(self._number)
+        body: bytes = msgpack.packb((self._number, *words))
+        return LENGTH.pack(len(body)) + body
+
+    def _send(self, frames: list[bytes]) -> None:
+        try:
+            self._link.sendall(b"".join(frames))
+        except OSError:
+            raise self._missing() from None
+
+    def _result(self) -> Result:
+        reason, facts, sequence, date = self._answer()
+        return Result(reason, dict(facts), sequence, date)
+
+    def _answer(self) -> tuple[Any, ...]:
+        """The next answer without its number."""
+        length = LENGTH.unpack(self._take(LENGTH.size))[0]
+        answer = msgpack.unpackb(self._take(length), use_list=False)
+        if answer[0] != self._waiting.popleft():
+            raise self._missing()
+        if answer[1] == "error":
+            raise Refused(answer[2])
+        return tuple(answer[1:])
+
+    def _take(self, size: int) -> bytes:
+        received = self._received
+        while len(received) < size:
+            try:
+                piece = self._link.recv(1 << 16)
+            except OSError:
+                piece = b""
+            if not piece:
+                raise self._missing()
+            received += piece
+        taken = bytes(received[:size])
+        del received[:size]
+        return taken
+
+    def _missing(self) -> AnswerMissing:
+        return AnswerMissing(
+            f"the daemon went away with {len(self._waiting)} commands unanswered, whose outcome is"
+            " unknown: run the same again, it does nothing twice"
+        )

@@ -1,0 +1,322 @@
+"""The daemon's control socket: administration commands, status, and the word that a clock is right.
+
+``DIR/control.sock`` has mode 0600, and a peer has to run as the daemon's own user or as root. The
+wire is told in `engine.submit`, whose `Submitter` is the usual peer. Requests of a connection are
+answered in order, each once what it reveals is durable.
+
+Bulk work leaves room for terminals: a connection executes at most `SLICE` commands a turn of the
+event loop, waits while the overlay is half full, and is not read while `PENDING_MAX` of its
+requests are unanswered. While the daemon answers terminals 91, commands are refused with the
+reason in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+from collections import deque
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from engine.catalogue import BY_KIND, command_of
+from engine.directory import control_address
+from engine.machine import SwapFailed
+from engine.submit import FRAME_BYTES_MAX, LENGTH
+from posd.pipeline import Pipeline
+
+SLICE: Final = 50
+"""Commands that one connection executes in a turn of the event loop."""
+PENDING_MAX: Final = 4096
+"""Requests of a connection that may be unanswered; past that it is not read."""
+CONNECTIONS_MAX: Final = 16
+"""Control connections at a time; further ones are closed at once."""
+ALLOWED: Final = frozenset(
+    kind
+    for kind, rule in BY_KIND.items()
+    if rule.identity == "none" and kind not in {"opened", "pin check", "sign-on", "keys confirmed"}
+)
+"""Commands of administration: those of no terminal's request, and not the daemon's own."""
+
+_PAUSE_SECONDS = 0.02
+_BACKLOG = 16
+_CREDENTIALS = struct.Struct("3i")
+_INT_BITS_MAX = 63
+
+log = logging.getLogger("counterfoil.posd")
+
+
+class Owner(Protocol):
+    """The daemon as this module sees it."""
+
+    pipeline: Pipeline
+
+    def status(self) -> dict[str, Any]:
+        """What the socket tells of the daemon; plain values."""
+        ...
+
+
+class Malformed(Exception):
+    """A request that is not one; the sentence never holds its values."""
+
+
+class Control:
+    """The listening socket and its connections."""
+
+    def __init__(self, owner: Owner) -> None:
+        """Serve the pipeline and the status of `owner`."""
+        self.owner = owner
+        self.open: set[Connection] = set()
+        self._server: asyncio.AbstractServer | None = None
+        self._directory = Path()
+
+    async def listen(self, directory: Path) -> None:
+        """Bind the socket of a data directory; the book's lock says that an old one is stale.
+
+        Raises:
+            OSError: it cannot be bound.
+        """
+        self._directory = directory
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            with control_address(directory) as address:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(address)  # noqa: PTH108 - a link of /proc that must not be resolved
+                listening.bind(address)
+                os.chmod(address, 0o600)  # noqa: PTH101 - the same
+            # Nobody can connect before this, so the mode is right from the first connection on.
+            listening.listen(_BACKLOG)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(lambda: Connection(self), sock=listening)
+        except BaseException:
+            listening.close()
+            raise
+
+    def close(self) -> None:
+        """Stop listening, hang up, and remove the socket's name."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self.open):
+            connection.hang_up()
+        with contextlib.suppress(OSError), control_address(self._directory) as address:
+            os.unlink(address)  # noqa: PTH108 - see above
+
+
+async def serve_control(owner: Owner, directory: Path) -> Control:
+    """Listen on the control socket of a data directory.
+
+    Raises:
+        OSError: the socket cannot be bound.
+    """
+    control = Control(owner)
+    await control.listen(directory)
+    return control
+
+
+class Connection(asyncio.Protocol):
+    """One peer."""
+
+    def __init__(self, control: Control) -> None:
+        """Belong to `control` until the connection is lost."""
+        self._control = control
+        self._pipeline = control.owner.pipeline
+        self._transport: Any = None
+        self._received = bytearray()
+        self._requests: deque[bytes] = deque()
+        self._unanswered = 0
+        self._working = False
+        self._choked = False
+        self._replies: list[bytes] = []
+
+    # The transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the peer in, if it may be one."""
+        self._transport = transport
+        if len(self._control.open) >= CONNECTIONS_MAX or not _may_speak(transport):
+            transport.close()
+            return
+        self._control.open.add(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Forget the peer; what it had executed stays."""
+        self._control.open.discard(self)
+        self._requests.clear()
+        self._transport = None
+
+    def hang_up(self) -> None:
+        """Close after what was written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        """Read no more from a peer that does not take its replies."""
+        self._choked = True
+        self._judge_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with a peer that takes its replies again."""
+        self._choked = False
+        self._judge_reading()
+
+    def _judge_reading(self) -> None:
+        if self._transport is None:
+            return
+        if self._choked or self._unanswered >= PENDING_MAX:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Cut requests from the stream and start on them."""
+        received = self._received
+        received += data
+        start = 0
+        while len(received) - start >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(received, start)
+            if length > FRAME_BYTES_MAX:
+                # There is no way to find the next frame behind one that is not read.
+                log.warning("control: a frame is too long; the connection is closed")
+                self.hang_up()
+                return
+            end = start + LENGTH.size + length
+            if len(received) < end:
+                break
+            self._requests.append(bytes(received[start + LENGTH.size : end]))
+            self._unanswered += 1
+            start = end
+        del received[:start]
+        self._judge_reading()
+        if self._requests and not self._working:
+            self._working = True
+            self._work()
+
+    # Work.
+
+    def _work(self) -> None:
+        """Execute a slice of the requests, the rest in a later turn of the loop."""
+        book = self._pipeline.book
+        if book.overlay_size > book.limits.overlay_records // 2:
+            # The tables are behind: terminals get what room there is.
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._work)
+            return
+        for _ in range(min(SLICE, len(self._requests))):
+            self._answer(self._requests.popleft())
+        if self._requests:
+            self._pipeline.soon(self._work)
+        else:
+            self._working = False
+
+    def _answer(self, body: bytes) -> None:
+        number: Any = 0
+        sequence = self._pipeline.book.sequence
+        try:
+            request = _request(body)
+            number = request[0]
+            sequence, told = self._do(request)
+        except Malformed as fault:
+            told = ("error", str(fault))
+        reply: bytes = msgpack.packb((number, *told))
+        self._pipeline.when_durable(sequence, lambda: self._reply(LENGTH.pack(len(reply)) + reply))
+
+    def _do(self, request: tuple[Any, ...]) -> tuple[int, tuple[Any, ...]]:
+        """Carry out a request: the sequence that has to be durable first, and the answer."""
+        pipeline = self._pipeline
+        match request[1:]:
+            case ("execute", str() as kind, tuple() as values):
+                return self._execute(kind, values)
+            case ("status",):
+                return (self._control.owner.status(),)
+            case ("confirm clock",):
+                pipeline.confirm_clock()
+                return ({},)
+        raise Malformed("there is no such request: execute, status and confirm clock are known")
+
+    def _execute(self, kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        pipeline = self._pipeline
+        if pipeline.closed():
+            why = "; ".join(pipeline.why_shut())
+            return ("error", f"the daemon takes no commands now: {why}")
+        command = _command(kind, values)
+        try:
+            answer = pipeline.execute(command)
+        except SwapFailed:
+            raise
+        except Exception:
+            # Nothing was swapped in; the peer is told so, the log has the rest.
+            log.exception("control: a command of kind %s failed", kind)
+            raise Malformed("the daemon failed on this command; nothing was posted") from None
+        outcome = answer.outcome
+        return (outcome.reason, outcome.facts, answer.sequence, answer.date)
+
+    def _reply(self, frame: bytes) -> None:
+        self._unanswered -= 1
+        if self._transport is None:
+            return
+        if not self._replies:
+            self._pipeline.soon(self._flush)
+        self._replies.append(frame)
+        self._judge_reading()
+
+    def _flush(self) -> None:
+        """Send the replies of this turn in one write."""
+        replies, self._replies = self._replies, []
+        if self._transport is not None:
+            self._transport.write(b"".join(replies))
+
+
+def _may_speak(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer runs as root or as this daemon's user."""
+    link = transport.get_extra_info("socket")
+    packed = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(packed)[1] in {0, os.getuid()}
+
+
+def _request(body: bytes) -> tuple[Any, ...]:
+    try:
+        request = msgpack.unpackb(body, use_list=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException):
+        raise Malformed("a request has to be a MessagePack array") from None
+    if not isinstance(request, tuple) or len(request) < 2 or type(request[0]) is not int:  # noqa: PLR2004
+        raise Malformed("a request has to be an array that begins with a number and a verb")
+    return request
+
+
+def _command(kind: str, values: tuple[Any, ...]) -> Any:
+    """Make a command of what a peer sent, every value of the type that the command declares."""
+    if kind not in ALLOWED:
+        raise Malformed("there is no such administration command")
+    names = _HINTS[kind]
+    if len(values) != len(names):
+        raise Malformed(f"a command of kind {kind} has {len(names)} values, not {len(values)}")
+    for value, (name, hint) in zip(values, names, strict=True):
+        if not _conforms(value, hint):
+            raise Malformed(f"the value of {name} in a command of kind {kind} has another type")
+    return command_of(kind, values)
+
+
+def _conforms(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type made of int, bool, str, bytes and tuples of them."""
+    if get_origin(hint) is not tuple:
+        return type(value) is hint and (hint is not int or value.bit_length() <= _INT_BITS_MAX)
+    if type(value) is not tuple:
+        return False
+    parts = get_args(hint)
+    if parts[-1] is Ellipsis:
+        return all(_conforms(one, parts[0]) for one in value)
+    return len(value) == len(parts) and all(map(_conforms, value, parts))
+
+
+def _hints(command: type[Any]) -> tuple[tuple[str, Any], ...]:
+    hints = get_type_hints(command)
+    return tuple((field.name, hints[field.name]) for field in fields(command))
+
+
+_HINTS: Final = {kind: _hints(BY_KIND[kind].command) for kind in ALLOWED}
