@@ -6,7 +6,8 @@ FROM (
     SELECT sequence FROM entry, unnest(legs) GROUP BY sequence, unit HAVING sum(amount) <> 0
 ) AS unbalanced
 UNION ALL
-SELECT 'no lot is empty or below zero', count(*) FROM lot WHERE points <= 0
+SELECT 'no lot is empty or below zero', count(*)
+FROM member_points, unnest(lots) AS l WHERE l.points <= 0
 UNION ALL
 SELECT 'lots are the opening lots and all their postings', count(*)
 FROM (
@@ -16,7 +17,7 @@ FROM (
         UNION ALL
         SELECT owner, expiry, issuer, amount FROM entry, unnest(legs) WHERE kind = 'Lot'
         UNION ALL
-        SELECT member, expiry, issuer, -points FROM lot
+        SELECT member, l.expiry, l.issuer, -l.points FROM member_points, unnest(lots) AS l
     ) AS movement
     GROUP BY member, expiry, issuer HAVING sum(points) <> 0
 ) AS different

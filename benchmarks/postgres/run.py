@@ -41,7 +41,7 @@ LATENCY_SAMPLE = 0.1  # part of the transactions whose latency pgbench logs
 WARM_UP_S = 2
 MEASURED_FROM_CALL = 4_000_000  # numbers a client's calls; the warm-up's are below
 START_S_MAX = 30.0
-LIFE_S_MAX = 900  # the server stops by itself after that long
+PREPARING_S_MAX = 600  # the server stops by itself that long after the measured times
 
 SETTINGS = {
     # Durability as the daemon has it.
@@ -57,8 +57,9 @@ SETTINGS = {
     "min_wal_size": "2GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
-    # Short statements on a fast disk.
+    # Short statements on a fast disk, planned once a session.
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
     "random_page_cost": "1.1",
     "max_connections": "200",
     "listen_addresses": "",
@@ -75,12 +76,13 @@ class BooksWrong(Exception):
 
 
 class Cluster:
-    """A PostgreSQL cluster in `folder`, which its server's `user` owns (None: our own user)."""
+    """A PostgreSQL cluster in `folder`, owned by `user` and its group (None: our own)."""
 
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
         self.programs = programs
         self.folder = folder
         self.user = user
+        self.groups: list[str] | None = None if user is None else []
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs in the folder; return what it prints.
@@ -93,6 +95,8 @@ class Cluster:
             cwd=self.folder,
             env={"PATH": os.defpath, "LC_ALL": "C", "PGHOST": str(self.folder)},
             user=self.user,
+            group=self.user,
+            extra_groups=self.groups,
             capture_output=True,
             text=True,
             check=False,
@@ -109,22 +113,28 @@ class Cluster:
         return self.run("psql", *options, *arguments).strip()
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
-        """Create the cluster, run its server, stop it.
+    def serving(self, seconds_max: int) -> Iterator[None]:
+        """Create the cluster, run its server, stop it, after `seconds_max` in any case.
 
         Raises:
             RuntimeError: the server did not start.
         """
         options = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C")
         self.run("initdb", "--pgdata=data", *options)
-        command = ["timeout", "--signal=INT", str(LIFE_S_MAX), str(self.programs / "postgres")]
-        command += ["-D", "data", "-k", str(self.folder)]
+        command = ["timeout", "--signal=INT", str(seconds_max)]
+        command += [str(self.programs / "postgres"), "-D", "data", "-k", str(self.folder)]
         command += [f"--{name}={value}" for name, value in SETTINGS.items()]
         log = self.folder / "server.log"
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                command, cwd=self.folder, user=self.user, stdout=output, stderr=output
+                command,
+                cwd=self.folder,
+                user=self.user,
+                group=self.user,
+                extra_groups=self.groups,
+                stdout=output,
+                stderr=output,
             ) as server,
         ):
             try:
@@ -174,9 +184,9 @@ def measure(
             shutil.copyfile(source, folder / source.name)
             (folder / source.name).chmod(0o644)
         if user is not None:
-            shutil.chown(folder, user)
+            shutil.chown(folder, user, user)
         cluster = Cluster(programs, folder, user)
-        with cluster.serving():
+        with cluster.serving(PREPARING_S_MAX + seconds + in_place_s):
             figures = _measure_variant(cluster, "appending", seconds, clients, members)
             in_place = _measure_variant(cluster, "in_place", in_place_s, clients, members)
             version = cluster.sql("postgres", "--command=SHOW server_version")
@@ -230,9 +240,10 @@ def _measure_variant(
     terminals = clients * TERMINALS_PER_CLIENT
     files = [f"--file={file}" for file in VARIANTS[variant]]
     cluster.sql(variant, *files, members=members, terminals=terminals)
+    cluster.sql(variant, "--command=VACUUM ANALYZE", "--command=CHECKPOINT")
     options = (f"--client={clients}", f"--define=members={members}", variant)
     warmed = _pgbench(cluster, "--define=call=0", f"--time={WARM_UP_S}", *options)
-    cluster.sql(variant, "--command=VACUUM ANALYZE", "--command=CHECKPOINT")
+    cluster.sql(variant, "--command=VACUUM ANALYZE")  # plans must know that `entry` grows
     first = f"--define=call={MEASURED_FROM_CALL}"
     figures = _pgbench(cluster, first, f"--time={seconds}", *options)
     calls = int(warmed["transactions"] + figures["transactions"])
