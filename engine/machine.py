@@ -35,9 +35,14 @@ class SwapFailed(Exception):
 
 
 class Machine:
-    """Executes commands on a book. One thread, one writer."""
+    """Executes commands on a book. One thread, one writer.
 
-    __slots__ = ("_balance_keys", "_book", "_clock", "_cutoff_at", "_date", "_read")
+    Attributes:
+        revision: grows with every command that may change a terminal, its keys or a merchant, so
+            that what was derived from them can be looked at anew.
+    """
+
+    __slots__ = ("_balance_keys", "_book", "_clock", "_cutoff_at", "_date", "_read", "revision")
 
     def __init__(self, book: Book) -> None:
         """Take the state that the book has."""
@@ -47,6 +52,7 @@ class Machine:
         self._clock = Clock(DEFAULT_CALENDAR.zone)
         self._cutoff_at = 0
         self._date = 0
+        self.revision = 0
         self._load_calendar()
 
     @property
@@ -87,6 +93,7 @@ class Machine:
         rule = BY_COMMAND[type(command)]
         draft = Draft(self._read, at, self._clock.date(at), self._date, book.sequence + 1, nonce)
         if rule.identity == "none":
+            self.revision += 1
             return self._finish(rule, command, draft, rule.decide(command, draft))
         if rule.identity == "own":
             return self._request(rule, command, draft)

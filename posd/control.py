@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         self._judge_reading()
 
     def _judge_reading(self) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._choked or self._unanswered >= PENDING_MAX:
             self._transport.pause_reading()
@@ -216,18 +216,21 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, body: bytes) -> None:
         number: Any = 0
-        sequence = self._pipeline.book.sequence
         try:
             request = _request(body)
             number = request[0]
-            sequence, told = self._do(request)
+            told = self._do(request)
         except Malformed as fault:
             told = ("error", str(fault))
         reply: bytes = msgpack.packb((number, *told))
-        self._pipeline.when_durable(sequence, lambda: self._reply(LENGTH.pack(len(reply)) + reply))
+        # All of them wait for what is staged by now: an answer without an entry of its own still
+        # tells of rows that have to be durable, and so replies leave in order.
+        self._pipeline.when_durable(
+            self._pipeline.book.sequence, lambda: self._reply(LENGTH.pack(len(reply)) + reply)
+        )
 
-    def _do(self, request: tuple[Any, ...]) -> tuple[int, tuple[Any, ...]]:
-        """Carry out a request: the sequence that has to be durable first, and the answer."""
+    def _do(self, request: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Carry out a request; returns the answer behind its number."""
         pipeline = self._pipeline
         match request[1:]:
             case ("execute", str() as kind, tuple() as values):

@@ -55,7 +55,7 @@ class Daemon:
         host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
         self.links = Links(host, self.pipeline, self.meter, Limits())
         self.registry = CollectorRegistry()
-        self.registry.register(self._exposition())  # type: ignore[arg-type]
+        self.registry.register(self._exposition())
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._ticks = 0

@@ -15,6 +15,7 @@ The states of a link:
 
 from __future__ import annotations
 
+from posd.exchange import handle
 from posd.framing import KEEP_ALIVE, KEEP_ALIVE_REPLY, Deframer, Frame
 from posd.host import Host, Peer, Reply
 from posd.iso8583.message import Undecodable
@@ -89,22 +90,22 @@ class Session:
 
     def _handle(self, frames: list[Frame], at: int, monotonic: int) -> list[Reply]:
         replies: list[Reply] = []
-        handle = self._host.handle
+        host = self._host
         peer = self._peer
         for index, frame in enumerate(frames):
             if self.closed:
                 break
             if frame is KEEP_ALIVE:
-                self._host.meter.count("keep_alives")
+                host.meter.count("keep_alives")
                 replies.append(Reply(0, KEEP_ALIVE_REPLY))
                 self.unanswered += 1
                 continue
             if self.unanswered >= UNANSWERED_MAX:
                 self._backlog.extend(frames[index:])
-                self._host.meter.count("reads_paused")
+                host.meter.count("reads_paused")
                 break
             try:
-                reply = handle(frame, peer, at, monotonic)
+                reply = handle(host, frame, peer, at, monotonic)
             except Undecodable:
                 self._fail("undecodable")
                 break

@@ -49,6 +49,7 @@ class Standing:
 
     Attributes:
         row, merchant, keys: the rows it was made from.
+        revision: the machine's count of changes to such rows when they were last looked at.
         offered: True once the pending set was handed out since this process started, or the
             terminal has confirmed one before.
     """
@@ -66,12 +67,16 @@ class Standing:
         "merchant",
         "merchant_place",
         "offered",
+        "revision",
         "row",
         "row_place",
     )
 
-    def __init__(self, row: Terminal, read: Callable[[bytes], Any], vault: Vault) -> None:
+    def __init__(
+        self, row: Terminal, read: Callable[[bytes], Any], vault: Vault, revision: int
+    ) -> None:
         self.row = row
+        self.revision = revision
         self.row_place = schema.terminal(schema.TERMINAL, row.id)
         self.keys_place = schema.terminal(schema.KEYS, row.id)
         self.merchant_place = schema.named(schema.MERCHANT, row.merchant)
@@ -158,10 +163,6 @@ class Standing:
         if compare_digest(known.mac(body), mac):
             return known
         return None
-
-    def keyed(self) -> bool:
-        """True when the terminal has been given keys."""
-        return self.offered
 
 
 def _within(address: str, networks: tuple[Any, ...]) -> bool:

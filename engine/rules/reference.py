@@ -162,7 +162,7 @@ def put_program(command: PutProgram, draft: Draft) -> Reason:
         return _refuse(draft, "points_per_yuan of a program cannot change once it is registered")
     if old is not None and old.settled != command.settled:
         return _refuse(draft, "settled of a program cannot change once it is registered")
-    return _replace(draft, key, Program(*command.values(command), 1), old)  # type: ignore[attr-defined]
+    return _replace(draft, key, Program(*command.values(command), 1), old)
 
 
 def put_institution(command: PutInstitution, draft: Draft) -> Reason:
@@ -198,7 +198,7 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
         return _refuse(draft, f"merchant {command.merchant} is not registered; load it first")
     key = schema.terminal(schema.TERMINAL, command.id)
     old: Terminal | None = draft.read(key)
-    terminal = Terminal(*(*values_of(command), 1))
+    terminal = Terminal(*[*values_of(command), 1])
     if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
         terminal = amended(terminal, tmk=old.tmk)
     elif old is not None:

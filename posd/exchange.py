@@ -1,0 +1,452 @@
+"""One message: the order of checks, the command, the reply.
+
+`handle` goes through the checks in the order of ``protocol.md``, section 3; the first that fails
+answers. What passes becomes a command for the machine. A `Reply` names the journal sequence that
+must be durable before it may leave; the caller holds it back until then.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from time import perf_counter_ns
+from typing import Any
+
+from engine import batches
+from engine.commands import Answer, Outcome, Pin
+from engine.inquiry import holdings
+from engine.machine import SwapFailed
+from engine.reasons import Reason
+from engine.records import Alias, Member
+from engine.rules.members import PinCheck
+from engine.rules.terminals import ConfirmKeys
+from engine.terms import in_force
+from ledger import schema
+from posd import network, responses, security
+from posd.bindings import Binding, Incoming, Malformed, find, name_member
+from posd.framing import Frame, reply_frame
+from posd.host import Host, Peer, Reply
+from posd.iso8583.message import Message
+from posd.iso8583.spec import TAGS
+from posd.iso8583.tlv import MalformedTlv, build_tlv, parse_tlv
+from posd.terminals import AES, CUP, KeySet, Mac, Standing
+
+SIGN_ON_AGAIN = 3
+"""Digit of the reply's header that asks for a sign-on."""
+
+SIGN_ON_CODES = frozenset({"77", "A0"})
+MAC_FIELD = 64
+MAC_PLACEHOLDER = bytes(8)
+BALANCES_MAX = 3
+"""Units in field 54: two entries each, six at most."""
+
+UNKNOWN = int(Reason.MEMBER_UNKNOWN)
+
+
+def handle(host: Host, frame: Frame, peer: Peer, at: int, monotonic: int) -> Reply | None:
+    """Answer one frame.
+
+    Args:
+        host: what all messages share.
+        frame: as cut from the link.
+        peer: whence it came.
+        at: wall clock, ms since 1970 UTC.
+        monotonic: monotonic clock, ms.
+
+    Returns:
+        The reply; None where none is due.
+
+    Raises:
+        Undecodable: the link has to be closed.
+        SwapFailed: the process has to stop.
+    """
+    begun = perf_counter_ns()
+    message = host.codec.decode(frame.message)
+    host.meter.decoded(perf_counter_ns() - begun)
+    if message.mti[2] in "13579":
+        host.meter.count("dropped_reply_form")
+        return None
+    return Exchange(host, frame, message, peer, at, monotonic).answer()
+
+
+class Exchange:
+    """One message and its reply."""
+
+    __slots__ = (
+        "at",
+        "batch",
+        "binding",
+        "fields",
+        "frame",
+        "host",
+        "incoming",
+        "keys",
+        "mac",
+        "monotonic",
+        "mti",
+        "peer",
+        "standing",
+        "tag",
+    )
+
+    def __init__(
+        self, host: Host, frame: Frame, message: Message, peer: Peer, at: int, monotonic: int
+    ) -> None:
+        self.host = host
+        self.frame = frame
+        self.mti = message.mti
+        self.fields: dict[int, Any] = message.fields
+        self.peer = peer
+        self.at = at
+        self.monotonic = monotonic
+        self.keys: KeySet
+        self.mac: Mac | None = None
+        self.standing: Standing
+        self.binding: Binding | None = None
+        self.incoming: Incoming
+        self.batch = 0
+        self.tag = "unknown"
+
+    # The order of checks.
+
+    def answer(self) -> Reply | None:
+        """Go through the checks; the first that fails answers."""
+        host = self.host
+        fields = self.fields
+        terminal = fields.get(41)
+        standing = host.standing(terminal) if terminal is not None else None
+        if standing is None:
+            return self.fault(responses.TERMINAL_UNKNOWN)
+        self.standing = standing
+        if host.guards.dropped(standing.row.id, self.peer.address, self.monotonic):
+            host.meter.count("dropped_after_wrong_macs")
+            return None
+        bad = self._check_standing(standing)
+        if bad is not None:
+            return self.fault(bad)
+        if self.mti[1] == "8":
+            return network.manage(self)
+        bad = self.check_mac()
+        if bad is not None:
+            return self.fault(bad)
+        return self._transaction()
+
+    def _check_standing(self, standing: Standing) -> tuple[str, str] | None:
+        row = standing.row
+        if not row.enabled:
+            return responses.TERMINAL_DISABLED
+        if (row.networks or row.profile == CUP) and not standing.network_allowed(
+            self.peer.address, tls=self.peer.tls
+        ):
+            return responses.TERMINAL_NETWORK
+        merchant = standing.merchant
+        if row.role != "sales" and not self._for_information():
+            return responses.TERMINAL_ROLE
+        if merchant is None or not merchant.enabled or self.fields.get(42) != merchant.id:
+            return responses.MERCHANT_UNKNOWN
+        return None
+
+    def _for_information(self) -> bool:
+        """True for what an information desk may send."""
+        if self.mti[1] == "8":
+            return True
+        binding = find(self.mti, self.fields.get(3, ""))
+        return binding is None or binding.information
+
+    def check_mac(self) -> tuple[str, str] | None:
+        """Verify the MAC; the first message under the pending keys confirms them."""
+        host = self.host
+        fields = self.fields
+        standing = self.standing
+        carried = 128 if max(fields) > MAC_FIELD else MAC_FIELD
+        used = standing.verify(self.frame.message, self.at) if carried in fields else None
+        if used is None:
+            if not standing.offered:
+                return responses.SIGN_ON_FIRST
+            self.wrong_mac()
+            return responses.MAC_WRONG
+        host.guards.right_mac(standing.row.id, self.peer.address)
+        self.keys = used
+        self.mac = used.mac
+        confirmed = standing.keys
+        if confirmed is None or used.number > confirmed.number:
+            host.machine.execute(ConfirmKeys(standing.row.id, used.number), self.at)
+        return None
+
+    def wrong_mac(self) -> None:
+        """Count a wrong MAC."""
+        host, terminal = self.host, self.standing.row.id
+        host.meter.count("mac_failures")
+        if host.guards.wrong_mac(terminal, self.peer.address, self.monotonic):
+            host.event("mac_guard", terminal=terminal, peer=self.peer.address)
+
+    def _transaction(self) -> Reply | None:
+        host = self.host
+        fields = self.fields
+        function = fields.get(3, "")
+        binding = find(self.mti, function)
+        private = fields.get(60, "")
+        stan = fields.get(11)
+        if stan is None or len(private) < 8:  # noqa: PLR2004 - type and batch number
+            return self.decline(Reason.FORM)
+        if binding is None or self.mti[3] not in "01":
+            return self.decline(Reason.FUNCTION_UNKNOWN)
+        self.binding = binding
+        self.tag = binding.name
+        if binding.build is None and binding.handler == "engine":
+            return self.decline(Reason.FUNCTION_OFF)
+        incoming = Incoming(self.mti, fields, host.vault)
+        self.incoming = incoming
+        incoming.stan = int(stan)
+        incoming.batch = int(private[2:8])
+        try:
+            self.read_elements(incoming)
+            name_member(incoming)
+            if binding.member and not incoming.tokens:
+                return self.decline(Reason.MEMBER_MISSING)
+            incoming.content = host.content(incoming)
+            if incoming.tokens and binding.name != "reversal":
+                incoming.pin = self._pin(incoming)
+                if self._is_guessing(incoming):
+                    return self.fault(responses.GUESSING)
+            if host.gate.closed():
+                return self.fault(responses.BUSY)
+            if binding.handler == "inquiry":
+                return self._balance(incoming)
+            assert binding.build is not None  # noqa: S101 - judged above
+            command = binding.build(incoming)
+        except (Malformed, MalformedTlv):
+            return self.decline(Reason.FORM)
+        return self._execute(command)
+
+    def read_elements(self, incoming: Incoming) -> None:
+        """Read field 48.
+
+        Raises:
+            MalformedTlv: it is not a run of elements.
+            Malformed: an unknown element came from a terminal whose MAC is weak.
+        """
+        raw = self.fields.get(48)
+        if raw is None:
+            return
+        unknown = 0
+        for tag, value in parse_tlv(raw):
+            if tag == "50":
+                incoming.totals.append(value)
+                continue
+            incoming.tlv[tag] = value
+            unknown += tag not in TAGS
+        if unknown:
+            self.host.meter.count("unknown_elements", unknown)
+            if self.standing.row.profile == CUP:
+                raise Malformed("an unknown element from a terminal with a weak MAC")
+
+    def _is_guessing(self, incoming: Incoming) -> bool:
+        """True when the terminal is answered 34; a repeat of what was answered is still told."""
+        host = self.host
+        if not host.guards.guessing(incoming.terminal, self.monotonic):
+            return False
+        key = schema.identity(incoming.terminal, incoming.batch, incoming.stan)
+        return host.read(key) is None
+
+    def _execute(self, command: Any) -> Reply:
+        host = self.host
+        begun = perf_counter_ns()
+        try:
+            answer = host.machine.execute(command, self.at)
+        except SwapFailed:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug before the swap: 96, nothing changed
+            host.event("host_fault", error=type(error).__name__, transaction=self.tag)
+            return self.fault(responses.FAULT)
+        host.meter.decided(perf_counter_ns() - begun)
+        outcome = answer.outcome
+        if (
+            outcome.reason == UNKNOWN
+            and not answer.repeated
+            and host.guards.guessed(self.standing.row.id, self.monotonic)
+        ):
+            host.event("guessing", terminal=self.standing.row.id)
+        return self._reply_to(answer)
+
+    # PINs.
+
+    def _pin(self, incoming: Incoming) -> int:
+        """The verdict on the PIN that came with a message."""
+        fields = self.fields
+        profile = self.standing.row.profile
+        block = fields.get(110 if profile == AES else 52)
+        if block is None:
+            other = fields.get(52 if profile == AES else 110)
+            return Pin.ABSENT if other is None else Pin.BAD_BLOCK
+        member = self._member_named(incoming)
+        if member is None:
+            return Pin.ABSENT
+        pin_key = self.keys.keys.pin_key
+        try:
+            pin = security.read_pin_block(profile, pin_key, block, incoming.pan)
+            if incoming.mti[:3] == "060":
+                new = security.read_pin_block(profile, pin_key, fields.get(62, b""), incoming.pan)
+                incoming.new_pin = self.host.vault.pin_digest(member.id, new)
+        except security.PinBlockError:
+            return Pin.BAD_BLOCK
+        given = self.host.vault.pin_digest(member.id, pin)
+        return Pin.RIGHT if compare_digest(given, member.pin) else Pin.WRONG
+
+    def _member_named(self, incoming: Incoming) -> Member | None:
+        alias: Alias | None = self.host.read(schema.alias(*incoming.tokens[0]))
+        if alias is None:
+            return None
+        member: Member | None = self.host.read(schema.named(schema.MEMBER, alias.member))
+        return member
+
+    # Inquiry.
+
+    def _balance(self, incoming: Incoming) -> Reply:
+        host = self.host
+        machine = host.machine
+        draft = machine.look(self.at)
+        bad = draft.find_member(incoming.tokens)
+        if bad is None and incoming.pin != Pin.ABSENT:
+            if incoming.pin == Pin.BAD_BLOCK:
+                bad = Reason.PIN_BLOCK_BAD
+            else:
+                checked = machine.execute(PinCheck(draft.member, incoming.pin), self.at)
+                reason = Reason(checked.outcome.reason)
+                bad = None if reason in {Reason.APPROVED, Reason.UNCHANGED} else reason
+        if bad is not None:
+            if bad == Reason.MEMBER_UNKNOWN and host.guards.guessed(
+                self.standing.row.id, self.monotonic
+            ):
+                host.event("guessing", terminal=self.standing.row.id)
+            return self.decline(bad, machine.sequence)
+        found = holdings(host.read, draft.member, draft.today)
+        if incoming.function[2:4] not in {"00", "65"}:
+            found = []
+        facts: list[tuple[str, Any]] = []
+        if found and found[0].next_expiry is not None:
+            facts.append(("next_expiry", found[0].next_expiry))
+        outcome = Outcome(
+            int(Reason.APPROVED),
+            draft.member,
+            tuple(("points", one.unit, one.available, one.ledger) for one in found),
+            tuple(facts),
+            (),
+        )
+        return self._reply_to(Answer(outcome, machine.sequence, machine.date, False))
+
+    # Replies.
+
+    def decline(self, reason: Reason, sequence: int = 0) -> Reply:
+        """The reply to what is not accepted for an engine's reason."""
+        return self.build(responses.RESPONSES[reason], {}, sequence)
+
+    def fault(self, row: tuple[str, str]) -> Reply:
+        """The reply to what the engine never sees."""
+        return self.build(row, {}, 0)
+
+    def _reply_to(self, answer: Answer) -> Reply:
+        """The reply to a command's answer."""
+        outcome = answer.outcome
+        row = responses.BY_NUMBER[outcome.reason]
+        binding = self.binding
+        sequence = answer.sequence or self.host.machine.sequence
+        extra: dict[int, Any] = {}
+        if outcome.reason == Reason.APPROVED and binding is not None:
+            if binding.financial:
+                fields = self.fields
+                extra[15] = f"{answer.date % 10000:04d}"
+                extra[37] = self.host.vault.rrn(answer.sequence)
+                extra[38] = f"{answer.sequence % 1_000_000:06d}"
+                amount = fields.get(4)
+                if amount is not None:
+                    extra[4] = amount
+                    if 49 in fields:  # noqa: PLR2004
+                        extra[49] = fields[49]
+            if outcome.balances:
+                extra[54] = _balances(outcome)
+            if not answer.repeated and binding.financial:
+                self.batch = self.incoming.batch
+        if outcome.facts:
+            elements = self._elements(outcome)
+            if elements:
+                extra[48] = build_tlv(elements)
+        return self.build(row, extra, sequence)
+
+    def _elements(self, outcome: Outcome) -> list[tuple[str, bytes]]:
+        elements: list[tuple[str, bytes]] = []
+        facts = dict(outcome.facts)
+        moved = facts.get("moved")
+        if moved is not None:
+            unit = self._unit_to_name(facts.get("program"))
+            elements.append(("30", (moved + unit).encode("ascii")))
+        expiry = facts.get("next_expiry")
+        if expiry is not None:
+            elements.append(("32", b"%012d%08d" % expiry))
+        elements.extend(
+            ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
+            for line in facts.get("totals", ())
+        )
+        return elements
+
+    def _unit_to_name(self, program: str | None) -> str:
+        """The unit of points moved, where it is not that of field 49 or the merchant's own."""
+        if program is None or self.fields.get(49) == program:
+            return ""
+        merchant = self.standing.merchant
+        today = self.host.machine.clock.date(self.at)
+        terms = in_force(merchant, "", today) if merchant is not None else None
+        return "" if terms is not None and terms.program == program else program
+
+    def build(self, row: tuple[str, str], extra: dict[int, Any], sequence: int) -> Reply:
+        """Encode, MAC and frame a reply."""
+        host = self.host
+        fields = self.fields
+        code, text = row
+        time, date = host.local_time(self.at)
+        reply: dict[int, Any] = {12: time, 13: date, 39: code}
+        for number in (3, 11, 41, 42):
+            value = fields.get(number)
+            if value is not None:
+                reply[number] = value
+        private = fields.get(60)
+        if private is not None:
+            reply[60] = self._private(private)
+        if extra:
+            reply.update(extra)
+        if text:
+            reply[44] = text.encode("ascii")
+        mti = self.mti
+        reply_mti = f"{mti[:2]}{int(mti[2]) + 1}0"
+        mac = self.mac
+        if mac is None:
+            encoded = host.codec.encode(reply_mti, reply)
+        else:
+            reply[MAC_FIELD] = MAC_PLACEHOLDER
+            body = host.codec.encode(reply_mti, reply)[:-8]
+            encoded = body + mac(body)
+        host.meter.answered(self.tag, code)
+        digit = SIGN_ON_AGAIN if code in SIGN_ON_CODES else 0
+        return Reply(sequence, reply_frame(self.frame, digit, encoded))
+
+    def _private(self, private: str) -> str:
+        """Field 60 of the reply: the request's, with the batch in force."""
+        if len(private) < 8:  # noqa: PLR2004
+            return private
+        batch = self.batch
+        if not batch:
+            standing = getattr(self, "standing", None)
+            if standing is None:
+                return private
+            batch = batches.in_force(self.host.read, standing.row.id, self.at)
+        return f"{private[:2]}{batch:06d}{private[8:]}"
+
+
+def _balances(outcome: Outcome) -> str:
+    """Field 54: the available, then the ledger entry of each unit."""
+    parts = []
+    for kind, unit, available, ledger in outcome.balances[:BALANCES_MAX]:
+        account = "65" if kind == "points" else "60"
+        for amount_type, amount in (("02", available), ("01", ledger)):
+            sign = "D" if amount < 0 else "C"
+            parts.append(f"{account}{amount_type}{unit}{sign}{abs(amount):012d}")
+    return "".join(parts)
