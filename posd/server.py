@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from engine.directory import open_machine, open_vault
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
+from engine.directory import open_machine, open_vault
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger.book import Book, Stats

@@ -162,7 +162,7 @@ def put_program(command: PutProgram, draft: Draft) -> Reason:
         return _refuse(draft, "points_per_yuan of a program cannot change once it is registered")
     if old is not None and old.settled != command.settled:
         return _refuse(draft, "settled of a program cannot change once it is registered")
-    return _replace(draft, key, Program(*command.values(command), 1), old)
+    return _replace(draft, key, Program(*[*values_of(command), 1]), old)
 
 
 def put_institution(command: PutInstitution, draft: Draft) -> Reason:
