@@ -208,6 +208,10 @@ class Audit:
         progress: called with (entries read, entries to read).
         scratch: folder for the scratch databases, as large as the tables; the system's temporary
             one when not given.
+
+    Attributes:
+        damage: why no snapshot could be had; empty when there is one. Without a snapshot there is
+            neither `sequence` nor `digest`.
     """
 
     def __init__(
@@ -227,8 +231,13 @@ class Audit:
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
+        self.damage = ""
         try:
             self.snapshot = self._stack.enter_context(Snapshot(self.folder))
+        except JournalDamaged as error:
+            self.damage = str(error)
+            return self
+        try:
             made = tempfile.TemporaryDirectory(prefix="counterfoil-audit-", dir=self._scratch)
             self._made = Path(self._stack.enter_context(made))
         except BaseException:
@@ -252,7 +261,13 @@ class Audit:
         return walked
 
     def run(self) -> Iterator[tuple[str, list[Finding]]]:
-        """Run every check in order; yields its name and findings, none when all is well."""
+        """Run every check in order; yields its name and findings, none when all is well.
+
+        Where the journal is so damaged that no snapshot can be had, only the first check runs.
+        """
+        if self.damage:
+            yield CHECKS[0][0], [Finding(CHECKS[0][0], True, self.damage)]
+            return
         for name, check in CHECKS:
             yield name, list(check(self, name))
 

@@ -128,6 +128,7 @@ class Book:
             (made / "tables").mkdir()
             for name in ("lock", "follower.lock"):
                 (made / name).touch(mode=0o600)
+            DurableMark(made, writable=True).close()
             environment = open_environment(made)
             environment.sync(True)
             environment.close()

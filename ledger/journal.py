@@ -218,6 +218,7 @@ class Reader:
         while self.position < wanted:
             found = self._next()
             if found is None:
+                judge_tail(self._opened(), self.offset, self.position + 1)
                 raise self._damaged(f"entries up to {wanted} are missing")
             fields = found[0]
             self.position += fields[2]
@@ -238,11 +239,11 @@ class Reader:
                 if self._opened().header.before != self.digest:
                     raise self._damaged("the segment does not follow from the one before it")
                 return True
+        judge_tail(segment, self.offset, self.position + 1)
         if known and known[-1][0] > segment.header.first:
             raise self._damaged("a group or a segment is missing")
         if limit is not None:
             raise self._damaged(f"entries up to {limit} were durable and are not here")
-        judge_tail(segment, self.offset, self.position + 1)
         return False
 
     def _damaged(self, why: str) -> JournalDamaged:

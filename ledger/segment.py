@@ -172,11 +172,9 @@ class Segment:
         self._ended = False
         try:
             self.header = SegmentHeader.parse(self.name, self.read(0, HEADER_BYTES))
-        except (JournalDamaged, OSError, EOFError, zlib.error) as error:
+        except BaseException:
             self.close()
-            if isinstance(error, JournalDamaged):
-                raise
-            raise JournalDamaged(self.name, 0, int(self.name[:20]), "unreadable") from error
+            raise
 
     def read(self, offset: int, length: int, *, fresh: bool = False) -> bytes:
         """Bytes at `offset`, fewer at the end of the file; `fresh` asks the file again."""
@@ -186,13 +184,20 @@ class Segment:
         if fresh or start < 0 or start + length > len(self._window):
             size = max(length, _WINDOW)
             if self._packed:
-                self._file.seek(offset)
-                self._window = self._file.read(size)
+                self._window = self._unpack(offset, size)
                 self._ended = len(self._window) < size
             else:
                 self._window = os.pread(self._file.fileno(), size, offset)
             self._at, start = offset, 0
         return self._window[start : start + length]
+
+    def _unpack(self, offset: int, size: int) -> bytes:
+        try:
+            self._file.seek(offset)
+            return self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            first = int(self.name[:20])
+            raise JournalDamaged(self.name, offset, first, "it cannot be unpacked") from error
 
     def rest(self, offset: int) -> Iterator[tuple[int, bytes]]:
         """The bytes from `offset` to the end of the file, in pieces with their offsets."""
