@@ -131,6 +131,7 @@ class Answer(NamedTuple):
         balances: Unit, available and ledger points, as field 54 lists them.
         repeated: True for the answer to a repeat (0201, 0401 …).
         differs: True when a repeat was answered otherwise than the reply that was lost.
+        lost: True for a reply that the terminal never saw, see `Terminal.lose`.
     """
 
     kind: str
@@ -141,6 +142,7 @@ class Answer(NamedTuple):
     balances: tuple[tuple[str, int, int], ...] = ()
     repeated: bool = False
     differs: bool = False
+    lost: bool = False
 
 
 class Terminal:
@@ -350,7 +352,7 @@ class Terminal:
         if fields[39] not in UNSETTLED:
             request.unseen = _business(fields)
         self.give_up(repeat=repeat)
-        return Answer(request.kind, fields[39], settled=False)
+        return Answer(request.kind, fields[39], settled=False, lost=True)
 
     def expired(self, now: float) -> bool:
         """True when the request under way has waited too long."""
