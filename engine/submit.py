@@ -154,13 +154,9 @@ class Submitter:
         """The row under `key` where it can be had without asking: None beside a daemon."""
         return self._opened.read(key)
 
-    def status(self) -> dict[str, Any]:
-        """What there is to say of the running daemon, or of the book without one."""
-        return self._opened.tell("status")
-
-    def confirm_clock(self) -> None:
-        """Tell the running daemon that the clock is right; nothing to do without one."""
-        self._opened.tell("confirm clock")
+    def date(self) -> int:
+        """The open business date, YYYYMMDD."""
+        return self._opened.date()
 
     @property
     def _opened(self) -> _Daemon | _Own:
@@ -185,12 +181,32 @@ class _Own:
             book.flush()
             yield from map(result_of, answers)
 
-    def tell(self, _what: str) -> dict[str, Any]:
-        book = self._book
-        return {"sequence": book.sequence, "durable": book.durable, "date": self._machine.date}
+    def date(self) -> int:
+        return self._machine.date
 
     def close(self) -> None:
         self._book.close()
+
+
+def daemon_status(directory: Path) -> dict[str, Any] | None:
+    """What a directory's running daemon says of itself; None when there is none."""
+    return _tell(directory, "status")
+
+
+def confirm_clock(directory: Path) -> bool:
+    """Tell the running daemon that the clock is right; False when there is none."""
+    return _tell(directory, "confirm clock") is not None
+
+
+def _tell(directory: Path, what: str) -> dict[str, Any] | None:
+    require_directory(directory)
+    daemon = _connect(directory)
+    if daemon is None:
+        return None
+    try:
+        return daemon.tell(what)
+    finally:
+        daemon.close()
 
 
 def _connect(directory: Path) -> _Daemon | None:
@@ -237,6 +253,10 @@ class _Daemon:
         self._send(sending)
         while self._waiting:
             yield self._result()
+
+    def date(self) -> int:
+        date: int = self.tell("status")["date"]
+        return date
 
     def tell(self, what: str) -> dict[str, Any]:
         self._send([self._frame(what)])

@@ -1,0 +1,36 @@
+"""The amounts inside members' records, by account: what an audit compares with the postings.
+
+A points record and a chunk of lots hold balances of ``Lot`` accounts (points, never below zero)
+and of ``Debt`` accounts (points owed, told with the sign of the chart: never above zero).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.records import Chunk, Points
+from ledger import chart, schema
+from ledger.model import Account, Unit
+
+TABLES = (schema.POINTS, schema.LOTS)
+"""The tables whose records have amounts inside."""
+
+
+def holdings(key: bytes, row: Points | Chunk) -> Iterator[tuple[Account, Unit, int]]:
+    """Tell the amounts inside a record.
+
+    Args:
+        key: the record's key.
+        row: the record.
+
+    Yields:
+        Account, unit and amount in points, with the sign of the account's postings.
+    """
+    if isinstance(row, Chunk):
+        member, program, _ = schema.lots_parts(key)
+    else:
+        member, program = schema.points_parts(key)
+        for issuer, owed in row.debts:
+            yield chart.debt(member, program, issuer), program, -owed
+    for expiry, issuer, amount in row.lots:
+        yield chart.lot(member, program, issuer, expiry), program, amount

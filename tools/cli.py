@@ -1,0 +1,293 @@
+"""``counterfoil``: the one command, with a subcommand for each thing an operator does.
+
+Exit status 0 done, 1 refused or found wrong, 2 wrong usage. What goes wrong is one sentence on
+stderr that says what to do, never a traceback. Output is text for people, or JSON with ``--json``;
+progress is drawn on stderr when that is a terminal. Each command works beside a running daemon,
+through its control socket or reading only, and without one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from engine.directory import (
+    DEFAULT_CUTOFF,
+    DEFAULT_ZONE,
+    VERSION,
+    DirectoryError,
+    init_directory,
+    key_path,
+    open_vault,
+)
+from engine.rules.reference import CutOff
+from engine.submit import AnswerMissing, Refused, Submitter, confirm_clock, daemon_status
+from engine.vault import KeyFileError, SealBroken
+from ledger.book import BookInUse, JournalDamaged, OutcomeUnknown
+from ledger.codec import UnknownLayout
+from ledger.tables import Snapshot
+
+KNOWN_ERRORS: Final = (
+    AnswerMissing,
+    BookInUse,
+    DirectoryError,
+    JournalDamaged,
+    KeyFileError,
+    OutcomeUnknown,
+    Refused,
+    SealBroken,
+    UnknownLayout,
+)
+"""Errors whose text is a sentence for the operator."""
+
+REFUSED: Final = 1
+WRONG_USAGE: Final = 2
+
+directory_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="Key file; else COUNTERFOIL_KEY, else the one in the directory's configuration.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Refusal(click.ClickException):
+    """A refusal that was found out here; exit status 1."""
+
+    exit_code = REFUSED
+
+    def show(self, file: Any = None) -> None:
+        """Print the sentence alone."""
+        click.echo(f"counterfoil: {self.message}", err=True, file=file)
+
+
+class Command(click.Group):
+    """The group: knows errors for sentences, and commands whose modules load on demand."""
+
+    lazy: Final = {"simulate": "tools.simulate"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All subcommands that can be loaded."""
+        found = [name for name in self.lazy if self.get_command(ctx, name) is not None]
+        return sorted({*super().list_commands(ctx), *found})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A subcommand, loaded when first asked for."""
+        module = self.lazy.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            command: click.Command = import_module(module).command
+        except (ModuleNotFoundError, AttributeError):
+            return None
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; known errors become their sentence and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except KNOWN_ERRORS as error:
+            raise Refusal(str(error)) from error
+        except BrokenPipeError:
+            # Whoever read our output has enough; the interpreter must not try to flush the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(REFUSED) from None
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            raise Refusal(f"{name}{error.strerror or error}") from error
+
+
+@click.group(cls=Command, name="counterfoil", context_settings={"max_content_width": 100})
+@click.version_option(VERSION, prog_name="counterfoil")
+def main() -> None:
+    """Points and coupon transaction engine with a POS terminal protocol server."""
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON, one line, letters as they are."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr for work that tells (done, whole); None when nobody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+
+@main.command()
+@directory_argument
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="Name of the new key file; else COUNTERFOIL_KEY, else DIR.key beside DIR.",
+)
+@click.option("--zone", default=DEFAULT_ZONE, show_default=True, help="Time zone, an IANA name.")
+@click.option("--cutoff", default=DEFAULT_CUTOFF, show_default=True, help="End of a day, HH:MM.")
+@click.option("--demo", is_flag=True, help="Load sample data.")
+def init(directory: Path, key: Path | None, zone: str, cutoff: str, *, demo: bool) -> None:
+    """Make a new data directory and its key file."""
+    vault = init_directory(directory, key, zone=zone, cutoff=cutoff)
+    click.echo(f"made {directory}")
+    place = os.path.normpath(key_path(directory, key))
+    click.echo(f"key file {place} ({vault.key_id}): keep a copy apart from the data")
+    if demo:
+        import_module("tools.sample").load_sample(directory)
+        click.echo("sample data loaded")
+
+
+@main.command()
+@directory_argument
+@click.option("--listen", default="127.0.0.1:8583", show_default=True, metavar="HOST:PORT")
+@click.option("--metrics", default="127.0.0.1:9583", show_default=True, metavar="HOST:PORT")
+@click.option("--tls-listen", metavar="HOST:PORT", help="A second port, under TLS.")
+@click.option("--cert", type=click.Path(path_type=Path), help="Certificate and key, PEM.")
+@click.option("--client-ca", type=click.Path(path_type=Path), help="CA of terminals, PEM.")
+@click.option("--config", type=click.Path(path_type=Path), help="Another configuration file.")
+@click.option("--confirm-clock", is_flag=True, help="The clock is right, though far ahead.")
+@key_option
+def serve(directory: Path, listen: str, metrics: str, key: Path | None, **options: Any) -> None:
+    """Run the daemon in the foreground; prints `ready HOST:PORT metrics HOST:PORT`."""
+    if options["tls_listen"] or options["cert"] or options["client_ca"]:
+        raise click.UsageError("TLS is not built yet: leave out --tls-listen, --cert, --client-ca")
+    for name, address in (("--listen", listen), ("--metrics", metrics)):
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+            raise click.BadParameter("has to be HOST:PORT", param_hint=name)
+    server = import_module("posd.server")
+    status: int = server.run(
+        directory,
+        listen,
+        metrics,
+        key,
+        confirm_clock=options["confirm_clock"],
+        **({"config": options["config"]} if options["config"] else {}),
+    )
+    raise click.exceptions.Exit(status)
+
+
+@main.command()
+@directory_argument
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@key_option
+@json_option
+def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> None:
+    """Load reference data and opening balances, JSON Lines; see tools/LOAD.md."""
+    work = import_module("tools.load")
+
+    def rejected(line: int, why: str) -> None:
+        if not as_json:
+            click.echo(f"line {line}: {why}")
+
+    vault = open_vault(directory, key)
+    with Submitter(directory) as submitter, progress_bar("bytes") as progress:
+        report = work.load(submitter, vault, file, progress=progress, rejected=rejected)
+    if as_json:
+        echo_json(
+            {
+                "loaded": report.loaded,
+                "unchanged": report.unchanged,
+                "rejected": [{"line": line, "reason": why} for line, why in report.rejected],
+                "rejected_count": report.rejected_count,
+            }
+        )
+    else:
+        click.echo(
+            f"loaded {report.loaded}, unchanged {report.unchanged},"
+            f" rejected {report.rejected_count}"
+        )
+    if report.rejected_count:
+        raise click.exceptions.Exit(REFUSED)
+
+
+@main.command()
+@directory_argument
+@json_option
+def verify(directory: Path, *, as_json: bool) -> None:
+    """Run every audit check; ends with the sequence number and the digest."""
+    work = import_module("tools.verify")
+    checked = []
+    with progress_bar("entries") as progress, work.verification(directory, progress) as run:
+        for check in run.checks():
+            checked.append(check)
+            if as_json:
+                continue
+            click.echo(f"{check.state:<8} {check.name}")
+            for finding in check.findings:
+                click.echo(f"         {finding.text}")
+        sequence, digest = run.sequence, run.digest()
+    if as_json:
+        echo_json(work.as_json(sequence, digest, checked))
+    else:
+        click.echo(f"sequence {sequence}\ndigest {digest}")
+    if any(check.state == "failed" for check in checked):
+        raise click.exceptions.Exit(REFUSED)
+
+
+@main.command()
+@directory_argument
+@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="The open date, to be sure.")
+@json_option
+def cutoff(directory: Path, date: Any, *, as_json: bool) -> None:
+    """Close the open business date now; the next day opens."""
+    with Submitter(directory) as submitter:
+        day = int(date.strftime("%Y%m%d")) if date else submitter.date()
+        result = submitter.submit(CutOff(day, False))
+    if not result.done:
+        raise Refusal(result.text)
+    if as_json:
+        echo_json({"closed": day, "sequence": result.sequence})
+    else:
+        click.echo(f"closed {day} with entry {result.sequence}")
+
+
+@main.command()
+@directory_argument
+@json_option
+def status(directory: Path, *, as_json: bool) -> None:
+    """Tell how the daemon stands, or the book when there is none."""
+    daemon = daemon_status(directory)
+    told = {"daemon": daemon is not None, **(daemon or {})}
+    if daemon is None:
+        with Snapshot(directory) as snapshot:
+            told |= {"sequence": snapshot.sequence, "applied": snapshot.applied}
+    if as_json:
+        echo_json(told)
+        return
+    for name, value in told.items():
+        shown = "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        click.echo(f"{name:<12} {shown}")
+
+
+@main.group()
+def clock() -> None:
+    """The daemon's clock."""
+
+
+@clock.command()
+@directory_argument
+def confirm(directory: Path) -> None:
+    """Tell the running daemon that the clock is right, after it jumped or stood still."""
+    if not confirm_clock(directory):
+        raise Refusal(f"no daemon serves {directory}: start it with serve --confirm-clock")
+    click.echo("the clock is confirmed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Whether the books say what the journal says: ``counterfoil verify``.
+
+It runs the named checks of `ledger.audit` over one snapshot, beside a running daemon or without
+one, and ends with the sequence number that all of it is true for and the digest of the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.directory import require_directory
+from engine.holdings import TABLES, holdings
+from ledger.audit import Audit, Finding
+from ledger.model import record
+
+
+@record
+class Checked:
+    """A check and what it found.
+
+    Attributes:
+        name: of the check.
+        findings: empty when all is well.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``failed``, or ``reported`` where what was found is not wrong."""
+        if any(finding.failure for finding in self.findings):
+            return "failed"
+        return "reported" if self.findings else "ok"
+
+
+class Verification:
+    """A run of the checks.
+
+    Attributes:
+        sequence: the sequence number that every answer is true for.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        """Run over an audit that is open."""
+        self._audit = audit
+        self.sequence = audit.sequence
+
+    def checks(self) -> Iterator[Checked]:
+        """Run the checks one after another."""
+        for name, findings in self._audit.run():
+            yield Checked(name, tuple(findings))
+
+    def digest(self) -> str:
+        """SHA-256 of the ledger's logical content, in hexadecimal digits."""
+        return self._audit.digest()
+
+
+@contextmanager
+def verification(
+    directory: Path, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Verification]:
+    """Open a data directory for verification.
+
+    Args:
+        directory: the data directory.
+        progress: called with (entries read, entries to read).
+
+    Raises:
+        engine.directory.DirectoryError: this is not a data directory.
+        ledger.segment.JournalDamaged: the journal cannot be entered at all.
+    """
+    require_directory(directory)
+    with Audit(directory, holdings=holdings, tables=TABLES, progress=progress) as audit:
+        yield Verification(audit)
+
+
+def as_json(sequence: int, digest: str, checks: list[Checked]) -> dict[str, Any]:
+    """A verification as data."""
+    return {
+        "checks": [
+            {
+                "name": check.name,
+                "state": check.state,
+                "findings": [finding.text for finding in check.findings],
+            }
+            for check in checks
+        ],
+        "ok": all(check.state != "failed" for check in checks),
+        "sequence": sequence,
+        "digest": digest,
+    }
