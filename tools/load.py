@@ -473,7 +473,7 @@ class _Job:
         self._size = size
         self._progress = progress
         self._tell = rejected
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[tuple[int, str]] = deque()
         self.loaded = self.unchanged = self.rejected_count = 0
         self.rejected: list[tuple[int, str]] = []
 
@@ -500,24 +500,33 @@ class _Job:
             except Rejected as fault:
                 self._reject(number, str(fault))
                 continue
-            waiting.append(number)
+            waiting.append((number, ""))
             yield command
         if self._progress:
             self._progress(self._size, self._size)
 
     def take(self, result: Result) -> None:
         """Count the next result."""
-        number = self._waiting.popleft()
+        number, _ = self._waiting.popleft()
         if result.reason == Reason.APPROVED:
             self.loaded += 1
         elif result.reason == Reason.UNCHANGED:
             self.unchanged += 1
         else:
-            self._reject(number, result.text)
+            self._waiting.appendleft((number, result.text))
+        self._tell_rejected()
 
     def _reject(self, number: int, why: str) -> None:
-        self.rejected_count += 1
-        if len(self.rejected) < REJECTED_MAX:
-            self.rejected.append((number, why))
-        if self._tell:
-            self._tell(number, why)
+        self._waiting.append((number, why))
+        self._tell_rejected()
+
+    def _tell_rejected(self) -> None:
+        """Tell the rejected lines that no unanswered line stands before: in order of the file."""
+        waiting = self._waiting
+        while waiting and waiting[0][1]:
+            number, why = waiting.popleft()
+            self.rejected_count += 1
+            if len(self.rejected) < REJECTED_MAX:
+                self.rejected.append((number, why))
+            if self._tell:
+                self._tell(number, why)
