@@ -1,0 +1,266 @@
+"""Sample data: an alliance that never was, from a fixed seed, of any size.
+
+`write_sample` writes two files of mode 0600: `sample.jsonl`, reference data and opening balances
+for `counterfoil load`, and `fleet.json`, the terminals and members for `counterfoil simulate`. Card
+numbers begin with digits that no issuer has, phone numbers are counted up, nobody has a name.
+Everything is generated as it is written, so a million members need no more memory than a thousand.
+
+    python -m tools.sample FOLDER [--members N] [--terminals N] [--seed N]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import click
+
+from engine.directory import open_vault
+from engine.submit import Submitter
+from posd import security
+from tools.fleet import DIRECT, TEST_PREFIX, Customer, with_check_digit
+from tools.load import load
+
+SEED: Final = 20260101
+MEMBERS: Final = 1000
+TERMINALS: Final = 40
+FLEET_MEMBERS_MAX: Final = 20_000
+"""Members that a fleet file names at most; more make no difference to a fleet."""
+DATA_FILE: Final = "sample.jsonl"
+FLEET_FILE: Final = "fleet.json"
+
+ALLIANCE: Final = "P01"
+PRIVATE: Final = "P02"
+
+PROGRAMS: Final[tuple[dict[str, Any], ...]] = (
+    {"id": ALLIANCE, "name": "燕山联盟积分", "points_per_yuan": 100, "expiry": "rolling:24m"},
+    {
+        "id": PRIVATE,
+        "name": "鲜惠超市会员积分",
+        "points_per_yuan": 50,
+        "expiry": "calendar:2y",
+        "settled": False,
+        "clawback": "zero",
+    },
+)
+
+INSTITUTIONS: Final = (("BJ01", "北京分部"), ("HB01", "河北分部"), ("ZJ01", "浙江分部"))
+
+# Id (acquirer 3, region 4, category 4, number 4), name, institution, points per yuan before and
+# since 2026, settlement ratio, fee in thousandths.
+_MERCHANTS: Final = (
+    ("104110070110001", "湖畔大酒店", "BJ01", "1/1", "3/2", "95/100", 6),
+    ("104331070110002", "云溪度假酒店", "ZJ01", "2/1", "2/1", "93/100", 8),
+    ("104130070110003", "燕山宾馆", "HB01", "1/1", "1/1", "95/100", 6),
+    ("104110058120001", "老城家常菜馆", "BJ01", "1/1", "2/1", "90/100", 5),
+    ("104130058120002", "海棠火锅", "HB01", "1/1", "1/1", "90/100", 5),
+    ("104331058140001", "晨光茶餐厅", "ZJ01", "1/2", "1/1", "92/100", 5),
+    ("104110054110001", "鲜惠超市", "BJ01", "1/2", "1/2", "98/100", 3),
+    ("104130053110001", "万泰百货", "HB01", "1/1", "1/1", "96/100", 4),
+    ("104331053110002", "城南购物中心", "ZJ01", "1/1", "3/2", "96/100", 4),
+    ("104130079910001", "青屏山风景区", "HB01", "1/1", "2/1", "88/100", 10),
+    ("104331079910002", "月牙湖游船", "ZJ01", "1/1", "1/1", "88/100", 10),
+    ("104110078320001", "银河影城", "BJ01", "2/1", "3/1", "90/100", 8),
+    ("104130055410001", "北环加油站", "HB01", "1/5", "1/5", "99/100", 2),
+    ("104331059420001", "远山书店", "ZJ01", "1/1", "1/1", "95/100", 4),
+)
+_SUPERMARKET: Final = "104110054110001"
+
+_EXPIRIES: Final = ("2035-12-31", "2036-06-30", "2037-03-31")
+_CARD_DIGITS: Final = (16, 17, 18, 19)
+_TIERS: Final = ("base", "base", "base", "silver", "gold")
+_DIRECT_SHARE: Final = 0.4
+_NAC_TERMINALS: Final = 8
+_THINK_MS: Final = (15, 60)
+_ODD_PARITY: Final = bytes(b & 0xFE | ((b >> 1).bit_count() & 1 ^ 1) for b in range(256))
+
+
+# The pieces.
+
+
+def customers(count: int, seed: int = SEED) -> Iterator[Customer]:
+    """The members one by one; the first n are the same whatever the count."""
+    source = Random(f"{seed} members")
+    for number in range(1, count + 1):
+        digits = source.choice(_CARD_DIGITS)
+        serial = f"{number:0{digits - len(TEST_PREFIX) - 1}d}"
+        pin = f"{source.randrange(10**6):06d}" if source.random() < 1 / 4 else ""
+        balances = {}
+        if source.random() < 0.9:  # noqa: PLR2004 - some are new
+            balances[ALLIANCE] = source.randrange(1, 30_000)
+        if source.random() < 0.3:  # noqa: PLR2004 - customers of the supermarket
+            balances[PRIVATE] = source.randrange(1, 8_000)
+        card = with_check_digit(TEST_PREFIX + serial)
+        yield Customer(f"M{number:07d}", card, f"138{number:08d}", pin, balances)
+
+
+def terminals(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
+    """The terminals as a fleet file has them, of all profiles, some behind NACs."""
+    source = Random(f"{seed} terminals")
+    direct = round(count * _DIRECT_SHARE)
+    for number in range(1, count + 1):
+        profile = security.PROFILES[number % len(security.PROFILES)]
+        tmk = source.randbytes(security.MASTER_KEY_SIZE)
+        if profile != security.AES_PROFILE:
+            tmk = tmk.translate(_ODD_PARITY)
+        merchant = _MERCHANTS[number % len(_MERCHANTS)][0]
+        nac = (number - direct - 1) // _NAC_TERMINALS + 1
+        yield {
+            "id": f"{number:08d}",
+            "merchant": merchant,
+            "profile": profile,
+            "tmk": tmk.hex(),
+            "address": f"{number % 0xFFFF + 1:04x}",
+            "link": DIRECT if number <= direct else f"nac-{nac}",
+            "units": [PRIVATE, ALLIANCE] if merchant == _SUPERMARKET else [ALLIANCE],
+        }
+
+
+def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
+    """The lines of the data file, in an order in which they can be loaded."""
+    for program in PROGRAMS:
+        yield {"type": "program", **program}
+    for institution, name in INSTITUTIONS:
+        yield {"type": "institution", "id": institution, "name": name}
+    yield from _merchant_lines()
+    for terminal in terminals(tills, seed):
+        cup = terminal["profile"] == security.CUP_PROFILE
+        yield {
+            "type": "terminal",
+            "id": terminal["id"],
+            "merchant": terminal["merchant"],
+            "profile": terminal["profile"],
+            "tmk": terminal["tmk"],
+            "charset": "gb18030",
+            "networks": ["127.0.0.0/8"] if cup else [],
+            "serial": None,
+        }
+    for number, customer in enumerate(customers(members, seed)):
+        yield {
+            "type": "member",
+            "id": customer.id,
+            "cards": [customer.card],
+            "phone": customer.phone,
+            "tier": _TIERS[number % len(_TIERS)],
+            **({"pin": customer.pin} if customer.pin else {}),
+        }
+        for unit, amount in customer.balances.items():
+            yield {
+                "type": "balance",
+                "member": customer.id,
+                "unit": unit,
+                "amount": amount,
+                "expires": _EXPIRIES[number % len(_EXPIRIES)],
+            }
+
+
+def _merchant_lines() -> Iterator[dict[str, Any]]:
+    """Merchants with terms of two times; the supermarket has its own program beside."""
+    for merchant, name, institution, before, since, settlement, fee in _MERCHANTS:
+        terms = []
+        for start, earn in (("2020-01-01", before), ("2026-01-01", since)):
+            if merchant == _SUPERMARKET:
+                # The first program named for a day is the one that a sale earns.
+                terms.append(_terms(start, PRIVATE, "2/1", "1/1", 0))
+            terms.append(_terms(start, ALLIANCE, earn, settlement, fee))
+        yield {
+            "type": "merchant",
+            "id": merchant,
+            "name": name,
+            "institution": institution,
+            "category": merchant[7:11],
+            "terms": terms,
+        }
+
+
+def _terms(start: str, program: str, earn: str, settlement: str, fee: int) -> dict[str, Any]:
+    return {
+        "from": start,
+        "program": program,
+        "earn": earn,
+        "funding_fen_per_point": "1/1",
+        "settlement": settlement,
+        "fee_permille": fee,
+        "refund_days": 90,
+    }
+
+
+def fleet(members: int, tills: int, seed: int = SEED) -> dict[str, Any]:
+    """The content of the fleet file that goes with `lines` of the same sizes and seed."""
+    return {
+        "seed": seed,
+        "think_ms": list(_THINK_MS),
+        "terminals": list(terminals(tills, seed)),
+        "members": [
+            {
+                "id": customer.id,
+                "card": customer.card,
+                "phone": customer.phone,
+                "pin": customer.pin,
+                "balances": customer.balances,
+            }
+            for customer in islice(customers(members, seed), FLEET_MEMBERS_MAX)
+        ],
+    }
+
+
+# The files.
+
+
+def write_sample(
+    folder: Path, members: int = MEMBERS, tills: int = TERMINALS, seed: int = SEED
+) -> tuple[Path, Path]:
+    """Write the data file and the fleet file; returns their paths.
+
+    Raises:
+        OSError: The folder does not take them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    data, plan = folder / DATA_FILE, folder / FLEET_FILE
+    _write(data, lines(members, tills, seed))
+    _write(plan, [fleet(members, tills, seed)])
+    return data, plan
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """One JSON object a line, in a file that only its owner may read."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def load_sample(directory: Path) -> None:
+    """Write the sample into `sample` of a data directory and load it.
+
+    Raises:
+        RuntimeError: A line was rejected, which means that sample and loader do not agree.
+        engine.directory.DirectoryError, OSError: The directory cannot be used.
+    """
+    data, _ = write_sample(directory / "sample")
+    vault = open_vault(directory)
+    with Submitter(directory) as submitter:
+        report = load(submitter, vault, data)
+    if report.rejected:
+        line, why = report.rejected[0]
+        raise RuntimeError(f"line {line} of the sample was rejected: {why}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--members", default=MEMBERS, show_default=True)
+@click.option("--terminals", "tills", default=TERMINALS, show_default=True)
+@click.option("--seed", default=SEED, show_default=True)
+def main(folder: Path, members: int, tills: int, seed: int) -> None:
+    """Write sample data and the matching fleet into FOLDER."""
+    for path in write_sample(folder, members, tills, seed):
+        click.echo(path)
+
+
+if __name__ == "__main__":
+    main()
