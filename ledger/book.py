@@ -487,6 +487,11 @@ class Book:
         return self._follower is not None and self._follower.alive
 
     @property
+    def follower_id(self) -> int:
+        """Process number of the follower; 0 without one."""
+        return self._follower.process_id if self._follower is not None else 0
+
+    @property
     def stats(self) -> Stats:
         """Counters since the book was opened."""
         return Stats(*self._counts)

@@ -34,9 +34,9 @@ from ledger import codec, schema
 from ledger.audit import Audit, digest
 from ledger.book import Book, BookInUse, JournalDamaged, Limits, OutcomeUnknown
 from ledger.journal import DurableMark
-from ledger.segment import segments
+from ledger.segment import Group, segments
 from ledger.storage import Storage
-from ledger.tables import Snapshot
+from ledger.tables import Batch, FoldOutOfOrder, Snapshot, open_environment
 
 
 def opened(folder, limits=SMALL, storage=None):
@@ -372,7 +372,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from ledger_load import notes
 from ledger.book import Book
-from ledger.tables import Snapshot
+from ledger.tables import Batch, FoldOutOfOrder, Snapshot, open_environment
 folder = Path(sys.argv[1])
 with Snapshot(folder) as snapshot:
     assert snapshot.sequence == 4, snapshot.sequence
@@ -541,6 +541,24 @@ def test_any_life_of_a_book_agrees_with_a_dict(tmp_path_factory, steps, seed):
     with Audit(folder) as audit:
         assert [found for _, findings in audit.run() for found in findings] == []
         assert audit.sequence == len(model.states) - 1
+
+
+def test_groups_are_folded_in_order_and_once(folder):
+    environment = open_environment(folder)
+
+    def folded(first):
+        group = Group(0, first)
+        group.entries, group.last = [b"x"], first
+        batch = Batch()
+        batch.add(group)
+        batch.fold(environment)
+
+    folded(1)
+    for wrong in (1, 3):
+        with pytest.raises(FoldOutOfOrder, match=f"at 1, the groups to fold begin at {wrong}"):
+            folded(wrong)
+    folded(2)
+    environment.close()
 
 
 def test_the_durable_mark_is_shared_and_never_ahead(folder):

@@ -313,6 +313,6 @@ def test_killing_the_follower_first_then_the_daemon(folder):
 
 def test_a_crash_in_process_leaves_no_follower(folder):
     book = Book.open(folder, limits=SMALL)
-    process_id = book._follower.process_id
+    process_id = book.follower_id
     crash(book)
     assert not running(process_id)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_load import SMALL, Note, crash, note_key, post, stage
+from ledger_load import SMALL, Failing, Note, crash, note_key, post, stage
 
 from ledger import codec
 from ledger.book import Book
-from ledger.journal import archive_closed, entries, read_groups
-from ledger.segment import FRAME_BYTES_OVER, HEADER_BYTES, JournalDamaged, segment_name, segments
+from ledger.journal import Journal, archive_closed, entries, read_groups
+from ledger.model import Entry
+from ledger.segment import (
+    FRAME_BYTES_OVER,
+    HEADER_BYTES,
+    Group,
+    JournalDamaged,
+    frame_parts,
+    segment_name,
+    segments,
+)
+from ledger.storage import Storage
 
 
 @pytest.fixture
@@ -171,6 +183,20 @@ def test_text_in_an_entry_that_looks_like_a_frame_stays_text(three):
     assert [group.last for group in read_groups(folder)] == [1, 3, 4]
 
 
+def test_a_sound_frame_that_follows_from_another_is_damage(three):
+    folder, path, offsets = three
+    data = bytearray(path.read_bytes())
+    mark = bytes(data[HEADER_BYTES : HEADER_BYTES + 8])
+    made = Group(0, 5)
+    made.count = 1
+    parts, _ = frame_parts(mark, made, bytes(32), codec.pack_value([b""]), codec.pack_value({}))
+    frame = b"".join(parts)
+    data[offsets[3] : offsets[3] + len(frame)] = frame
+    path.write_bytes(data)
+    with pytest.raises(JournalDamaged, match="does not follow from the one before it"):
+        read(folder)
+
+
 @pytest.fixture
 def several(folder):
     """A book closed in order, with more than four segments."""
@@ -250,7 +276,7 @@ def test_a_flipped_bit_in_an_archived_segment_is_damage(several):
     before = read(several)
     made = archive_closed(several, before[-1][1])[1]
     data = bytearray(made.read_bytes())
-    for place in range(20, len(data), max(1, len(data) // 60)):
+    for place in range(20, len(data) - 10, max(1, len(data) // 60)):
         data[place] ^= 4
         made.write_bytes(data)
         data[place] ^= 4
@@ -267,4 +293,70 @@ def test_readers_beside_a_writer_stop_at_what_is_durable(folder):
     assert [g.last for g in read_groups(folder)] == [1, 2, 3]
     book.settle(group)
     assert [g.last for g in read_groups(folder)] == [1, 2, 3, 4]
+    book.close()
+
+
+def group_of(journal, size):
+    made = Group(1, journal.last + 1)
+    padding = bytes(size)
+    entry = Entry(made.first, 1, 20260101, padding, "test", (), (0,), (), ())
+    made.entries = [codec.pack_entry(entry)]
+    made.count, made.last = 1, made.first
+    return made
+
+
+def waited_for(true):
+    deadline = time.monotonic() + 60
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return true()
+
+
+def test_the_next_segment_is_filled_ahead_of_need(folder):
+    journal = Journal(folder, Storage(), segment_bytes=4 << 20, ahead=True)
+    journal.recover()
+    journal.begin()
+    spare = folder / "journal" / "spare"
+    while journal.last < 8:
+        journal.append(group_of(journal, 300_000))
+    assert waited_for(spare.exists)
+    assert spare.stat().st_size == 4 << 20
+    assert not spare.read_bytes().strip(b"\0")
+    made = spare.stat().st_ino
+    while len(segments(folder)) == 1:
+        journal.append(group_of(journal, 300_000))
+    assert segments(folder)[1][1].stat().st_ino == made
+    journal.close(sound=True)
+    assert [group.last for group in read_groups(folder)] == list(range(1, journal.last + 1))
+
+
+def test_a_disk_that_is_full_ahead_of_need_is_told_and_tried_again(folder):
+    storage = Failing()
+    journal = Journal(folder, storage, segment_bytes=4 << 20, ahead=True)
+    journal.begin()
+    storage.fail, storage.error = "create", errno.ENOSPC
+    while journal.last < 4:
+        journal.append(group_of(journal, 300_000))
+    assert waited_for(lambda: journal.spare_failed)
+    storage.fail = None
+    journal.prepare_spare()
+    assert not journal.spare_failed
+    while journal.last < 8:
+        journal.append(group_of(journal, 300_000))
+    assert waited_for((folder / "journal" / "spare").exists)
+    assert not journal.spare_failed
+    journal.close(sound=True)
+    assert len(list(read_groups(folder))) == journal.last
+
+
+def test_a_journal_closed_while_it_fills_ahead_leaves_nothing_half_made(folder):
+    journal = Journal(folder, Storage(), segment_bytes=64 << 20, ahead=True)
+    journal.begin()
+    while journal.last < 4:
+        journal.append(group_of(journal, 300_000))
+    journal.close(sound=True)
+    assert not (folder / "journal" / "spare").exists()
+    book = Book.open(folder, follower=False, limits=SMALL)
+    assert book.sequence == 4
+    assert sorted(path.suffix for path in (folder / "journal").iterdir()) == [".seg", ".seg"]
     book.close()
