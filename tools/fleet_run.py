@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from posd.framing import TPDU_BYTES, Deframer, Frame
 from posd.iso8583.compile import Codec
@@ -104,6 +104,7 @@ class Link(asyncio.Protocol):
         self._waiting: dict[bytes, asyncio.Future[Frame | None]] = {}
         self._up = asyncio.Event()
         self._down = asyncio.Event()
+        self._closing = False
         self.since_down = monotonic()
 
     async def keep(self) -> None:
@@ -130,6 +131,7 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection for good."""
+        self._closing = True
         if self._transport is not None:
             self._transport.close()
 
@@ -157,8 +159,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with an empty line."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - streams are
-        self._transport = transport
+        # uvloop's transports are what they should be without being derived from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._deframer = Deframer()
         self._down.clear()
         self._up.set()
@@ -169,8 +171,8 @@ class Link(asyncio.Protocol):
             waiting = self._waiting.get(reply.tpdu[1:3]) if len(reply.tpdu) == TPDU_BYTES else None
             if waiting is not None and not waiting.done():
                 waiting.set_result(reply)
-        if self._deframer.fault is not None:
-            self.close()
+        if self._deframer.fault is not None and self._transport is not None:
+            self._transport.close()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Whoever waits goes without an answer."""
@@ -178,7 +180,7 @@ class Link(asyncio.Protocol):
         self._up.clear()
         self._down.set()
         self.since_down = monotonic()
-        self._tally.outages += 1
+        self._tally.outages += not self._closing
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_result(None)

@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from tools.fleet import Conduct, FleetError, read_fleet
 from tools.fleet_run import Pace, Run
 
 PROGRESS_S: Final = 0.5
+DIFFERENCES_SHOWN: Final = 10
 QUANTILES: Final = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
 SECONDS_DEFAULT: Final = 10.0
 
@@ -237,8 +239,12 @@ def _show(report: dict[str, Any]) -> None:
     if report["audited"]:
         same = report["audited"] - len(report["differences"])
         console.print(f"{same} of {report['audited']} balances are what the terminals believe")
-    for terminal, why in {**report["unknown_outcomes"], **report["failures"]}.items():
-        console.print(f"terminal {terminal}: {why}", style="red")
+    for terminal, kind in report["unknown_outcomes"].items():
+        console.print(f"terminal {terminal} does not know what became of a {kind}", style="red")
+    for why, count in Counter(report["failures"].values()).items():
+        console.print(f"{count} terminals: {why}", style="red")
+    for row in report["differences"][:DIFFERENCES_SHOWN]:
+        console.print(f"{row['member']}: believed {row['believed']}, told {row['told']}")
 
 
 # The chart.
