@@ -12,7 +12,7 @@ Anything that no interrupted last write explains raises `JournalDamaged`, and no
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import mmap
 import os
 import shutil
@@ -537,12 +537,12 @@ def archive_closed(folder: Path, applied: int) -> list[Path]:
     storage = Storage()
     known = segments(folder)
     for (_, path), (following, _) in pairwise(known):
-        if path.suffix == ".gz" or following > applied + 1 or following == known[-1][0]:
+        if path.suffix == ".xz" or following > applied + 1 or following == known[-1][0]:
             continue
-        target = path.with_name(path.name + ".gz")
+        target = path.with_name(path.name + ".xz")
         unfinished = path.with_name(path.name + ".part")
         with path.open("rb") as source, unfinished.open("wb") as file:
-            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+            with lzma.LZMAFile(file, "wb", preset=0) as packed:
                 shutil.copyfileobj(source, packed, MEBIBYTE)
             file.flush()
             os.fsync(file.fileno())

@@ -15,13 +15,14 @@ pass for a frame.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import lzma
 import os
 import re
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +43,7 @@ _END_BYTE = bytes((_END,))
 _TRAILER_BYTES = 33
 _MARK_FIRST = b"\xc5"
 _WINDOW = MEBIBYTE
-_NAME = re.compile(r"(\d{20})\.seg(\.gz)?")
+_NAME = re.compile(r"(\d{20})\.seg(\.xz)?")
 FRAME_BYTES_OVER = _FRAME.size + _TRAILER_BYTES
 """Bytes of a frame besides its entries and its map."""
 
@@ -164,9 +165,10 @@ class Segment:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        self._packed = path.suffix == ".gz"
-        opened: Any = gzip.GzipFile(path) if self._packed else path.open("rb", buffering=0)
-        self._file: BinaryIO = opened
+        self._packed = path.suffix == ".xz"
+        # The file stays open as long as the segment does; `close` closes it.
+        opener: Any = lzma.open if self._packed else partial(open, buffering=0)
+        self._file: BinaryIO = opener(path, "rb")
         self._window = b""
         self._at = 0
         self._ended = False
@@ -195,7 +197,7 @@ class Segment:
         try:
             self._file.seek(offset)
             return self._file.read(size)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, lzma.LZMAError) as error:
             first = int(self.name[:20])
             raise JournalDamaged(self.name, offset, first, "it cannot be unpacked") from error
 

@@ -208,21 +208,21 @@ def test_a_follower_ends_with_the_pipe_of_its_daemon(folder):
 
 def test_a_follower_that_meets_damage_says_so_and_is_not_replaced(folder, capfd, monkeypatch):
     monkeypatch.setattr(book_module, "RESTART_SECONDS", 0.0)
-    book = Book.open(folder, follower=False, limits=SMALL)
+    book = Book.open(folder, limits=replace(SMALL, fold_seconds=1000.0))
     post(book, 3)
-    book.close(fold=False)
-    path = segments(folder)[0][1]
-    data = bytearray(path.read_bytes())
-    data[4300] ^= 1
-    path.write_bytes(data)
-    follower = Follower(folder, SMALL)
-    until(lambda: not follower.alive, "the follower went on")
-    assert follower.gave_up
-    follower.stop()
-    assert (
-        "is damaged at byte 4266, where sequence 2 should stand: a sound group"
-        in capfd.readouterr().err
-    )
+    book._follower._process.kill()
+    until(lambda: not book.follower_alive, "the follower did not die")
+    with segments(folder)[0][1].open("r+b") as file:
+        file.seek(4300)
+        file.write(b"\xff\xfe")
+    book.refresh()
+    assert book.stats.follower_starts == 2
+    until(lambda: not book.follower_alive, "the follower went on")
+    for _ in range(3):
+        book.refresh()
+    assert book.stats.follower_starts == 2
+    assert "is damaged at byte 4266, where sequence 2 should stand" in capfd.readouterr().err
+    crash(book)
 
 
 class Writer:

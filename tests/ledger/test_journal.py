@@ -256,7 +256,7 @@ def test_archived_segments_read_the_same_and_are_smaller(several):
     applied = before[-1][1]
     made = archive_closed(several, applied)
     assert made
-    assert all(path.name.endswith(".seg.gz") for path in made)
+    assert all(path.name.endswith(".seg.xz") for path in made)
     assert read(several) == before
     assert [s for s, _ in entries(several, 2, 5)] == [2, 3, 4, 5]
     assert sum(path.stat().st_size for _, path in segments(several)) < size
