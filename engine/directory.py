@@ -309,7 +309,7 @@ def init_directory(
             made_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = Vault.create(made_key)
         try:
-            _write_configuration(book, told, vault, zone, cutoff)
+            _write_configuration(book, _configuration_text(told, vault.key_id, zone, cutoff))
             open_machine(book, follower=False)[0].close()
             book.rename(directory)
         except BaseException:
@@ -322,9 +322,20 @@ def init_directory(
     return vault
 
 
-def write_configuration(directory: Path, key: Path, vault: Vault, zone: str, cutoff: str) -> None:
-    """Write a directory's configuration anew; see `init_directory` for the arguments."""
-    _write_configuration(directory, str(key.resolve()), vault, zone, cutoff)
+def copy_configuration(source: Path, directory: Path) -> None:
+    """Give a new directory the configuration of another one, and so its key file.
+
+    Raises:
+        DirectoryError: see `read_configuration`.
+        OSError: it cannot be written.
+    """
+    known = read_configuration(source)
+    hours, minutes = divmod(known.cutoff_minutes, 60)
+    text = _configuration_text(
+        str(known.key.resolve()), known.key_id, known.zone, f"{hours:02}:{minutes:02}"
+    )
+    text += "".join(f"{name} = {value}\n" for name, value in known.limits.items())
+    _write_configuration(directory, text)
 
 
 def _require_free(directory: Path) -> None:
@@ -336,13 +347,17 @@ def _require_free(directory: Path) -> None:
         raise DirectoryError(f"{directory} is there already and not empty: name a new one")
 
 
-def _write_configuration(book: Path, key: str, vault: Vault, zone: str, cutoff: str) -> None:
-    values = {"key": key, "key_id": vault.key_id, "zone": zone, "cutoff": cutoff}
+def _configuration_text(key: str, key_id: str, zone: str, cutoff: str) -> str:
+    values = {"key": key, "key_id": key_id, "zone": zone, "cutoff": cutoff}
     # What JSON writes for a text is a TOML text too, as long as nothing is escaped in pairs.
     quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+    return _TEMPLATE.format(**quoted)
+
+
+def _write_configuration(book: Path, text: str) -> None:
     path = book / CONFIGURATION
     with path.open("w", encoding="utf-8") as file:
-        file.write(_TEMPLATE.format(**quoted))
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     path.chmod(0o600)

@@ -36,13 +36,23 @@ from engine.vault import KeyFileError, SealBroken
 from ledger.book import BookInUse, JournalDamaged, OutcomeUnknown
 from ledger.codec import UnknownLayout
 from ledger.tables import Snapshot
+from tools.decode import NotHex, explain, print_rows, understood
+from tools.load import load as load_file
+from tools.replay import Differs
+from tools.replay import replay as replay_into
+from tools.show import KINDS, NotFound, look_up, print_shown
+from tools.tail import events
+from tools.verify import as_json as verification_json
+from tools.verify import verification
 
 KNOWN_ERRORS: Final = (
     AnswerMissing,
     BookInUse,
+    Differs,
     DirectoryError,
     JournalDamaged,
     KeyFileError,
+    NotFound,
     OutcomeUnknown,
     Refused,
     SealBroken,
@@ -119,6 +129,12 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
+def stdout_console() -> Console:
+    """Where tables go; as wide as they are when nobody looks, so that nothing is folded."""
+    width = None if sys.stdout.isatty() else 160
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr for work that tells (done, whole); None when nobody looks."""
@@ -189,7 +205,6 @@ def serve(directory: Path, listen: str, metrics: str, key: Path | None, **option
 @json_option
 def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> None:
     """Load reference data and opening balances, JSON Lines; see tools/LOAD.md."""
-    work = import_module("tools.load")
 
     def rejected(line: int, why: str) -> None:
         if not as_json:
@@ -197,7 +212,7 @@ def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> Non
 
     vault = open_vault(directory, key)
     with Submitter(directory) as submitter, progress_bar("bytes") as progress:
-        report = work.load(submitter, vault, file, progress=progress, rejected=rejected)
+        report = load_file(submitter, vault, file, progress=progress, rejected=rejected)
     if as_json:
         echo_json(
             {
@@ -221,9 +236,8 @@ def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> Non
 @json_option
 def verify(directory: Path, *, as_json: bool) -> None:
     """Run every audit check; ends with the sequence number and the digest."""
-    work = import_module("tools.verify")
     checked = []
-    with progress_bar("entries") as progress, work.verification(directory, progress) as run:
+    with progress_bar("entries") as progress, verification(directory, progress) as run:
         for check in run.checks():
             checked.append(check)
             if as_json:
@@ -233,11 +247,88 @@ def verify(directory: Path, *, as_json: bool) -> None:
                 click.echo(f"         {finding.text}")
         sequence, digest = run.sequence, run.digest()
     if as_json:
-        echo_json(work.as_json(sequence, digest, checked))
+        echo_json(verification_json(sequence, digest, checked))
     else:
         click.echo(f"sequence {sequence}\ndigest {digest}")
     if any(check.state == "failed" for check in checked):
         raise click.exceptions.Exit(REFUSED)
+
+
+@main.command()
+@directory_argument
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("key_of_kind", metavar="KEY")
+@key_option
+@json_option
+def show(directory: Path, kind: str, key_of_kind: str, key: Path | None, *, as_json: bool) -> None:
+    """Show what is registered or what happened, masked.
+
+    KEY is an id; for a member or card also a card number or phone; for a transaction its RRN or
+    sequence number.
+    """
+    vault = open_vault(directory, key)
+    with Snapshot(directory) as snapshot:
+        shown = look_up(snapshot, vault, kind, key_of_kind)
+    if as_json:
+        echo_json(shown)
+    else:
+        print_shown(shown, stdout_console())
+
+
+@main.command()
+@directory_argument
+@click.option(
+    "--from", "first", default=1, show_default=True, type=click.IntRange(1), metavar="SEQ"
+)
+@click.option("--follow", is_flag=True, help="Go on with what is still to come.")
+def tail(directory: Path, first: int, *, follow: bool) -> None:
+    """Print the event feed: one JSON object an entry, masked, in order."""
+    try:
+        for one in events(directory, first, follow=follow):
+            echo_json(one)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(0) from None
+
+
+@main.command()
+@click.argument("message", metavar="HEX")
+@click.option("--charset", default="gb18030", show_default=True, help="Of the terminal's texts.")
+@json_option
+def decode(message: str, charset: str, *, as_json: bool) -> None:
+    """Explain a message field by field, masked; HEX may be - for standard input."""
+    text = sys.stdin.read() if message == "-" else message
+    try:
+        rows = explain(text, charset)
+    except (NotHex, LookupError) as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        echo_json([row._asdict() for row in rows])
+    else:
+        print_rows(rows, stdout_console())
+    if not understood(rows):
+        raise click.exceptions.Exit(REFUSED)
+
+
+@main.command()
+@directory_argument
+@click.option("--into", type=click.Path(path_type=Path), required=True, metavar="NEWDIR")
+@json_option
+def replay(directory: Path, into: Path, *, as_json: bool) -> None:
+    """Run the recorded commands through the rules again and compare every entry."""
+    with progress_bar("entries") as progress:
+        report = replay_into(directory, into, progress)
+    if as_json:
+        echo_json(
+            {
+                "entries": report.entries,
+                "seconds": round(report.seconds, 3),
+                "rate": round(report.rate),
+                "digest": report.digest,
+            }
+        )
+        return
+    click.echo(f"replayed {report.entries} entries, all equal, {report.rate:,.0f} entries/s")
+    click.echo(f"digest {report.digest}")
 
 
 @main.command()

@@ -1,0 +1,438 @@
+"""What is registered and what happened, as a person wants to see it: ``counterfoil show``.
+
+`look_up` makes plain data with stable keys (``LOAD.md`` lists them), the same that ``--json``
+prints; `print_shown` lays it out in tables. Everything is read from one snapshot, whose sequence
+number stands in ``as_of``. Card numbers and phones are unsealed for their mask and never leave
+unmasked; tokens, keys, PINs and serials are not shown at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from rich import box
+from rich.table import Table
+
+from engine.catalogue import BY_KIND
+from engine.commands import Outcome
+from engine.directory import DEFAULT_ZONE, wall_ms
+from engine.draft import PIN_FAILURES_MAX
+from engine.points import Purse
+from engine.reasons import Reason
+from engine.records import (
+    CALENDAR,
+    NEVER,
+    NO_KEYS,
+    NO_UNDO,
+    Alias,
+    Calendar,
+    Chunk,
+    Institution,
+    Keys,
+    Link,
+    Member,
+    Merchant,
+    Points,
+    Program,
+    Ratio,
+    Terminal,
+    Undo,
+)
+from engine.rules.undo import UNDOABLE
+from engine.terms import Clock
+from engine.vault import SEQUENCE_LIMIT, Vault
+from ledger import schema
+from ledger.model import Entry, record
+from ledger.tables import Snapshot
+from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
+from posd.responses import BY_NUMBER
+from tools.tail import command_fields
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TOKEN_NAMES: Final = {
+    "C": "card",
+    "P": "phone",
+    "Q": "QR token",
+    "U": "contactless id",
+    "I": "identity number",
+}
+NOT_BUILT: Final = {"campaign": "campaigns", "coupon": "coupons"}
+RRN_DIGITS: Final = 12
+
+Shown = dict[str, Any]
+
+
+class NotFound(Exception):
+    """There is nothing under the key that was asked for; the sentence does not repeat it."""
+
+
+@record
+class Sources:
+    """What a look needs.
+
+    Attributes:
+        read: point reads of the snapshot.
+        vault: the directory's key file.
+        zone: the operator's time zone.
+        today: the local date YYYYMMDD for which balances are available.
+    """
+
+    read: Callable[[bytes], Any]
+    vault: Vault
+    zone: str
+    today: int
+
+
+def look_up(snapshot: Snapshot, vault: Vault, kind: str, key: str) -> Shown:
+    """Find one thing and tell it as plain data.
+
+    Args:
+        snapshot: where to look.
+        vault: the directory's key file.
+        kind: one of `KINDS`.
+        key: its id; a card number, phone or token for a member or card; the RRN or the sequence
+            number of a transaction.
+
+    Raises:
+        NotFound: there is no such thing.
+    """
+    if kind in NOT_BUILT:
+        raise NotFound(f"{NOT_BUILT[kind]} are not built yet: there is none to show")
+    read = snapshot.view.get
+    calendar: Calendar | None = read(CALENDAR)
+    zone = calendar.zone if calendar else DEFAULT_ZONE
+    sources = Sources(read, vault, zone, Clock(zone).date(wall_ms()))
+    return {"as_of": snapshot.sequence, "kind": kind, **_FINDERS[kind](sources, key)}
+
+
+def _missing(kind: str) -> NotFound:
+    return NotFound(f"there is no such {kind}")
+
+
+def _iso(date: int) -> str | None:
+    """YYYYMMDD as an ISO date, None for never or not yet."""
+    if not date or date == NEVER:
+        return None
+    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
+
+
+def _ratio(ratio: Ratio) -> str:
+    return f"{ratio[0]}/{ratio[1]}"
+
+
+# Members and cards.
+
+
+def _token(sources: Sources, kind: str, digest: bytes) -> Shown:
+    alias: Alias | None = sources.read(schema.alias(kind, digest))
+    shown = {"kind": TOKEN_NAMES.get(kind, kind), "value": HIDDEN, "state": "unknown"}
+    if alias is None:
+        return shown
+    shown["state"] = alias.state
+    if kind in {"C", "P"}:
+        clear = sources.vault.unseal(f"token:{kind}", alias.sealed).decode()
+        shown["value"] = mask_card(clear) if kind == "C" else mask_phone(clear)
+    return shown
+
+
+def _alias(sources: Sources, key: str, kinds: str) -> tuple[Alias, str, bytes] | None:
+    """The card, phone or token that a person typed."""
+    tried = [(kind, key) for kind in kinds] + [(key[:1], key[1:])] * (key[:1] in kinds)
+    for kind, value in tried:
+        digest = sources.vault.token_digest(kind, value)
+        alias: Alias | None = sources.read(schema.alias(kind, digest))
+        if alias is not None:
+            return alias, kind, digest
+    return None
+
+
+def _member(sources: Sources, key: str) -> Shown:
+    member: Member | None = sources.read(schema.named(schema.MEMBER, key))
+    if member is None:
+        found = _alias(sources, key, "CPQU")
+        if found is None:
+            raise _missing("member, card, phone or token")
+        member = sources.read(schema.named(schema.MEMBER, found[0].member))
+    if member is None:
+        raise _missing("member")
+    pin = "none"
+    if member.pin:
+        pin = "locked" if member.pin_failures >= PIN_FAILURES_MAX else "set"
+    return {
+        "id": member.id,
+        "tier": member.tier,
+        "state": member.state,
+        "pin": pin,
+        "pin_failures": member.pin_failures,
+        "revision": member.revision,
+        "tokens": [_token(sources, *token) for token in member.tokens],
+        "balances": [_balance(sources, member.id, program) for program in member.programs],
+    }
+
+
+def _balance(sources: Sources, member: str, program: str) -> Shown:
+    read = sources.read
+    purse = Purse(read, member, program)
+    row: Points = read(schema.points(member, program))
+    lots = list(row.lots)
+    for _, _, number, _ in row.chunks:
+        chunk: Chunk = read(schema.lots(member, program, number))
+        lots += chunk.lots
+    following = purse.next_expiry(sources.today)
+    return {
+        "program": program,
+        "available": purse.available(sources.today),
+        "ledger": purse.ledger(),
+        "next_expiry": None
+        if following is None or following[1] == NEVER
+        else {"points": following[0], "date": _iso(following[1])},
+        "last_moved": _local(sources, row.used),
+        "lots": [
+            {"issuer": issuer, "expires": _iso(expiry), "points": points}
+            for expiry, issuer, points in lots
+        ],
+        "debts": [{"issuer": issuer, "points": points} for issuer, points in row.debts],
+    }
+
+
+def _card(sources: Sources, key: str) -> Shown:
+    found = _alias(sources, key, "C")
+    if found is None:
+        raise _missing("card")
+    alias, kind, digest = found
+    return {**_token(sources, kind, digest), "member": _member(sources, alias.member)}
+
+
+# Reference data.
+
+
+def _merchant(sources: Sources, key: str) -> Shown:
+    merchant: Merchant | None = sources.read(schema.named(schema.MERCHANT, key))
+    if merchant is None:
+        raise _missing("merchant")
+    return {
+        "id": merchant.id,
+        "name": merchant.name,
+        "institution": merchant.institution,
+        "category": merchant.category,
+        "enabled": merchant.enabled,
+        "revision": merchant.revision,
+        "terms": [
+            {
+                "from": _iso(terms.since),
+                "program": terms.program,
+                "earn": _ratio(terms.earn),
+                "funding_fen_per_point": _ratio(terms.funding),
+                "settlement": _ratio(terms.settlement),
+                "fee_permille": terms.fee_permille,
+                "fee_min_fen": terms.fee_min,
+                "fee_max_fen": terms.fee_max,
+                "refund_days": terms.refund_days,
+                "refund_fee": terms.refund_fee,
+            }
+            for terms in merchant.terms
+        ],
+    }
+
+
+def _institution(sources: Sources, key: str) -> Shown:
+    institution: Institution | None = sources.read(schema.named(schema.INSTITUTION, key))
+    if institution is None:
+        raise _missing("institution")
+    return {"id": institution.id, "name": institution.name, "revision": institution.revision}
+
+
+def _program(sources: Sources, key: str) -> Shown:
+    program: Program | None = sources.read(schema.named(schema.PROGRAM, key))
+    if program is None:
+        raise _missing("program")
+    return {name: getattr(program, name) for name in Program.__dataclass_fields__}
+
+
+def _terminal(sources: Sources, key: str) -> Shown:
+    missing = _missing("terminal")
+    if not key.isascii():
+        raise missing
+    read = sources.read
+    terminal: Terminal | None = read(schema.terminal(schema.TERMINAL, key))
+    if terminal is None:
+        raise missing
+    keys: Keys = read(schema.terminal(schema.KEYS, key)) or NO_KEYS
+    link: Link | None = read(schema.terminal(schema.LINK, key))
+    number = link.batch if link else 1
+    batch = read(schema.batch(key, number))
+    return {
+        "id": terminal.id,
+        "merchant": terminal.merchant,
+        "profile": terminal.profile,
+        "tmk_check": terminal.tmk_check,
+        "charset": terminal.charset,
+        "networks": list(terminal.networks),
+        "serial": bool(terminal.serial),
+        "role": terminal.role,
+        "enabled": terminal.enabled,
+        "revision": terminal.revision,
+        "key_set": keys.number if keys.live else None,
+        "batch": number,
+        "totals": []
+        if batch is None
+        else [
+            dict(zip(("unit", "debits", "debited", "credits", "credited"), line, strict=True))
+            for line in batch.totals
+        ],
+    }
+
+
+# Transactions.
+
+
+def _local(sources: Sources, at: int) -> str | None:
+    if not at:
+        return None
+    moment = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(sources.zone))
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _transaction(sources: Sources, key: str) -> Shown:
+    if not (key.isascii() and key.isdecimal() and len(key) <= RRN_DIGITS):
+        raise NotFound("a transaction is named by its RRN of 12 digits, or its sequence number")
+    if len(key) == RRN_DIGITS:
+        shard, sequence = sources.vault.sequence(key) or (-1, 0)
+    else:
+        shard, sequence = 0, int(key)
+    entry: Entry | None = None
+    if shard == 0 and 0 < sequence < SEQUENCE_LIMIT:
+        entry = sources.read(schema.entry(sequence))
+    if entry is None:
+        raise _missing("transaction")
+    outcome = Outcome(*entry.outcome)
+    code, text = BY_NUMBER[outcome.reason]
+    rule = BY_KIND[entry.kind]
+    command = command_fields(entry)
+    if "tokens" in command:
+        place = list(rule.command.__dataclass_fields__).index("tokens")
+        command["tokens"] = [_token(sources, *token) for token in entry.command[place]]
+    return {
+        "rrn": sources.vault.rrn(entry.sequence) if rule.identity != "none" else None,
+        "sequence": entry.sequence,
+        "time": _local(sources, entry.at),
+        "date": _iso(entry.date),
+        "command": entry.kind,
+        "fields": command,
+        "outcome": {
+            "reason": Reason(outcome.reason).name.lower(),
+            "response": code,
+            "text": text,
+            "member": outcome.member,
+            "facts": dict(outcome.facts),
+            "balances": [
+                dict(zip(("kind", "unit", "available", "ledger"), line, strict=True))
+                for line in outcome.balances
+            ],
+        },
+        "postings": [
+            dict(zip(("account", "unit", "amount"), leg, strict=True)) for leg in entry.postings
+        ],
+        "versions": list(entry.versions),
+        "undo": _undo(sources, entry),
+    }
+
+
+def _undo(sources: Sources, entry: Entry) -> Shown | None:
+    """What became of a transaction since; None for what cannot be undone."""
+    if entry.kind not in UNDOABLE:
+        return None
+    undo: Undo = sources.read(schema.undo(entry.sequence)) or NO_UNDO
+    rrn = sources.vault.rrn
+    state = "stands"
+    if undo.reversed_by:
+        state = "reversed"
+    elif undo.voided_by:
+        state = "voided"
+    elif undo.refunded:
+        whole = command_fields(entry)["amount"]
+        state = "refunded" if undo.refunded == whole else "partly refunded"
+    return {
+        "state": state,
+        "reversed_by": rrn(undo.reversed_by) if undo.reversed_by else None,
+        "voided_by": rrn(undo.voided_by) if undo.voided_by else None,
+        "refunded": undo.refunded,
+    }
+
+
+_FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
+    "member": _member,
+    "card": _card,
+    "merchant": _merchant,
+    "institution": _institution,
+    "terminal": _terminal,
+    "program": _program,
+    "transaction": _transaction,
+}
+KINDS: Final = (*_FINDERS, *NOT_BUILT)
+
+
+# For people.
+
+
+def print_shown(shown: Shown, console: Console) -> None:
+    """Print what was looked up: its plain values, then a table for each list within."""
+    _print_part({name: value for name, value in shown.items() if name != "as_of"}, console, "")
+    console.print(f"as of entry {shown['as_of']}", style="dim")
+
+
+def _print_part(part: Shown, console: Console, title: str) -> None:
+    plain = Table(box=None, show_header=False, pad_edge=False, title=title or None)
+    plain.title_justify = "left"
+    nested: list[tuple[str, Any]] = []
+    for name, value in part.items():
+        if _is_nested(value):
+            nested.append((name, value))
+        else:
+            plain.add_row(_words(name), _text(value))
+    console.print(plain)
+    for name, value in nested:
+        console.print()
+        if isinstance(value, dict):
+            _print_part(value, console, _words(name))
+        elif any(map(_is_nested, (cell for row in value for cell in row.values()))):
+            for row in value:
+                _print_part(row, console, _words(name))
+        else:
+            _print_rows(_words(name), value, console)
+
+
+def _print_rows(title: str, rows: list[Shown], console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name, value in rows[0].items():
+        number = isinstance(value, int) and not isinstance(value, bool)
+        table.add_column(_words(name), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_text, row.values()))
+    console.print(table)
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a value gets a place of its own: an object, or a list of objects."""
+    if isinstance(value, dict):
+        return bool(value)
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], dict)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if value is None or value in ("", (), [], {}):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return str(value)
