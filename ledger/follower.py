@@ -176,7 +176,9 @@ def main(arguments: list[str]) -> int:
     """Run as a process; see the module."""
     _die_with_parent()
     os.nice(NICE)
+    # Service managers and terminals signal the whole group; the follower goes with its daemon.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     folder, seconds, entries, records = arguments
     limits = Limits(
         fold_seconds=float(seconds), fold_entries=int(entries), fold_records=int(records)

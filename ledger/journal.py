@@ -364,7 +364,7 @@ class Journal:
     def _begin_segment(self, frame_bytes: int) -> None:
         """Take the spare, give it header and name, and make both durable."""
         header = SegmentHeader(self._shard, self.epoch, self.last + 1, os.urandom(16), self.digest)
-        spare = self._spare.take(HEADER_BYTES + frame_bytes)
+        spare = self._spare.take(HEADER_BYTES + frame_bytes + 1)
         descriptor = self._storage.open(spare)
         try:
             self._storage.write(descriptor, [header.packed], 0)
@@ -391,7 +391,8 @@ class Journal:
         entries_packed = self._pack(group.entries)
         changes_packed = self._pack(group.changes)
         length = FRAME_BYTES_OVER + len(entries_packed) + len(changes_packed)
-        if self._offset + length > self._capacity:
+        if self._offset + length >= self._capacity:
+            # Never full to the last byte: a file as long as its frames means closed in order.
             self._roll(length)
         parts, digest = frame_parts(self._mark, group, self.digest, entries_packed, changes_packed)
         self._storage.write(self._descriptor, parts, self._offset)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -467,6 +468,9 @@ STEPS = st.lists(
 )
 
 
+TIGHT = replace(SMALL, segment_bytes_alone=5200)
+
+
 class Model:
     """A plain dict beside a book that crashes."""
 
@@ -474,7 +478,7 @@ class Model:
         self.folder = folder
         self.storage = PowerCut()
         self.random = random.Random(seed)
-        self.book = opened(folder, storage=self.storage)
+        self.book = opened(folder, TIGHT, self.storage)
         self.states = [{}]
 
     def stage(self, name, number):
@@ -484,7 +488,7 @@ class Model:
         self.states.append({name: held for name, held in state.items() if held is not None})
 
     def reopened(self, *allowed):
-        self.book = opened(self.folder, storage=self.storage)
+        self.book = opened(self.folder, TIGHT, self.storage)
         assert self.book.sequence in allowed
         del self.states[self.book.sequence + 1 :]
 

@@ -360,3 +360,19 @@ def test_a_journal_closed_while_it_fills_ahead_leaves_nothing_half_made(folder):
     assert book.sequence == 4
     assert sorted(path.suffix for path in (folder / "journal").iterdir()) == [".seg", ".seg"]
     book.close()
+
+
+def test_a_segment_in_use_is_never_as_long_as_its_frames(tmp_path):
+    sizes = set()
+    for size in range(3956, 3986):
+        folder = tmp_path / str(size)
+        Book.create(folder)
+        journal = Journal(folder, Storage(), segment_bytes=8192, ahead=False)
+        journal.begin()
+        made = group_of(journal, size)
+        journal.append(made)
+        journal.close(sound=False)
+        path = segments(folder)[-1][1]
+        assert path.stat().st_size > HEADER_BYTES + made.bytes
+        sizes.add(HEADER_BYTES + made.bytes)
+    assert {8191, 8192, 8193} <= sizes
