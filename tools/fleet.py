@@ -333,9 +333,9 @@ class Till:
         presented = self._presented(to_spend=True, wrong_pin=kind == "wrong_pin")
         units = self.placement.units
         if kind == "redeem_points" and units:
-            unit, amount = self._choice.choice(units), self._choice.randrange(10, 1200)
+            unit, amount = self._choice.choice(units), self._choice.randrange(10, 800)
         else:
-            unit, amount = MONEY, self._choice.randrange(100, 6000)
+            unit, amount = MONEY, self._choice.randrange(100, 2000)
         return self.terminal.redeem(presented, unit, amount, now)
 
     def _undoable(self, *, in_batch: bool) -> Posted | None:

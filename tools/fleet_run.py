@@ -70,7 +70,8 @@ class Tally:
         started: New transactions sent.
         lost: Kind of message to replies lost on purpose.
         unanswered: Messages without a reply: the link broke, or the time was up.
-        repeats_differing: Repeats answered otherwise than the reply that was lost; must be none.
+        repeats: Repeats (0101, 0201, 0401 and so on) that were answered.
+        repeats_differing: Those answered otherwise than the reply that was lost; must be none.
         outages: Links that broke.
         trading_s: Seconds of trading.
     """
@@ -80,6 +81,7 @@ class Tally:
     started: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
+    repeats: int = 0
     repeats_differing: int = 0
     outages: int = 0
     trading_s: float = 0.0
@@ -90,6 +92,7 @@ class Tally:
         if answer.lost:
             self.lost[answer.kind] += 1
             return
+        self.repeats += answer.repeated
         self.repeats_differing += answer.differs
         self.codes[answer.kind, answer.code] += 1
 
@@ -446,6 +449,6 @@ async def _together(work: Iterator[Coroutine[Any, Any, Any]]) -> None:
 
 
 async def _until(moment: float) -> None:
-    left = moment - monotonic()
-    if left > 0:
+    # Timers of the event loop may be a millisecond early.
+    while (left := moment - monotonic()) > 0:
         await asyncio.sleep(left)

@@ -76,7 +76,7 @@ _CARD_DIGITS: Final = (16, 17, 18, 19)
 _TIERS: Final = ("base", "base", "base", "silver", "gold")
 _DIRECT_SHARE: Final = 0.4
 _NAC_TERMINALS: Final = 8
-_THINK_MS: Final = (15, 60)
+_THINK_MS: Final = (5, 30)
 _ODD_PARITY: Final = bytes(b & 0xFE | ((b >> 1).bit_count() & 1 ^ 1) for b in range(256))
 
 

@@ -153,6 +153,7 @@ def report_of(run: Run, opening: dict[str, dict[str, int]], *, audit: bool) -> d
         "outages": tally.outages,
         "disputed_batches": sum(till.terminal.disputed for till in run.tills),
         "replies_not_believed": sum(till.terminal.forged for till in run.tills),
+        "repeats": tally.repeats,
         "repeats_differing": tally.repeats_differing,
         "reversals_refused": unsettled,
         "unknown_outcomes": unknown,
@@ -233,8 +234,10 @@ def _show(report: dict[str, Any]) -> None:
     )
     lost = sum(report["replies_lost"].values())
     console.print(
-        f"{lost} replies lost on purpose, {report['unanswered']} messages unanswered, "
-        f"{report['outages']} links broken, {report['disputed_batches']} batches disputed"
+        f"{lost} replies lost on purpose, {report['repeats']} messages repeated, "
+        f"{report['unanswered']} unanswered, {report['outages']} links broken, "
+        f"{report['disputed_batches']} batches disputed",
+        soft_wrap=True,
     )
     if report["audited"]:
         same = report["audited"] - len(report["differences"])
