@@ -67,7 +67,9 @@ zone = {zone}
 # When a business date ends, hours and minutes after the local midnight it began with.
 cutoff = {cutoff}
 
-# Bounds of the daemon; what is not named here keeps its default.
+# Bounds of the daemon's links, whole numbers; what is not named here keeps its default:
+# connections = 20000, frame_bytes = 4096, idle_ms = 600000, half_frame_ms = 10000,
+# unread_bytes = 1048576
 [limits]
 """
 
@@ -190,30 +192,30 @@ def require_directory(directory: Path) -> None:
         )
 
 
-def key_path(directory: Path, key: Path | None = None) -> Path:
-    """Where the key file is: the option, else the variable, else the configuration.
-
-    Raises:
-        DirectoryError: see `read_configuration`.
-    """
+def key_path(configuration: Configuration, key: Path | None = None) -> Path:
+    """Where the key file is: the option, else the variable, else the configuration."""
     named = key or os.environ.get(KEY_VARIABLE)
-    return Path(named) if named else read_configuration(directory).key
+    return Path(named) if named else configuration.key
 
 
-def open_vault(directory: Path, key: Path | None = None) -> Vault:
+def open_vault(
+    directory: Path, key: Path | None = None, configuration: Configuration | None = None
+) -> Vault:
     """Open the key file of a data directory.
 
     Args:
         directory: the data directory.
         key: the key file as named on the command line, if it was.
+        configuration: in place of the directory's own.
 
     Raises:
         DirectoryError: this is not a data directory, or the file is that of another one.
         engine.vault.KeyFileError: the file is missing, damaged, or open to others.
     """
     require_directory(directory)
-    wanted = read_configuration(directory).key_id
-    path = key_path(directory, key)
+    known = configuration or read_configuration(directory)
+    wanted = known.key_id
+    path = key_path(known, key)
     vault = Vault.open(path)
     if wanted and vault.key_id != wanted:
         raise DirectoryError(

@@ -21,7 +21,13 @@ from typing import Any
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
-from engine.directory import open_machine, open_vault
+from engine.directory import (
+    Configuration,
+    DirectoryError,
+    open_machine,
+    open_vault,
+    read_configuration,
+)
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger.book import Book, Stats
@@ -44,7 +50,12 @@ class Daemon:
     """A running daemon: what its parts share."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, book: Book, machine: Machine, vault: Vault
+        self,
+        loop: asyncio.AbstractEventLoop,
+        book: Book,
+        machine: Machine,
+        vault: Vault,
+        limits: Limits,
     ) -> None:
         self.loop = loop
         self.book = book
@@ -53,7 +64,7 @@ class Daemon:
         self._event_second = 0
         self._events = 0
         host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
-        self.links = Links(host, self.pipeline, self.meter, Limits())
+        self.links = Links(host, self.pipeline, self.meter, limits)
         self.registry = CollectorRegistry()
         self.registry.register(self._exposition())
         ProcessCollector(registry=self.registry)
@@ -91,7 +102,6 @@ class Daemon:
 
     async def serve(self, listen: str, metrics: str, folder: Path) -> None:
         """Listen, say ready, and run until told to stop."""
-        self.pipeline.check_start()
         for sentence in self.pipeline.why_shut():
             log.warning("answering 91: %s", sentence)
         host, port = split_address(listen)
@@ -225,15 +235,28 @@ def run(
     key: Path | None,
     *,
     confirm_clock: bool = False,
+    config: Path | None = None,
 ) -> int:
-    """Run the daemon in the foreground until SIGTERM; returns the exit status."""
+    """Run the daemon in the foreground until SIGTERM; returns the exit status.
+
+    Args:
+        directory: the data directory.
+        listen: ``HOST:PORT`` for terminals; port 0 takes a free one.
+        metrics: the same for metrics and health.
+        key: the key file as named on the command line, if it was.
+        confirm_clock: the clock is right, however far from the last entry.
+        config: another configuration file than the directory's own.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    vault = open_vault(directory, key)
-    book, machine = open_machine(directory)
+    configuration = read_configuration(directory, config)
+    limits = _link_limits(configuration)
+    vault = open_vault(directory, key, configuration)
+    book, machine = open_machine(directory, configuration=configuration)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        daemon = Daemon(loop, book, machine, vault)
+        daemon = Daemon(loop, book, machine, vault, limits)
+        daemon.pipeline.check_start()
         if confirm_clock:
             daemon.pipeline.confirm_clock()
         gc.collect()
@@ -244,3 +267,16 @@ def run(
         loop.close()
         book.close()
     return 0
+
+
+def _link_limits(configuration: Configuration) -> Limits:
+    """The bounds of links, as the configuration has them."""
+    known = Limits.__init__.__kwdefaults__ or {}
+    for name, value in configuration.limits.items():
+        if name not in known:
+            raise DirectoryError(
+                f"limits has the unknown key {name!r}; known are {', '.join(known)}"
+            )
+        if type(value) is not int or value <= 0:
+            raise DirectoryError(f"{name} in limits has to be a whole number above 0")
+    return Limits(**configuration.limits)  # type: ignore[arg-type]

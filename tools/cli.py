@@ -29,6 +29,7 @@ from engine.directory import (
     init_directory,
     key_path,
     open_vault,
+    read_configuration,
 )
 from engine.rules.reference import CutOff
 from engine.submit import AnswerMissing, Refused, Submitter, confirm_clock, daemon_status
@@ -161,7 +162,7 @@ def init(directory: Path, key: Path | None, zone: str, cutoff: str, *, demo: boo
     """Make a new data directory and its key file."""
     vault = init_directory(directory, key, zone=zone, cutoff=cutoff)
     click.echo(f"made {directory}")
-    place = os.path.normpath(key_path(directory, key))
+    place = os.path.normpath(key_path(read_configuration(directory), key))
     click.echo(f"key file {place} ({vault.key_id}): keep a copy apart from the data")
     if demo:
         import_module("tools.sample").load_sample(directory)
@@ -193,7 +194,7 @@ def serve(directory: Path, listen: str, metrics: str, key: Path | None, **option
         metrics,
         key,
         confirm_clock=options["confirm_clock"],
-        **({"config": options["config"]} if options["config"] else {}),
+        config=options["config"],
     )
     raise click.exceptions.Exit(status)
 
