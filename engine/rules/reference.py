@@ -7,6 +7,7 @@ promise forbids to change, is ``REFUSED`` with a sentence.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine import rounding
@@ -138,6 +139,10 @@ class Opened:
     version: str
 
 
+_ENROLLED = re.compile(r"E\d{10}", re.ASCII).fullmatch
+"""Ids that `engine.rules.members.enrol` makes; a member loaded under one would stand in its way."""
+
+
 def _refuse(draft: Draft, text: str) -> Reason:
     draft.facts = (("text", text),)
     return Reason.REFUSED
@@ -224,6 +229,9 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
         if token not in tokens:
             tokens.append(token)
     if old is None:
+        if _ENROLLED(command.id):
+            draft.rows.clear()
+            return _refuse(draft, "ids of E and ten digits are given at enrolment; choose another")
         draft.member = command.id
         draft.rows[key] = Member(
             command.id, command.tier, command.state, command.pin, 0, tuple(tokens), (), 1
