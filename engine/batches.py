@@ -23,9 +23,14 @@ def in_force(read: Callable[[bytes], Any], terminal: str, at: int) -> int:
     """The number of the batch in force for a terminal at a time in ms."""
     link: Link = read(schema.terminal(schema.LINK, terminal)) or FIRST_LINK
     batch: Batch | None = read(schema.batch(terminal, link.batch))
-    if batch is not None and batch.since and at - batch.since > OPEN_MS_MAX:
+    if batch is not None and not running(batch, at):
         return following(link.batch)
     return link.batch
+
+
+def running(batch: Batch, at: int) -> bool:
+    """True unless a batch has been left open for too long."""
+    return not batch.since or at - batch.since <= OPEN_MS_MAX
 
 
 def counted(batch: Batch, at: int, lines: tuple[tuple[str, str, int], ...]) -> Batch:

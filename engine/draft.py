@@ -13,8 +13,8 @@ from typing import Any
 from engine.commands import Pin, Token
 from engine.points import Purse
 from engine.reasons import Reason
-from engine.records import Alias, Member, Merchant, Program, Terms
-from engine.terms import in_force
+from engine.records import Alias, Member
+from engine.tariffs import Tariff, Tariffs
 from ledger import schema
 from ledger.model import Account, Posting, Unit
 
@@ -33,6 +33,7 @@ class Draft:
 
     Attributes:
         read: point read of a row, None where there is none.
+        tariffs: terms ready for use.
         at: command time, ms since 1970 UTC; `today`: its local date; `date`: open business date.
         sequence: the number that the entry will have.
         nonce: the randomness that came with the command.
@@ -56,6 +57,7 @@ class Draft:
         "read",
         "rows",
         "sequence",
+        "tariffs",
         "today",
         "versions",
     )
@@ -63,6 +65,7 @@ class Draft:
     def __init__(
         self,
         read: Callable[[bytes], Any],
+        tariffs: Tariffs,
         at: int,
         today: int,
         date: int,
@@ -70,6 +73,7 @@ class Draft:
         nonce: bytes,
     ) -> None:
         self.read = read
+        self.tariffs = tariffs
         self.at = at
         self.today = today
         self.date = date
@@ -100,22 +104,24 @@ class Draft:
         self.purses.append(purse)
         return purse
 
-    def close_purses(self) -> None:
-        """Turn the open purses into rows, postings and the balances of the reply."""
+    def close_purses(self) -> list[Posting]:
+        """Turn the open purses into rows; returns their postings, on lots and debts."""
+        moved: list[Posting] = []
         for purse in self.purses:
-            if not purse.postings:
-                continue
-            self.rows.update(purse.changes(self.at))
-            self.postings[:0] = purse.postings
-            if purse.fresh:
-                self._join(purse.member, purse.program)
+            if purse.postings:
+                self.rows.update(purse.changes(self.at))
+                moved = moved + purse.postings if moved else purse.postings
+                if purse.fresh:
+                    self._join(purse.member, purse.program)
+        return moved
 
     def show(self, *purses: Purse) -> None:
         """Put the balances of purses into the reply."""
-        self.balances = tuple(
-            ("points", purse.program, purse.available(self.today), purse.ledger())
-            for purse in purses
-        )
+        shown = []
+        for purse in purses:
+            available = purse.available(self.today)
+            shown.append(("points", purse.program, available, purse.ledger()))
+        self.balances = tuple(shown)
 
     def _join(self, member_id: str, program: str) -> None:
         key = schema.named(schema.MEMBER, member_id)
@@ -152,21 +158,12 @@ class Draft:
                 return False
         return True
 
-    def find_terms(
-        self, merchant_id: str, program: str = ""
-    ) -> tuple[Merchant, Terms, Program] | None:
-        """Find the terms in force today and their program; None where there are none."""
-        merchant: Merchant | None = self.read(schema.named(schema.MERCHANT, merchant_id))
-        if merchant is None:
-            return None
-        terms = in_force(merchant, program, self.today)
-        if terms is None:
-            return None
-        found: Program | None = self.read(schema.named(schema.PROGRAM, terms.program))
-        if found is None:
-            return None
-        self.versions = (merchant.revision, found.revision)
-        return merchant, terms, found
+    def find_tariff(self, merchant_id: str, program: str = "") -> Tariff | None:
+        """Find the terms in force today, ready for use; None where there are none."""
+        tariff = self.tariffs.find(merchant_id, program, self.today, self.date)
+        if tariff is not None:
+            self.versions = tariff.versions
+        return tariff
 
     def check_pin(self, pin: int, *, needed: bool) -> Reason | None:
         """Judge the verdict on a PIN; count wrong ones, forget them after a right one."""

@@ -19,6 +19,7 @@ from engine.draft import Draft
 from engine.reasons import UNSTORED, Reason
 from engine.records import CALENDAR, FIRST_LINK, NEW_BATCH, Batch, Calendar, Identity, Link
 from engine.rules.reference import CutOff
+from engine.tariffs import Tariffs
 from engine.terms import Clock, local_ms
 from ledger import codec, schema
 from ledger.book import Book
@@ -42,12 +43,22 @@ class Machine:
             that what was derived from them can be looked at anew.
     """
 
-    __slots__ = ("_balance_keys", "_book", "_clock", "_cutoff_at", "_date", "_read", "revision")
+    __slots__ = (
+        "_balance_keys",
+        "_book",
+        "_clock",
+        "_cutoff_at",
+        "_date",
+        "_read",
+        "_tariffs",
+        "revision",
+    )
 
     def __init__(self, book: Book) -> None:
         """Take the state that the book has."""
         self._book = book
         self._read: Callable[[bytes], Any] = book.view.get
+        self._tariffs = Tariffs(self._read)
         self._balance_keys: dict[str, bytes] = {}
         self._clock = Clock(DEFAULT_CALENDAR.zone)
         self._cutoff_at = 0
@@ -72,7 +83,18 @@ class Machine:
 
     def look(self, at: int) -> Draft:
         """A draft to read with, which nobody will execute."""
-        return Draft(self._read, at, self._clock.date(at), self._date, self._book.sequence + 1, b"")
+        return self._draft(at, b"")
+
+    def _draft(self, at: int, nonce: bytes) -> Draft:
+        return Draft(
+            self._read,
+            self._tariffs,
+            at,
+            self._clock.date(at),
+            self._date,
+            self._book.sequence + 1,
+            nonce,
+        )
 
     def execute(self, command: Any, at: int, nonce: bytes = b"") -> Answer:
         """Execute a command.
@@ -91,9 +113,10 @@ class Machine:
         if at >= self._cutoff_at and self._date:
             self._cut_off_passed(at)
         rule = BY_COMMAND[type(command)]
-        draft = Draft(self._read, at, self._clock.date(at), self._date, book.sequence + 1, nonce)
+        draft = self._draft(at, nonce)
         if rule.identity == "none":
             self.revision += 1
+            self._tariffs.forget()
             return self._finish(rule, command, draft, rule.decide(command, draft))
         if rule.identity == "own":
             return self._request(rule, command, draft)
@@ -117,7 +140,7 @@ class Machine:
         reason = rule.decide(command, draft)
         if reason not in UNSTORED:
             draft.rows[key] = Identity(draft.sequence, command.content)
-            if reason == Reason.APPROVED and batch_key not in draft.rows:
+            if reason is Reason.APPROVED and batch_key not in draft.rows:
                 draft.rows[batch_key] = batches.counted(batch, draft.at, draft.counted)
         return self._finish(rule, command, draft, reason)
 
@@ -142,11 +165,12 @@ class Machine:
     def _batch_allowed(self, rule: Rule, command: Request, batch: Batch, draft: Draft) -> bool:
         if batch.state != "open":
             return False
-        in_force = batches.in_force(self._read, command.terminal, draft.at)
-        if command.batch == in_force:
-            link: Link = self._read(schema.terminal(schema.LINK, command.terminal)) or FIRST_LINK
-            if link.batch != in_force:
-                draft.rows[schema.terminal(schema.LINK, command.terminal)] = Link(in_force)
+        place = schema.terminal(schema.LINK, command.terminal)
+        link: Link = self._read(place) or FIRST_LINK
+        if command.batch == link.batch:
+            return batches.running(batch, draft.at) or rule.batch == "open"
+        if command.batch == batches.in_force(self._read, command.terminal, draft.at):
+            draft.rows[place] = Link(command.batch)
             return True
         return rule.batch == "open" and bool(batch.since)
 
@@ -167,13 +191,15 @@ class Machine:
                 else _BARE[reason]
             )
             return Answer(outcome, 0, self._date, False)
-        if reason == Reason.APPROVED:
-            draft.close_purses()
-            outcome = Outcome(int(reason), draft.member, draft.balances, draft.facts, draft.counted)
+        if reason is Reason.APPROVED:
+            inner = draft.close_purses()
+            outer = draft.postings
+            postings = (*inner, *outer)
+            outcome = Outcome(0, draft.member, draft.balances, draft.facts, draft.counted)
         else:
-            draft.postings.clear()
+            outer = []
+            postings = ()
             outcome = Outcome(int(reason), draft.member, (), draft.facts, ())
-        postings = tuple(draft.postings)
         if postings:
             assert_balanced(postings)
         entry = Entry(
@@ -193,8 +219,8 @@ class Machine:
         packed: dict[bytes, bytes | int | None] = {
             key: None if row is None else pack(row) for key, row in rows.items()
         }
-        if postings:
-            balances = self._balances(postings)
+        if outer:
+            balances = self._balances(outer)
             rows.update(balances)
             packed.update(balances)
         try:
@@ -205,21 +231,20 @@ class Machine:
             self._load_calendar()
         return Answer(outcome, draft.sequence, draft.date, False)
 
-    def _balances(self, postings: tuple[Posting, ...]) -> dict[bytes, int]:
-        """The new balances of the accounts of the balances table."""
+    def _balances(self, postings: list[Posting]) -> dict[bytes, int]:
+        """The new balances of accounts of the balances table."""
         keys = self._balance_keys
+        read = self._read
         balances: dict[bytes, int] = {}
         for account, _, amount in postings:
             key = keys.get(account)
             if key is None:
-                if account.startswith(("Lot:", "Held:", "Debt:")):
-                    continue
                 if len(keys) >= BALANCE_KEYS_MAX:
                     keys.clear()
                 key = keys[account] = schema.balance(account)
             before = balances.get(key)
             if before is None:
-                before = self._read(key) or 0
+                before = read(key) or 0
             balances[key] = before + amount
         return balances
 
@@ -229,14 +254,7 @@ class Machine:
         """Close each business date whose cut-off hour has passed at a command's time."""
         while at >= self._cutoff_at:
             command = CutOff(self._date, True)
-            draft = Draft(
-                self._read,
-                at,
-                self._clock.date(at),
-                self._date,
-                self._book.sequence + 1,
-                b"",
-            )
+            draft = self._draft(at, b"")
             rule = BY_COMMAND[CutOff]
             self._finish(rule, command, draft, rule.decide(command, draft))
 

@@ -7,8 +7,8 @@ from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
-from engine.records import Program, Terms
-from engine.terms import expiry_of
+from engine.records import Program
+from engine.tariffs import Tariff
 from ledger import chart
 from ledger.model import MONEY, record
 
@@ -48,25 +48,25 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
     bad = draft.find_member(command.tokens)
     if bad is not None:
         return bad
-    found = draft.find_terms(command.merchant)
-    if found is None:
+    tariff = draft.find_tariff(command.merchant)
+    if tariff is None:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
-    _, terms, program = found
+    terms, program = tariff.terms, tariff.program
     points = rounding.earned(command.amount, terms.earn)
     purse = draft.purse(draft.member, program.id)
     if points:
         merchant = command.merchant
-        purse.earn(merchant, expiry_of(program, draft.today), points)
-        draft.post(chart.issued(program.id, merchant), program.id, -points)
+        purse.earn(merchant, tariff.expiry, points)
+        draft.post(tariff.issued, program.id, -points)
         value = rounding.fund_value(points, program)
         if program.settled:
             funding = rounding.funding(points, terms)
-            draft.post(chart.position(merchant, draft.date), MONEY, -funding)
-            draft.post(chart.fund(program.id), MONEY, value)
-            draft.post(chart.margin(program.id), MONEY, funding - value)
-        _post_fee(draft, "accrual", merchant, value, terms)
+            draft.post(tariff.position, MONEY, -funding)
+            draft.post(tariff.fund, MONEY, value)
+            draft.post(tariff.margin, MONEY, funding - value)
+        _post_fee(draft, "accrual", value, tariff)
     draft.show(purse)
     if draft.balances[0][3] > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
@@ -81,12 +81,12 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     if bad is not None:
         return bad
     by_value = command.unit == MONEY
-    found = draft.find_terms(command.merchant, "" if by_value else command.unit)
-    if found is None:
+    tariff = draft.find_tariff(command.merchant, "" if by_value else command.unit)
+    if tariff is None:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
-    _, terms, program = found
+    terms, program = tariff.terms, tariff.program
     bad = draft.check_pin(command.pin, needed=_needs_pin(command, program))
     if bad is not None:
         return bad
@@ -109,10 +109,10 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     if program.settled:
         worth = rounding.fund_value(points, program)
         paid = rounding.settlement(value, terms)
-        draft.post(chart.fund(program.id), MONEY, -worth)
-        draft.post(chart.position(merchant, draft.date), MONEY, paid)
-        draft.post(chart.margin(program.id), MONEY, worth - paid)
-    _post_fee(draft, "redemption", merchant, value, terms)
+        draft.post(tariff.fund, MONEY, -worth)
+        draft.post(tariff.position, MONEY, paid)
+        draft.post(tariff.margin, MONEY, worth - paid)
+    _post_fee(draft, "redemption", value, tariff)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)
     draft.counted = ((program.id, "D", points),)
@@ -124,9 +124,9 @@ def _needs_pin(command: Redemption, program: Program) -> bool:
     return not program.phone_spends and all(kind == "P" for kind, _ in command.tokens)
 
 
-def _post_fee(draft: Draft, kind: str, merchant: str, value: int, terms: Terms) -> None:
+def _post_fee(draft: Draft, kind: str, value: int, tariff: Tariff) -> None:
     """Post the fee on the money value of points, the last two legs of an entry."""
-    fee = rounding.fee(value, terms)
+    fee = rounding.fee(value, tariff.terms)
     if fee:
-        draft.post(chart.position(merchant, draft.date), MONEY, -fee)
+        draft.post(tariff.position, MONEY, -fee)
         draft.post(chart.fee(kind), MONEY, fee)

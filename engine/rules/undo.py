@@ -165,10 +165,10 @@ def refund(command: Refund, draft: Draft) -> Reason:
     if bad is not None:
         return bad
     program_id = original.counted[0][0]
-    found = draft.find_terms(command.merchant, program_id)
-    if found is None:
+    tariff = draft.find_tariff(command.merchant, program_id)
+    if tariff is None:
         return Reason.NO_TERMS
-    _, terms, program = found
+    terms, program = tariff.terms, tariff.program
     if terms.refund_days and draft.date > add_days(entry.date, terms.refund_days):
         return Reason.TOO_LATE
     after = undo.refunded + command.amount
