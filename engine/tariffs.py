@@ -1,0 +1,96 @@
+"""Terms ready for use: what a merchant's transactions of a day need, looked up once.
+
+A tariff holds the terms in force, their program, the expiry of points earned today and the names
+of the accounts that they post to. It is derived from reference rows and dates only, so forgetting
+it costs time and nothing else; the machine forgets all of them whenever such a row changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.records import Merchant, Program, Terms
+from engine.terms import expiry_of, in_force
+from ledger import chart, schema
+from ledger.model import Account, record
+
+TARIFFS_MAX = 20_000
+
+
+@record
+class Tariff:
+    """Terms and program of a merchant on a day.
+
+    Attributes:
+        terms, program: what is in force.
+        versions: revisions of the merchant and the program.
+        today: the local date for which the terms were chosen; `date`: the business date.
+        expiry: last day of points earned today.
+        position, fund, margin, issued: the accounts of the merchant and the program.
+    """
+
+    terms: Terms
+    program: Program
+    versions: tuple[int, int]
+    today: int
+    date: int
+    expiry: int
+    position: Account
+    fund: Account
+    margin: Account
+    issued: Account
+
+
+class Tariffs:
+    """Tariffs by merchant and program."""
+
+    __slots__ = ("_known", "_read")
+
+    def __init__(self, read: Callable[[bytes], Any]) -> None:
+        """Read reference rows through `read`."""
+        self._read = read
+        self._known: dict[tuple[str, str], Tariff] = {}
+
+    def forget(self) -> None:
+        """Drop everything: a reference row may have changed."""
+        self._known.clear()
+
+    def find(self, merchant_id: str, program: str, today: int, date: int) -> Tariff | None:
+        """The tariff of a merchant; None where no terms are in force.
+
+        Args:
+            merchant_id: whose terms.
+            program: of which program; empty for the merchant's own (`engine.terms.in_force`).
+            today: local date of the command.
+            date: open business date.
+        """
+        known = self._known.get((merchant_id, program))
+        if known is not None and known.today == today and known.date == date:
+            return known
+        return self._look_up(merchant_id, program, today, date)
+
+    def _look_up(self, merchant_id: str, wanted: str, today: int, date: int) -> Tariff | None:
+        merchant: Merchant | None = self._read(schema.named(schema.MERCHANT, merchant_id))
+        terms = in_force(merchant, wanted, today) if merchant is not None else None
+        if merchant is None or terms is None:
+            return None
+        program: Program | None = self._read(schema.named(schema.PROGRAM, terms.program))
+        if program is None:
+            return None
+        if len(self._known) >= TARIFFS_MAX:
+            self._known.clear()
+        tariff = Tariff(
+            terms,
+            program,
+            (merchant.revision, program.revision),
+            today,
+            date,
+            expiry_of(program, today),
+            chart.position(merchant_id, date),
+            chart.fund(program.id),
+            chart.margin(program.id),
+            chart.issued(program.id, merchant_id),
+        )
+        self._known[merchant_id, wanted] = tariff
+        return tariff
