@@ -43,7 +43,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 TOKEN_KINDS: Final = ("C", "P", "Q", "U", "I", "K", "D")
-"""What a token digest stands for: card, phone, QR code, contactless id, identity number, coupon."""
+"""What a token digest stands for: card, phone, QR code, contactless id, identity number, coupon,
+device serial."""
 DIGEST_SIZE: Final = 16
 """Bytes of every digest that a vault makes."""
 SEQUENCE_LIMIT: Final = 10**10
@@ -99,7 +100,7 @@ class Vault:
         }
         self._content: Final = _keyed_digest(_derive(master, "content digest", 32))
         self._pins: Final = _keyed_digest(_derive(master, "pin digest", 32))
-        self._entropy: Final = _derive(master, "entropy", 32)
+        self._entropy: Final = _keyed_digest(_derive(master, "entropy", 32))
         self._seals: Final = AESGCM(_derive(master, "seal", 32))
         self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
 
@@ -184,8 +185,12 @@ class Vault:
         Args:
             label: What the bytes are for; another label gives unrelated bytes.
         """
-        text = label.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, key=self._entropy, digest_size=32).digest()
+        parts = []
+        for half in (b"0", b"1"):
+            digest = self._entropy.copy()
+            digest.update(half + label.encode("utf-8", "surrogatepass"))
+            parts.append(digest.digest())
+        return b"".join(parts)
 
     def seal(self, label: str, clear: bytes) -> bytes:
         """Encrypt a value for keeping at rest; two calls never give the same bytes.
