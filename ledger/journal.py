@@ -405,8 +405,9 @@ class Journal:
             self._spare.keep_up(self._offset)
 
     def _roll(self, frame_bytes: int) -> None:
-        """Close the full segment in order and begin the next."""
-        self._finish_segment()
+        """Leave the full segment, all of which is on disk, and begin the next."""
+        descriptor, self._descriptor = self._descriptor, -1
+        self._storage.close(descriptor)
         self._begin_segment(frame_bytes)
 
     def _finish_segment(self) -> None:

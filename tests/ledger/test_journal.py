@@ -245,7 +245,7 @@ def test_a_segment_of_another_journal_is_damage(several, tmp_path):
 
 def test_a_cut_closed_segment_is_damage(several):
     path = segments(several)[1][1]
-    os.truncate(path, path.stat().st_size - 5)
+    os.truncate(path, len(path.read_bytes().rstrip(b"\0")) - 5)
     with pytest.raises(JournalDamaged):
         read(several)
 
