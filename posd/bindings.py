@@ -422,12 +422,20 @@ BINDINGS: dict[tuple[str, str], Binding] = {
 
 def find(mti: str, function: str) -> Binding | None:
     """The row for a message, None where the protocol has none."""
-    kind = mti[:3]
-    return (
-        _FOUR.get((kind, function[:4]))
+    key = (mti[:3], function)
+    if key in _FOUND:
+        return _FOUND[key]
+    kind = key[0]
+    found = (
+        BINDINGS.get((kind, function[:4]))
         or BINDINGS.get((kind, function[:2]))
         or BINDINGS.get((kind, ANY))
     )
+    if len(_FOUND) < FOUND_MAX:
+        _FOUND[key] = found
+    return found
 
 
-_FOUR = {key: binding for key, binding in BINDINGS.items() if len(key[1]) > len("00")}
+FOUND_MAX = 1024
+_FOUND: dict[tuple[str, str], Binding | None] = {}
+"""What was looked up before; bounded, since processing codes are the peer's to choose."""

@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
 
     def _execute(self, kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         pipeline = self._pipeline
-        if pipeline.closed():
+        if pipeline.shut:
             why = "; ".join(pipeline.why_shut())
             return ("error", f"the daemon takes no commands now: {why}")
         command = _command(kind, values)

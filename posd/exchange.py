@@ -35,11 +35,32 @@ SIGN_ON_AGAIN = 3
 
 SIGN_ON_CODES = frozenset({"77", "A0"})
 MAC_FIELD = 64
+MAC_FIELD_SECONDARY = 128
+SECONDARY_BITMAP = 0x80
+"""Bit 1 of the bitmap, in the byte after the message type."""
+
+REPLY_TYPES = {
+    f"0{kind}{origin}{repeat}": f"0{kind}{int(origin) + 1}0"
+    for kind in "12345678"
+    for origin in "02468"
+    for repeat in "0123456789"
+}
+"""Message types of requests and of their replies."""
+
 MAC_PLACEHOLDER = bytes(8)
+ELEMENTS = 48
+UNIT = 49
+PIN_BLOCK = 52
+PIN_BLOCK_AES = 110
 BALANCES_MAX = 3
 """Units in field 54: two entries each, six at most."""
 
+APPROVED = int(Reason.APPROVED)
 UNKNOWN = int(Reason.MEMBER_UNKNOWN)
+ECHOED = (3, 11, 41, 42)
+PRIVATE = 60
+BATCH_END = 8
+"""Digits of field 60 up to the end of the batch number."""
 
 
 def handle(host: Host, frame: Frame, peer: Peer, at: int, monotonic: int) -> Reply | None:
@@ -69,11 +90,18 @@ def handle(host: Host, frame: Frame, peer: Peer, at: int, monotonic: int) -> Rep
 
 
 class Exchange:
-    """One message and its reply."""
+    """One message and its reply.
+
+    Attributes:
+        keys: the key set whose MAC the message carried, and `mac`, under which the reply goes.
+        tag: what metrics call the transaction.
+        batch_told: True when field 60 of the request names the batch in force already, or none is
+            known.
+    """
 
     __slots__ = (
         "at",
-        "batch",
+        "batch_told",
         "binding",
         "fields",
         "frame",
@@ -103,7 +131,7 @@ class Exchange:
         self.standing: Standing
         self.binding: Binding | None = None
         self.incoming: Incoming
-        self.batch = 0
+        self.batch_told = False
         self.tag = "unknown"
 
     # The order of checks.
@@ -115,6 +143,7 @@ class Exchange:
         terminal = fields.get(41)
         standing = host.standing(terminal) if terminal is not None else None
         if standing is None:
+            self.batch_told = True
             return self.fault(responses.TERMINAL_UNKNOWN)
         self.standing = standing
         if host.guards.dropped(standing.row.id, self.peer.address, self.monotonic):
@@ -157,8 +186,9 @@ class Exchange:
         host = self.host
         fields = self.fields
         standing = self.standing
-        carried = 128 if max(fields) > MAC_FIELD else MAC_FIELD
-        used = standing.verify(self.frame.message, self.at) if carried in fields else None
+        message = self.frame.message
+        carried = MAC_FIELD_SECONDARY if message[2] & SECONDARY_BITMAP else MAC_FIELD
+        used = standing.verify(message, self.at) if carried in fields else None
         if used is None:
             if not standing.offered:
                 return responses.SIGN_ON_FIRST
@@ -184,9 +214,9 @@ class Exchange:
         fields = self.fields
         function = fields.get(3, "")
         binding = find(self.mti, function)
-        private = fields.get(60, "")
+        private = fields.get(PRIVATE, "")
         stan = fields.get(11)
-        if stan is None or len(private) < 8:  # noqa: PLR2004 - type and batch number
+        if stan is None or len(private) < BATCH_END:
             return self.decline(Reason.FORM)
         if binding is None or self.mti[3] not in "01":
             return self.decline(Reason.FUNCTION_UNKNOWN)
@@ -199,16 +229,18 @@ class Exchange:
         incoming.stan = int(stan)
         incoming.batch = int(private[2:8])
         try:
-            self.read_elements(incoming)
+            if ELEMENTS in fields:
+                self.read_elements(incoming)
             name_member(incoming)
             if binding.member and not incoming.tokens:
                 return self.decline(Reason.MEMBER_MISSING)
             incoming.content = host.content(incoming)
             if incoming.tokens and binding.name != "reversal":
-                incoming.pin = self._pin(incoming)
-                if self._is_guessing(incoming):
+                if PIN_BLOCK in fields or PIN_BLOCK_AES in fields:
+                    incoming.pin = self._pin(incoming)
+                if host.guards.locked and self._is_guessing(incoming):
                     return self.fault(responses.GUESSING)
-            if host.gate.closed():
+            if host.gate.shut:
                 return self.fault(responses.BUSY)
             if binding.handler == "inquiry":
                 return self._balance(incoming)
@@ -225,11 +257,8 @@ class Exchange:
             MalformedTlv: it is not a run of elements.
             Malformed: an unknown element came from a terminal whose MAC is weak.
         """
-        raw = self.fields.get(48)
-        if raw is None:
-            return
         unknown = 0
-        for tag, value in parse_tlv(raw):
+        for tag, value in parse_tlv(self.fields.get(ELEMENTS, b"")):
             if tag == "50":
                 incoming.totals.append(value)
                 continue
@@ -274,10 +303,9 @@ class Exchange:
         """The verdict on the PIN that came with a message."""
         fields = self.fields
         profile = self.standing.row.profile
-        block = fields.get(110 if profile == AES else 52)
+        block = fields.get(PIN_BLOCK_AES if profile == AES else PIN_BLOCK)
         if block is None:
-            other = fields.get(52 if profile == AES else 110)
-            return Pin.ABSENT if other is None else Pin.BAD_BLOCK
+            return Pin.BAD_BLOCK
         member = self._member_named(incoming)
         if member is None:
             return Pin.ABSENT
@@ -347,38 +375,39 @@ class Exchange:
     def _reply_to(self, answer: Answer) -> Reply:
         """The reply to a command's answer."""
         outcome = answer.outcome
-        row = responses.BY_NUMBER[outcome.reason]
-        binding = self.binding
-        sequence = answer.sequence or self.host.machine.sequence
+        sequence = answer.sequence
         extra: dict[int, Any] = {}
-        if outcome.reason == Reason.APPROVED and binding is not None:
+        binding = self.binding
+        if outcome.reason == APPROVED and binding is not None:
             if binding.financial:
                 fields = self.fields
                 extra[15] = f"{answer.date % 10000:04d}"
-                extra[37] = self.host.vault.rrn(answer.sequence)
-                extra[38] = f"{answer.sequence % 1_000_000:06d}"
-                amount = fields.get(4)
-                if amount is not None:
-                    extra[4] = amount
-                    if 49 in fields:  # noqa: PLR2004
-                        extra[49] = fields[49]
+                extra[37] = self.host.vault.rrn(sequence)
+                extra[38] = f"{sequence % 1_000_000:06d}"
+                if 4 in fields:  # noqa: PLR2004
+                    extra[4] = fields[4]
+                    if UNIT in fields:
+                        extra[UNIT] = fields[UNIT]
+                self.batch_told = not answer.repeated
             if outcome.balances:
                 extra[54] = _balances(outcome)
-            if not answer.repeated and binding.financial:
-                self.batch = self.incoming.batch
         if outcome.facts:
-            elements = self._elements(outcome)
+            elements = self._elements(dict(outcome.facts))
             if elements:
-                extra[48] = build_tlv(elements)
-        return self.build(row, extra, sequence)
+                extra[ELEMENTS] = elements
+        row = responses.BY_NUMBER[outcome.reason]
+        return self.build(row, extra, sequence or self.host.machine.sequence)
 
-    def _elements(self, outcome: Outcome) -> list[tuple[str, bytes]]:
+    def _elements(self, facts: dict[str, Any]) -> bytes:
+        """Field 48 of what a reply tells; empty for nothing."""
         elements: list[tuple[str, bytes]] = []
-        facts = dict(outcome.facts)
         moved = facts.get("moved")
         if moved is not None:
-            unit = self._unit_to_name(facts.get("program"))
-            elements.append(("30", (moved + unit).encode("ascii")))
+            if "program" in facts:
+                moved += self._unit_to_name(facts["program"])
+            if len(facts) == 1:
+                return b"30%03d%b" % (len(moved), moved.encode("ascii"))
+            elements.append(("30", moved.encode("ascii")))
         expiry = facts.get("next_expiry")
         if expiry is not None:
             elements.append(("32", b"%012d%08d" % expiry))
@@ -386,11 +415,11 @@ class Exchange:
             ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
             for line in facts.get("totals", ())
         )
-        return elements
+        return build_tlv(elements)
 
-    def _unit_to_name(self, program: str | None) -> str:
+    def _unit_to_name(self, program: str) -> str:
         """The unit of points moved, where it is not that of field 49 or the merchant's own."""
-        if program is None or self.fields.get(49) == program:
+        if self.fields.get(UNIT) == program:
             return ""
         merchant = self.standing.merchant
         today = self.host.machine.clock.date(self.at)
@@ -404,25 +433,21 @@ class Exchange:
         code, text = row
         time, date = host.local_time(self.at)
         reply: dict[int, Any] = {12: time, 13: date, 39: code}
-        for number in (3, 11, 41, 42):
-            value = fields.get(number)
-            if value is not None:
-                reply[number] = value
-        private = fields.get(60)
-        if private is not None:
-            reply[60] = self._private(private)
+        for number in ECHOED:
+            if number in fields:
+                reply[number] = fields[number]
+        if PRIVATE in fields:
+            reply[PRIVATE] = fields[PRIVATE] if self.batch_told else self._private(fields[PRIVATE])
         if extra:
             reply.update(extra)
         if text:
             reply[44] = text.encode("ascii")
-        mti = self.mti
-        reply_mti = f"{mti[:2]}{int(mti[2]) + 1}0"
         mac = self.mac
         if mac is None:
-            encoded = host.codec.encode(reply_mti, reply)
+            encoded = host.codec.encode(REPLY_TYPES[self.mti], reply)
         else:
             reply[MAC_FIELD] = MAC_PLACEHOLDER
-            body = host.codec.encode(reply_mti, reply)[:-8]
+            body = host.codec.encode(REPLY_TYPES[self.mti], reply)[:-8]
             encoded = body + mac(body)
         host.meter.answered(self.tag, code)
         digit = SIGN_ON_AGAIN if code in SIGN_ON_CODES else 0
@@ -430,15 +455,10 @@ class Exchange:
 
     def _private(self, private: str) -> str:
         """Field 60 of the reply: the request's, with the batch in force."""
-        if len(private) < 8:  # noqa: PLR2004
+        if len(private) < BATCH_END:
             return private
-        batch = self.batch
-        if not batch:
-            standing = getattr(self, "standing", None)
-            if standing is None:
-                return private
-            batch = batches.in_force(self.host.read, standing.row.id, self.at)
-        return f"{private[:2]}{batch:06d}{private[8:]}"
+        batch = batches.in_force(self.host.read, self.standing.row.id, self.at)
+        return f"{private[:2]}{batch:06d}{private[BATCH_END:]}"
 
 
 def _balances(outcome: Outcome) -> str:
@@ -446,7 +466,9 @@ def _balances(outcome: Outcome) -> str:
     parts = []
     for kind, unit, available, ledger in outcome.balances[:BALANCES_MAX]:
         account = "65" if kind == "points" else "60"
-        for amount_type, amount in (("02", available), ("01", ledger)):
-            sign = "D" if amount < 0 else "C"
-            parts.append(f"{account}{amount_type}{unit}{sign}{abs(amount):012d}")
+        free, whole = "D" if available < 0 else "C", "D" if ledger < 0 else "C"
+        parts.append(
+            f"{account}02{unit}{free}{abs(available):012d}"
+            f"{account}01{unit}{whole}{abs(ledger):012d}"
+        )
     return "".join(parts)

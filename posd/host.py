@@ -31,11 +31,13 @@ _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True
 
 
 class Gate(Protocol):
-    """Whether new work can be taken now."""
+    """Whether new work can be taken now.
 
-    def closed(self) -> bool:
-        """True when the answer is 91."""
-        ...
+    Attributes:
+        shut: True when the answer is 91.
+    """
+
+    shut: bool
 
 
 class Reply:

@@ -74,7 +74,7 @@ def _sign_on(exchange: Exchange) -> Reply | None:
         return exchange.fault(responses.TERMINAL_DEVICE)
     pending = standing.pending()
     sequence = 0
-    if row.profile == AES and not standing.offered and not host.gate.closed():
+    if row.profile == AES and not standing.offered and not host.gate.shut:
         command = SignOn(row.id, pending.number, _version(incoming, "1C"), _version(incoming, "1D"))
         sequence = host.machine.execute(command, exchange.at).sequence
     standing.offered = True

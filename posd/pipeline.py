@@ -99,10 +99,6 @@ class Pipeline:
         """Call `callback` in the next turn of the loop."""
         self._loop.call_soon(callback)
 
-    def closed(self) -> bool:
-        """True when new work cannot be taken now (`posd.host.Gate`)."""
-        return self.shut
-
     def confirm_clock(self) -> None:
         """Take the clock as it is now for right."""
         self._clock_offset = wall_ms() - monotonic_ms()
@@ -125,6 +121,7 @@ class Pipeline:
         offset = wall_ms() - monotonic_ms()
         if abs(offset - self._clock_offset) > CLOCK_JUMP_MS_MAX:
             self.clock_suspect = True
+        self.kick()
         self.book.refresh()
         self.judge()
 

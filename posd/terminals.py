@@ -221,10 +221,13 @@ class Guards:
         if self._wrong:
             self._wrong.pop((terminal, peer), None)
 
+    @property
+    def locked(self) -> bool:
+        """True while any terminal is answered 34."""
+        return bool(self._locked_until)
+
     def guessing(self, terminal: str, now: int) -> bool:
         """True while a terminal is answered 34."""
-        if not self._locked_until:
-            return False
         until = self._locked_until.get(terminal)
         if until is None:
             return False
