@@ -361,8 +361,8 @@ class Book:
         self._disk_low = self._storage.free_bytes(self._folder) < wanted
 
     def _recheck_disk(self) -> None:
-        """While the disk is low nothing is written, so that nobody else would look again."""
-        if self._flight is None and time.monotonic() >= self._disk_due:
+        """While nothing is written, nobody else looks whether the disk is low, or low no more."""
+        if self._flight is None:
             self._note_disk()
             if not self._disk_low:
                 self._journal.prepare_spare()
@@ -413,7 +413,7 @@ class Book:
         Args:
             budget: records to look at in one call; the rest is left for the next.
         """
-        if self.disk_low:
+        if time.monotonic() >= self._disk_due:
             self._recheck_disk()
         settled = self._settled
         if not settled:

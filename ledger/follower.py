@@ -12,7 +12,8 @@ writes the journal.
 It lives as long as its daemon: it asks the system to be killed with its parent, and ends when the
 pipe on its standard input does. The byte ``F`` there asks it to fold what is durable and leave.
 
-Exit status: 0 asked to leave or parent gone, 1 the journal is damaged or the disk failed.
+Exit status: 0 asked to leave or parent gone, 1 the journal is damaged, 2 the disk did not take a
+fold, which another follower may try again.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ import sys
 import time
 from pathlib import Path
 
-import lmdb
-
 from ledger.journal import DurableMark, Reader
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
@@ -37,6 +36,8 @@ from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environmen
 NICE = 5
 POLL_SECONDS = 0.1
 FINISH = b"F"
+STATUS_DAMAGED = 1
+STATUS_FAILED = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -75,8 +76,8 @@ class Follower:
 
     @property
     def gave_up(self) -> bool:
-        """Whether it ended because the journal or the disk is damaged: no use starting another."""
-        return self._process.poll() == 1
+        """Whether it ended because the journal is damaged: no use starting another."""
+        return self._process.poll() == STATUS_DAMAGED
 
     def finish(self, seconds: float) -> bool:
         """Have it fold all that is durable and leave.
@@ -135,7 +136,7 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
     Raises:
         JournalDamaged: the journal cannot be read on.
         FoldOutOfOrder: another wrote the tables.
-        lmdb.Error, OSError: the tables cannot be written.
+        OSError: the tables cannot be written.
     """
     lock = Lock(folder / "follower.lock")
     while not lock.take():
@@ -185,9 +186,12 @@ def main(arguments: list[str]) -> int:
     )
     try:
         follow(Path(folder), limits, _Pipe())
-    except (JournalDamaged, FoldOutOfOrder, lmdb.Error, OSError) as error:
+    except (JournalDamaged, FoldOutOfOrder) as error:
         sys.stderr.write(f"the follower stopped: {error}\n")
-        return 1
+        return STATUS_DAMAGED
+    except OSError as error:
+        sys.stderr.write(f"the follower stopped: {error}\n")
+        return STATUS_FAILED
     return 0
 
 

@@ -520,6 +520,10 @@ class _Spare:
                     self._storage.sync(descriptor)
                 yield offset + len(piece)
             self._storage.sync(descriptor)
+        except (OSError, GeneratorExit):
+            # Half of it is of no use, and its room may be what is missing.
+            made.unlink(missing_ok=True)
+            raise
         finally:
             self._storage.close(descriptor)
         self._storage.rename(made, self._path)

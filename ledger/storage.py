@@ -74,7 +74,8 @@ class Storage:
         expected = sum(map(len, parts))
         written = os.pwritev(descriptor, parts, offset)
         if written != expected:
-            raise OSError(errno.EIO, f"{written} of {expected} bytes were written")
+            why = f"only {written} of {expected} bytes were written; the disk may be full"
+            raise OSError(errno.EIO, why)
 
     def sync(self, descriptor: int) -> None:
         """Return once the file's bytes are on disk."""

@@ -41,6 +41,10 @@ class FoldOutOfOrder(Exception):
     """Groups were to be folded that do not follow from the applied position."""
 
 
+class TablesFailed(OSError):
+    """The tables cannot be opened or written; the journal has all that was durable."""
+
+
 def open_environment(
     folder: Path, *, readonly: bool = False, sync: bool = True, lock: bool = True
 ) -> Any:
@@ -53,19 +57,22 @@ def open_environment(
         lock: False only where nobody writes.
 
     Raises:
-        lmdb.Error: as LMDB reports it.
+        TablesFailed: LMDB refused.
     """
-    return lmdb.open(
-        str(folder / "tables"),
-        map_size=MAP_BYTES,
-        readonly=readonly,
-        readahead=False,
-        sync=sync,
-        lock=lock,
-        max_dbs=0,
-        max_spare_txns=4,
-        create=not readonly,
-    )
+    try:
+        return lmdb.open(
+            str(folder / "tables"),
+            map_size=MAP_BYTES,
+            readonly=readonly,
+            readahead=False,
+            sync=sync,
+            lock=lock,
+            max_dbs=0,
+            max_spare_txns=4,
+            create=not readonly,
+        )
+    except lmdb.Error as error:
+        raise TablesFailed(f"the tables in {folder} cannot be opened: {error}") from error
 
 
 def position_of(transaction: Any) -> tuple[int, bytes]:
@@ -124,9 +131,19 @@ class Batch:
 
         Raises:
             FoldOutOfOrder: the applied position is not right before the batch.
+            TablesFailed: LMDB or the disk refused; the tables are as they were.
         """
         if not self.last:
             return
+        try:
+            self._fold(environment)
+        except lmdb.Error as error:
+            raise TablesFailed(
+                f"the tables cannot be written: {error}; what was posted is in the journal"
+            ) from error
+        self.clear()
+
+    def _fold(self, environment: Any) -> None:
         changes = self.changes
         pack = codec.pack_value
         puts: list[tuple[bytes, bytes]] = []
@@ -151,7 +168,6 @@ class Batch:
             for key in removed:
                 transaction.delete(key)
             transaction.put(POSITION_KEY, _POSITION.pack(self.last, self.digest))
-        self.clear()
 
 
 class View:
@@ -345,7 +361,7 @@ def _open_to_read(folder: Path) -> Any:
     """Open the tables read-only, also where this user may not write the table of readers."""
     try:
         return open_environment(folder, readonly=True)
-    except lmdb.Error:
+    except TablesFailed:
         if Lock(folder / "lock").is_held() or Lock(folder / "follower.lock").is_held():
             raise
         return open_environment(folder, readonly=True, lock=False)

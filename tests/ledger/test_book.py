@@ -325,6 +325,17 @@ def test_tables_of_another_journal_are_refused(folder, tmp_path):
         opened(folder)
 
 
+def test_tables_that_were_lost_are_made_again_from_the_journal(folder):
+    book = opened(folder)
+    post(book, 20, a=1)
+    whole = digest(book.view)
+    book.close()
+    shutil.rmtree(folder / "tables")
+    book = opened(folder)
+    assert (book.sequence, digest(book.view)) == (20, whole)
+    book.close()
+
+
 def test_a_disk_without_room_is_told_before_it_is_full(folder):
     storage = Failing()
     limits = Limits(segment_bytes_alone=64 << 10, disk_free_bytes_min=1000, disk_check_seconds=0)
@@ -333,6 +344,12 @@ def test_a_disk_without_room_is_told_before_it_is_full(folder):
     assert not book.disk_low
     storage.free = (64 << 10) + 999
     post(book, 1)
+    assert book.disk_low
+    storage.free += 1
+    post(book, 1)
+    assert not book.disk_low
+    storage.free -= 1
+    book.refresh()
     assert book.disk_low
     storage.free += 1
     book.refresh()

@@ -21,7 +21,7 @@ from ledger.book import Book
 from ledger.follower import Follower
 from ledger.segment import segments
 from ledger.storage import Lock
-from ledger.tables import Snapshot
+from ledger.tables import Snapshot, TablesFailed
 
 PATIENCE_SECONDS = 60
 
@@ -223,6 +223,18 @@ def test_a_follower_that_meets_damage_says_so_and_is_not_replaced(folder, capfd,
     assert book.stats.follower_starts == 2
     assert "is damaged at byte 4266, where sequence 2 should stand" in capfd.readouterr().err
     crash(book)
+
+
+def test_tables_that_cannot_be_opened_are_no_reason_to_give_up(folder, capfd):
+    (folder / "tables").rename(folder / "away")
+    (folder / "tables").touch()
+    follower = Follower(folder, SMALL)
+    until(lambda: not follower.alive, "the follower went on")
+    assert not follower.gave_up
+    follower.stop()
+    assert f"the tables in {folder} cannot be opened" in capfd.readouterr().err
+    with pytest.raises(TablesFailed, match="cannot be opened"), Snapshot(folder):
+        pass
 
 
 class Writer:
