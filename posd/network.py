@@ -9,7 +9,7 @@ from engine.reasons import Reason
 from engine.rules.terminals import SignOn
 from posd import responses, security
 from posd.bindings import Incoming, Malformed
-from posd.iso8583.tlv import MalformedTlv
+from posd.iso8583.tlv import MalformedTlv, build_tlv
 from posd.terminals import AES, Standing
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ DOWNLOAD = "360"
 PRIVATE_LENGTH = 11
 """Digits of field 60 that network management needs: type, batch, network code."""
 
+FIRST_BLOCK = b"0001"
+LAST_BLOCK = b"0"
+NAME_BYTES_MAX = 120
 VERSION_LENGTH_MAX = 40
 _MAC_FIELD = 64
 _STAN = 11
@@ -46,8 +49,38 @@ def manage(exchange: Exchange) -> Reply | None:
     if echo or (kind == "082" and code == SIGN_OFF):
         return exchange.build(responses.RESPONSES[Reason.APPROVED], {}, 0)
     if kind == "080" and code == DOWNLOAD:
-        return exchange.decline(Reason.FUNCTION_OFF)
+        exchange.tag = "parameters"
+        return _parameters(exchange)
     return exchange.decline(Reason.FUNCTION_UNKNOWN)
+
+
+def _parameters(exchange: Exchange) -> Reply:
+    """One block of parameters, as a run of elements; they all fit the first block.
+
+    ``1D`` version of the parameters, ``34`` the merchant's name, and where terms are in force:
+    ``49`` the program, ``PN`` its name, ``40`` points per yuan of its value.
+    """
+    wanted = exchange.fields.get(62, b"")
+    merchant = exchange.standing.merchant
+    if wanted != FIRST_BLOCK or merchant is None:
+        return exchange.decline(Reason.FORM)
+    charset = exchange.standing.charset
+    draft = exchange.host.machine.look(exchange.at)
+    tariff = draft.find_tariff(merchant.id)
+    version = f"{exchange.standing.row.revision}.{merchant.revision}"
+    elements = [("34", merchant.name.encode(charset, "replace")[:NAME_BYTES_MAX])]
+    if tariff is not None:
+        program = tariff.program
+        version += f".{program.revision}"
+        elements += [
+            ("49", program.id.encode()),
+            ("PN", program.name.encode(charset, "replace")[:NAME_BYTES_MAX]),
+            ("40", f"{program.points_per_yuan}/1".encode()),
+        ]
+    data = LAST_BLOCK + FIRST_BLOCK + build_tlv([("1D", version.encode()), *elements])
+    return exchange.build(
+        responses.RESPONSES[Reason.APPROVED], {62: data}, exchange.host.machine.sequence
+    )
 
 
 def _well_formed(exchange: Exchange) -> bool:
