@@ -40,7 +40,7 @@ MARK: Final = "made-by-counterfoil-demo"
 TRANSACTIONS: Final = 30_000
 DROP, REPEAT = 0.03, 0.03
 AFTERNOON_RATE: Final = 300
-AFTERNOON_S: Final = 8
+AFTERNOON_S: Final = 8.0
 DOWN_S: Final = 1.0
 READY_S: Final = 30.0
 COMMAND_S: Final = 120.0
@@ -173,7 +173,7 @@ def counterfoil(*arguments: object, wrong: bool = False) -> str:
 # The day.
 
 
-def live(folder: Path, transactions: int, console: Console) -> Day:
+def live(folder: Path, transactions: int, afternoon_s: float, console: Console) -> Day:
     """Go through the day; returns what was found."""
     day = Day()
     data = folder / "data"
@@ -190,8 +190,8 @@ def live(folder: Path, transactions: int, console: Console) -> Day:
         step(f"the daemon listens on {daemon.address}")
         _morning(day, daemon, folder, fleet, transactions, console)
         step(f"{transactions} transactions on bad lines, daemon killed and back after the half")
-        _afternoon(day, daemon, folder, fleet, console)
-        step(f"{AFTERNOON_S} s at {AFTERNOON_RATE} transactions a second on good lines")
+        _afternoon(day, daemon, folder, fleet, afternoon_s, console)
+        step(f"{afternoon_s:g} s at {AFTERNOON_RATE} transactions a second on good lines")
         counterfoil("cutoff", data)
         step("the business date is closed")
         daemon.stop()
@@ -224,10 +224,12 @@ def _morning(
         day.faults.append("the day was over before the daemon was killed")
 
 
-def _afternoon(day: Day, daemon: Daemon, folder: Path, fleet: Path, console: Console) -> None:
+def _afternoon(
+    day: Day, daemon: Daemon, folder: Path, fleet: Path, seconds: float, console: Console
+) -> None:
     """Open loop at a fixed rate on good lines, for latencies that mean something."""
-    options = ("--rate", AFTERNOON_RATE, "--seconds", AFTERNOON_S, "--seed", 2)
-    with Bar(console, "afternoon", AFTERNOON_RATE * AFTERNOON_S) as shown:
+    options = ("--rate", AFTERNOON_RATE, "--seconds", seconds, "--seed", 2)
+    with Bar(console, "afternoon", int(AFTERNOON_RATE * seconds)) as shown:
         _simulate(day, daemon, folder / "afternoon", fleet, options, [shown.tell])
 
 
@@ -428,6 +430,7 @@ def _about_faults(day: Day) -> Section:
     )
     rows = (
         ("replies lost on purpose", f"{_lost(day):,}"),
+        ("repeats answered as at first", f"{_repeats(day):,}"),
         (
             "reversals that undid a booked transaction, or one declined",
             f"{reversals.get('00', 0):,}",
@@ -532,15 +535,16 @@ def clear(folder: Path) -> None:
 
 @click.command()
 @click.option("--folder", default=FOLDER, show_default=True, type=click.Path(path_type=Path))
-@click.option("--transactions", default=TRANSACTIONS, show_default=True)
-def main(folder: Path, transactions: int) -> None:
+@click.option("--transactions", default=TRANSACTIONS, show_default=True, help="In the morning.")
+@click.option("--afternoon", default=AFTERNOON_S, show_default=True, help="Seconds.")
+def main(folder: Path, transactions: int, afternoon: float) -> None:
     """Live through a business day and compare everything at its end."""
     console = Console()
     os.environ.pop("COUNTERFOIL_KEY", None)  # the demonstration has a key file of its own
     begun = time.monotonic()
     try:
         clear(folder)
-        day = live(folder, transactions, console)
+        day = live(folder, transactions, afternoon, console)
     except DemoFailed as error:
         raise click.ClickException(str(error)) from None
     summary = summary_of(day, folder, time.monotonic() - begun)

@@ -120,6 +120,10 @@ class Fleet:
     placements: tuple[Placement, ...]
     customers: tuple[Customer, ...]
 
+    def with_pin(self) -> tuple[Customer, ...]:
+        """The members that have a PIN."""
+        return tuple(customer for customer in self.customers if customer.pin)
+
 
 def read_fleet(path: Path) -> Fleet:
     """Read a fleet file.
@@ -232,6 +236,7 @@ class Till:
         self._conduct = conduct
         self._kinds = tuple(fleet.mix)
         self._weights = tuple(fleet.mix.values())
+        self._with_pin = fleet.with_pin()
         self._applicant: Presented | None = None
         self.placement = placement
         self.newcomers: dict[str, Presented] = {}
@@ -315,6 +320,8 @@ class Till:
         if self.newcomers and not wrong_pin and choice.random() < 1 / 16:
             return choice.choice([*self.newcomers.values()])
         customer = choice.choice(self._fleet.customers)
+        if wrong_pin and self._with_pin:
+            customer = choice.choice(self._with_pin)
         pin = ""
         if wrong_pin and customer.pin:
             pin = customer.pin[:-1] + str((int(customer.pin[-1]) + 1) % 10)

@@ -450,5 +450,5 @@ async def _together(work: Iterator[Coroutine[Any, Any, Any]]) -> None:
 
 async def _until(moment: float) -> None:
     # Timers of the event loop may be a millisecond early.
-    while (left := moment - monotonic()) > 0:
+    while (left := moment - monotonic()) > 0:  # noqa: ASYNC110 - a moment, not an event
         await asyncio.sleep(left)
