@@ -35,8 +35,6 @@ from tools.till_books import Books, Presented
 
 PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 1.0
-OVERHEAD_FRAMES_MAX: Final = 30
-"""Fruitless messages in a row after which a till says that it cannot work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,8 @@ class Pace:
         rate: Transactions a second of the whole fleet, open loop; 0 for a closed loop.
         seconds: How long; 0 for no limit in time.
         transactions: How many; 0 for no limit in number.
-        patience_s: How long a daemon may stay away before a run is given up.
+        patience_s: How long a daemon may stay away, or answer nothing that helps, before a till
+            gives up.
         settle: Settle every batch at the end.
         audit: Ask for every member's balance before and after.
     """
@@ -200,6 +199,7 @@ class Worker:
         self._patience_s = patience_s
         self._address = till.placement.registration.address
         self._fruitless = 0
+        self._fruitless_since = 0.0
 
     async def trade(self, moments: Iterator[float] | None, going: Callable[[], bool]) -> None:
         """Make transactions until `going` says no more.
@@ -236,14 +236,23 @@ class Worker:
             if answer is not None and answer.settled:
                 self._fruitless = 0
                 continue
-            self._fruitless += 1
-            if self._fruitless > OVERHEAD_FRAMES_MAX:
-                code = "no answer" if answer is None else f"response {answer.code}"
-                self.failure = f"gave up after {self._fruitless} fruitless messages, {code}"
+            if not self._worth_trying(answer):
                 return False
             # A reply that was lost on purpose needs no pause: nothing is wrong with the host.
             if answer is None or not answer.lost:
                 await asyncio.sleep(min(PAUSE_S * self._fruitless, PAUSE_S_MAX))
+        return False
+
+    def _worth_trying(self, answer: Answer | None) -> bool:
+        """Count a message that settled nothing; False after too long a time of them."""
+        now = monotonic()
+        if not self._fruitless:
+            self._fruitless_since = now
+        self._fruitless += 1
+        if now - self._fruitless_since <= self._patience_s:
+            return True
+        said = "no answer" if answer is None else f"response {answer.code}"
+        self.failure = f"gave up after {self._fruitless} messages in vain, the last with {said}"
         return False
 
     async def settle(self) -> None:
@@ -271,6 +280,7 @@ class Worker:
         try:
             async with asyncio.timeout(max(left, 0)):
                 await self._link.ready()
+            self._fruitless = 0
         except TimeoutError:
             self.failure = self.failure or "the daemon stayed away"
             return False

@@ -28,7 +28,7 @@ from rich.table import Table
 from tools.fleet import Conduct, FleetError, read_fleet
 from tools.fleet_run import Pace, Run
 
-PROGRESS_S: Final = 0.5
+PROGRESS_S: Final = 0.1
 DIFFERENCES_SHOWN: Final = 10
 QUANTILES: Final = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
 SECONDS_DEFAULT: Final = 10.0
@@ -50,7 +50,7 @@ SECONDS_DEFAULT: Final = 10.0
 @click.option("--books", "books_file", type=click.Path(path_type=Path), help="Write the books.")
 @click.option("--chart", "chart_file", type=click.Path(path_type=Path), metavar="FILE.svg")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--progress", is_flag=True, help="A line of JSON on stderr twice a second.")
+@click.option("--progress", is_flag=True, help="A line of JSON on stderr ten times a second.")
 def command(address: str, fleet_file: Path, **options: Any) -> None:
     """Let a fleet of terminals trade with the daemon at HOST:PORT.
 

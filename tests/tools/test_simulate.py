@@ -436,6 +436,10 @@ class Line(asyncio.Protocol):
 def run_fleet(pace, conduct=Conduct(), *, breaks=False):  # noqa: B008 - frozen
     fleet = fleet_of(fleet_data())
     host = TillHost([place.registration for place in fleet.placements], CARDS)
+    return host, run_with(fleet, host, pace, conduct, breaks=breaks)
+
+
+def run_with(fleet, host, pace, conduct=Conduct(), *, breaks=False):  # noqa: B008 - frozen
     numbers = itertools.count(1) if breaks else itertools.repeat(1)
 
     async def work():
@@ -447,7 +451,7 @@ def run_fleet(pace, conduct=Conduct(), *, breaks=False):  # noqa: B008 - frozen
         server.close()
         return run
 
-    return host, asyncio.run(work())
+    return asyncio.run(work())
 
 
 def test_a_closed_loop_over_links_that_break_ends_with_equal_books():
@@ -487,6 +491,16 @@ def test_a_daemon_that_stays_away_is_said_and_ends_the_run():
     asyncio.run(run.work())
     assert set(run.failures.values()) == {"the daemon stayed away"}
     assert not report_of(run, {}, audit=False)["ok"]
+
+
+def test_a_terminal_that_is_refused_gives_up_and_says_why():
+    fleet = fleet_of(fleet_data())
+    host = TillHost([place.registration for place in fleet.placements], CARDS)
+    host.sign_on = lambda request, message: host.reply(request, message, {39: "58"}, None)
+    run = run_with(fleet, host, Pace(transactions=10, patience_s=0.2))
+    assert len(run.failures) == TERMINALS
+    assert all("response 58" in why for why in run.failures.values())
+    assert run.tally.started == 0
 
 
 # --- Files, figures, command --------------------------------------------------------------
