@@ -130,8 +130,9 @@ def read_configuration(directory: Path, file: Path | None = None) -> Configurati
     if unknown:
         known = ", ".join(sorted(_KEYS))
         raise DirectoryError(f"{path} has the unknown key {unknown[0]!r}; known are {known}")
+    base = directory.resolve()
     return Configuration(
-        directory / _text(document, "key", f"../{directory.resolve().name}.key", path),
+        Path(os.path.normpath(base / _text(document, "key", f"../{base.name}.key", path))),
         _text(document, "key_id", "", path),
         _zone(_text(document, "zone", DEFAULT_ZONE, path)),
         cutoff_minutes(_text(document, "cutoff", DEFAULT_CUTOFF, path)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -29,6 +30,7 @@ def explain(text: str, charset: str = "gb18030") -> list[Row]:
         raise NotHex("the message has to be pairs of hexadecimal digits") from None
     if not data:
         raise NotHex("the message is empty: give its bytes in hexadecimal digits")
+    codecs.lookup(charset)
     return describe(data, charset)
 
 

@@ -1,0 +1,274 @@
+"""Reference data and opening balances from JSON Lines."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.journal import entries
+from tools import load as loading
+from tools.load import TERMS, TYPES, Lines, Rejected
+
+from .conftest import (
+    BALANCE,
+    CARD,
+    HOTEL,
+    INSTITUTION,
+    LINES,
+    MEMBER,
+    MERCHANT,
+    PHONE,
+    PROGRAM,
+    SERIAL,
+    TERMINAL,
+    TMK,
+    must,
+    run,
+    write_lines,
+)
+
+
+def report(directory, file):
+    """The report of a load as data, and its exit status."""
+    done = run("load", directory, file, "--json")
+    return json.loads(done.stdout), done.exit_code
+
+
+def reasons(directory, tmp_path, *lines, mode=0o600):
+    """Why lines were rejected, by line number."""
+    told, status = report(directory, write_lines(tmp_path / "lines", lines, mode))
+    assert status == (1 if told["rejected"] else 0)
+    return {one["line"]: one["reason"] for one in told["rejected"]}
+
+
+def terms(**changes):
+    return MERCHANT | {"terms": [MERCHANT["terms"][0] | changes]}
+
+
+def test_every_type_loads_and_loading_again_changes_nothing(empty, tmp_path):
+    file = write_lines(tmp_path / "file", LINES)
+    first, status = report(empty, file)
+    assert first == {"loaded": 6, "unchanged": 0, "rejected": [], "rejected_count": 0}
+    assert status == 0
+    digest = must("show", empty, "member", "M0000001")
+    before = sum(1 for _ in entries(empty, 1))
+    assert must("load", empty, file) == "loaded 0, unchanged 6, rejected 0\n"
+    after = sum(1 for _ in entries(empty, 1))
+    assert after == before + 1, "nothing but the opening is journaled"
+    assert strip_sequence(must("show", empty, "member", "M0000001")) == strip_sequence(digest)
+
+
+def strip_sequence(text):
+    return re.sub(r"as of entry \d+", "", text)
+
+
+def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_path):
+    lines = [
+        PROGRAM,
+        {"type": "campaign", "id": "SPRING10"},
+        INSTITUTION,
+        MERCHANT | {"institution": "HB99"},
+        MERCHANT | {"xyz": "blue"},
+        MERCHANT,
+    ]
+    done = run("load", empty, write_lines(tmp_path / "file", lines))
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "line 2: campaigns are not built yet: leave these lines out",
+        "line 4: institution HB99 is not registered; load it first",
+        "line 5: there is no key xyz; known are id, name, institution, category, terms, enabled",
+        "loaded 3, unchanged 0, rejected 3",
+    ]
+    must("show", empty, "merchant", HOTEL)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "the line is not valid JSON"),
+        ("[]", "the line is not a JSON object"),
+        ('{"type":"program","id":"P01","id":"P02"}', "a key is there twice"),
+        ("[" * 100_000, "the line is not valid JSON"),
+        ('{"amount":' + "9" * 5000 + "}", "the line is not valid JSON"),
+        ({"id": "P01"}, "type is missing"),
+        ({"type": "progam"}, "there is no type progam; did you mean program?"),
+        (PROGRAM | {"id": "P00"}, "id has to be P01 to P99"),
+        (PROGRAM | {"id": "P1"}, "id has to be P01 to P99"),
+        (PROGRAM | {"points_per_yuan": 1.0}, "points_per_yuan has to be a whole number"),
+        (PROGRAM | {"points_per_yuan": True}, "points_per_yuan has to be a whole number"),
+        (PROGRAM | {"points_per_yuan": "100"}, "points_per_yuan has to be a whole number"),
+        (PROGRAM | {"points_per_yuan": 0}, "points_per_yuan has to be a whole number"),
+        (PROGRAM | {"expiry": "rolling:0m"}, "expiry has to be none, rolling"),
+        (PROGRAM | {"clawback": "maybe"}, "clawback has to be one of negative, zero"),
+        (PROGRAM | {"settled": 1}, "settled has to be true or false"),
+        (PROGRAM | {"name": "a\x1b[2Jb"}, "name has to be a text of 1 to 100 printable"),
+        (PROGRAM | {"name": "\ud800"}, "name has to be a text of 1 to 100 printable"),
+        (PROGRAM | {"name": ""}, "name has to be a text of 1 to 100 printable"),
+        (PROGRAM | {"points_per_yuam": 1}, "there is no key points_per_yuam; did you mean points"),
+        ({"type": "program", "id": "P01", "name": "A"}, "points_per_yuan is missing"),
+        (PROGRAM | {"points_per_yuan": 50}, "points_per_yuan of a program cannot change"),
+        (MERCHANT | {"id": "1041"}, "id has to be 15 letters or digits"),
+        (terms(earn="1.5"), 'terms number 1: earn has to be a ratio in quotes, like "1/1"'),
+        (terms(earn="1/0"), "terms number 1: earn has to be a ratio of numbers"),
+        (terms(settlement="3/2"), "terms number 1: settlement has to be a ratio of at most 1"),
+        (terms(**{"from": "2026-02-30"}), "terms number 1: from has to be a date in quotes"),
+        (terms(**{"from": "20260201"}), "terms number 1: from has to be a date in quotes"),
+        (terms(program="P02"), "program P02 is not registered; load it first"),
+        (MERCHANT | {"terms": MERCHANT["terms"] * 2}, "terms has two for the same program"),
+        (MERCHANT | {"terms": ["P01"]}, "terms number 1 has to be an object"),
+        (TERMINAL | {"id": "1"}, "id has to be 8 letters or digits"),
+        (TERMINAL | {"tmk": TMK[:-1]}, "tmk has to be 32 hexadecimal digits"),
+        (TERMINAL | {"tmk": None}, "tmk is missing"),
+        (TERMINAL | {"profile": "rsa"}, "profile has to be one of aes, tdes-x919, tdes-cup"),
+        (TERMINAL | {"networks": ["10.0.0.1/8"]}, "networks has to be a network like"),
+        (TERMINAL | {"merchant": "0" * 15}, "is not registered; load it first"),
+        (MEMBER | {"cards": ["62220200"[:7]]}, "cards has to be 8 to 19 digits in quotes"),
+        (MEMBER | {"cards": ["\u0661" * 16]}, "cards has to be 8 to 19 digits in quotes"),
+        (MEMBER | {"phone": "+8613800000001"}, "phone has to be 5 to 15 digits in quotes"),
+        (MEMBER | {"pin": "12"}, "pin has to be 4 to 12 digits in quotes"),
+        (MEMBER | {"pin": 1234}, "pin has to be 4 to 12 digits in quotes"),
+        (MEMBER | {"tokens": ["Xabc"]}, "tokens has to be Q or U"),
+        (MEMBER | {"id": "M:1"}, "id has to be 1 to 32 letters"),
+        (MEMBER | {"id": "E0000000123", "cards": [], "phone": None}, "given at enrolment"),
+        (MEMBER | {"id": "M0000002"}, "a card, phone or token of this line names another member"),
+        (BALANCE | {"amount": 4999}, "an opening balance of 5000 is posted already"),
+        (BALANCE | {"amount": 5.5}, "amount has to be a whole number from 0"),
+        (BALANCE | {"amount": -1}, "amount has to be a whole number from 0"),
+        (BALANCE | {"unit": "156"}, "unit 156, stored value, is not built yet"),
+        (BALANCE | {"unit": "P07"}, "unit P07 is not a registered program; load it first"),
+        (BALANCE | {"member": "M9"}, "member M9 is not registered; load it first"),
+    ],
+)
+def test_a_bad_line_is_rejected_with_its_reason(shared, tmp_path, line, reason):
+    told, status = report(shared, write_lines(tmp_path / "file", [line, *LINES]))
+    assert status == 1
+    assert [one["line"] for one in told["rejected"]] == [1]
+    assert reason in told["rejected"][0]["reason"]
+    for secret in (CARD, PHONE, "123456", TMK):
+        assert secret not in told["rejected"][0]["reason"]
+    assert (told["loaded"], told["unchanged"]) == (0, 6), "nothing of the line was applied"
+
+
+def test_keys_in_clear_are_taken_from_a_private_file_only(loaded, tmp_path):
+    for mode in (0o640, 0o604, 0o644, 0o700):
+        found = reasons(loaded, tmp_path, TERMINAL | {"id": "00000002"}, PROGRAM, mode=mode)
+        assert found == {
+            1: "tmk in clear is taken from a file of mode 0600 only: run chmod 600 on the file"
+        }
+    assert reasons(loaded, tmp_path, TERMINAL | {"id": "00000002"}, mode=0o400) == {}
+
+
+def test_nothing_clear_is_in_the_directory(loaded):
+    secrets = [CARD, PHONE, SERIAL, TMK, TMK.upper()]
+    needles = [one.encode() for one in secrets] + [bytes.fromhex(TMK), b"123456"]
+    for path in loaded.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [one for one in needles if one in content], path
+
+
+def test_a_new_master_key_or_pin_is_loaded_and_the_same_one_is_not(loaded, tmp_path):
+    other = TERMINAL | {"tmk": TMK[1:] + TMK[:1]}
+    for line in (other, MEMBER | {"pin": "654321"}, MEMBER | {"state": "frozen"}):
+        told, _ = report(loaded, write_lines(tmp_path / "file", [line, line]))
+        assert (told["loaded"], told["unchanged"]) == (1, 1)
+    without_pin = {name: value for name, value in MEMBER.items() if name != "pin"}
+    told, _ = report(loaded, write_lines(tmp_path / "file", [without_pin | {"state": "frozen"}]))
+    assert told["unchanged"] == 1
+    member = json.loads(must("show", loaded, "member", "M0000001", "--json"))
+    assert (member["state"], member["pin"]) == ("frozen", "set")
+    assert {token["state"] for token in member["tokens"]} == {"frozen"}
+
+
+def test_marks_of_other_editors_and_empty_lines_do_no_harm(empty, tmp_path):
+    path = tmp_path / "file"
+    text = "\ufeff" + json.dumps(PROGRAM) + "\r\n\r\n   \n" + json.dumps(INSTITUTION)
+    path.write_bytes(text.encode())
+    assert must("load", empty, path) == "loaded 2, unchanged 0, rejected 0\n"
+
+
+def test_a_line_without_end_is_rejected_and_the_next_is_read(empty, tmp_path):
+    long = '{"type":"program","name":"' + "x" * (3 * loading.LINE_BYTES_MAX) + '"}'
+    found = reasons(empty, tmp_path, long, b"\xff".decode("latin-1"), PROGRAM)
+    assert found == {
+        1: "the line is longer than 1048576 bytes",
+        2: "the line is not valid JSON",
+    }
+    must("show", empty, "program", "P01")
+
+
+def test_bytes_that_are_not_utf_8_are_rejected(empty, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b'{"type":"\xff"}\n')
+    assert report(empty, path)[0]["rejected"] == [{"line": 1, "reason": "the line is not UTF-8"}]
+
+
+def test_a_missing_file_is_wrong_usage(empty, tmp_path):
+    assert run("load", empty, tmp_path / "none").exit_code == 2
+
+
+def test_a_key_file_open_to_others_is_refused_with_the_remedy(empty, tmp_path):
+    key = empty.with_name("data.key")
+    key.chmod(0o640)
+    done = run("load", empty, write_lines(tmp_path / "file", [PROGRAM]))
+    assert done.exit_code == 1
+    assert done.stderr.endswith(f"run chmod 600 {key}\n")
+
+
+def test_more_rejected_lines_than_a_report_keeps_are_counted(empty, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "REJECTED_MAX", 2)
+    told, _ = report(empty, write_lines(tmp_path / "file", ["{"] * 5))
+    assert (len(told["rejected"]), told["rejected_count"]) == (2, 5)
+
+
+def test_a_load_larger_than_a_group_keeps_lines_and_results_together(empty, tmp_path):
+    members = [MEMBER | {"id": f"N{n}", "cards": [], "phone": None} for n in range(9000)]
+    members[4500] = MEMBER | {"id": "N4500", "tier": 5}
+    members[8999] = BALANCE | {"member": "N9999"}
+    found = reasons(empty, tmp_path, PROGRAM, *members)
+    assert list(found) == [4502, 9001]
+
+
+class _Nothing:
+    """A vault that makes digests of nothing, so that lines can be tried without a key file."""
+
+    def token_digest(self, kind, value):
+        return kind.encode() + value.encode("utf-8", "surrogatepass")
+
+    def seal(self, _label, clear):
+        return clear
+
+    def pin_digest(self, member, pin):
+        return (member + pin).encode()
+
+
+_KEYS = sorted({"type", *TERMS, *(name for fields in TYPES.values() for name in fields)})
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from([*TYPES, CARD, "P01", "1/1", "2026-01-01", "M1", HOTEL, "00000001", TMK]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(LINES),
+    st.dictionaries(st.sampled_from(_KEYS) | st.text(max_size=8), _values, max_size=3),
+)
+def test_whatever_a_line_holds_it_is_a_command_or_rejected(line, changes):
+    lines = Lines(_Nothing(), lambda _: None, private=True)
+    try:
+        command = lines.command(json.dumps(line | changes).encode())
+    except Rejected as fault:
+        told = str(fault)
+    else:
+        told = type(command).__name__
+    assert 0 < len(told) < 300
