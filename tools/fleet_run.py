@@ -49,6 +49,7 @@ class Pace:
             gives up.
         settle: Settle every batch at the end.
         audit: Ask for every member's balance before and after.
+        first_stan: The STAN that every terminal begins with.
     """
 
     rate: float = 0.0
@@ -57,6 +58,7 @@ class Pace:
     patience_s: float = 30.0
     settle: bool = True
     audit: bool = False
+    first_stan: int = 1
 
 
 @dataclass(slots=True)
@@ -65,7 +67,8 @@ class Tally:
 
     Attributes:
         codes: Kind of transaction and response code to how often that was the answer.
-        latencies_us: Microseconds from sending (or from the time due) to the reply.
+        latencies_us: Microseconds from sending (or from the time due) to the reply, in trading.
+        trading: True while that phase lasts.
         started: New transactions sent.
         lost: Kind of message to replies lost on purpose.
         unanswered: Messages without a reply: the link broke, or the time was up.
@@ -84,10 +87,12 @@ class Tally:
     repeats_differing: int = 0
     outages: int = 0
     trading_s: float = 0.0
+    trading: bool = False
 
     def note(self, answer: Answer, took_s: float) -> None:
         """Count what came of a message, and how long it took."""
-        self.latencies_us.append(int(took_s * 1e6))
+        if self.trading:
+            self.latencies_us.append(int(took_s * 1e6))
         if answer.lost:
             self.lost[answer.kind] += 1
             return
@@ -305,7 +310,8 @@ class Worker:
             answer = till.take(reply, careful=careful)
             if answer is None:
                 continue
-            tally.note(answer, now - (begun if due is None else due))
+            if not careful:
+                tally.note(answer, now - (begun if due is None else due))
             return answer
 
 
@@ -345,6 +351,8 @@ class Run:
         self._seed = fleet.seed if seed is None else seed
         codec = Codec()
         self.tills = [Till(fleet, place, self._seed, conduct, codec) for place in fleet.placements]
+        for till in self.tills:
+            till.terminal.stan = pace.first_stan - 1
         self._address = (host, port)
         self._stopped = False
         self.phase = "signing on"
@@ -399,7 +407,7 @@ class Run:
         if pace.audit:
             self.phase = "reading balances"
             await self._audit(workers, self.before)
-        self.phase = "trading"
+        self.phase, self.tally.trading = "trading", True
         begun = monotonic()
         schedule = self._schedule(len(workers), begun) if pace.rate else None
         until = begun + pace.seconds if pace.seconds else float("inf")
@@ -413,7 +421,7 @@ class Run:
             for index, worker in enumerate(workers)
         )
         self.tally.trading_s = monotonic() - begun
-        self.phase = "settling"
+        self.phase, self.tally.trading = "settling", False
         if pace.settle:
             await _together(worker.settle() for worker in workers)
         else:

@@ -4,6 +4,11 @@ It prints the rate, latencies and response codes, and can write the fleet's book
 member's balance and each merchant's points should be by all that the terminals were told. Exit
 status 1 when an outcome stayed unknown, a repeat was answered otherwise than at first, or, with
 `--audit`, a member's balance is not what the terminals believe.
+
+A terminal here has no memory from run to run: it learns its batch by signing on and counts STANs
+from 1. That is right where the run before has settled, as it does unless told otherwise. In a batch
+that was left open the same seed would send the same messages again and be given the stored replies;
+`--first-stan` avoids that, and the settlement then ends in an upload, since the totals differ.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from rich.table import Table
 
 from tools.fleet import Conduct, FleetError, read_fleet
 from tools.fleet_run import Pace, Run
+from tools.terminal import STAN_MAX
 
 PROGRESS_S: Final = 0.1
 DIFFERENCES_SHOWN: Final = 10
@@ -46,6 +52,12 @@ SECONDS_DEFAULT: Final = 10.0
 @click.option("--repeat", type=click.FloatRange(0, 1), default=0.0, metavar="P")
 @click.option("--patience", default=30.0, help="Seconds that the daemon may stay away.")
 @click.option("--settle/--no-settle", default=True, help="Settle all batches at the end.")
+@click.option(
+    "--first-stan",
+    type=click.IntRange(1, STAN_MAX),
+    default=1,
+    help="For a run in batches that another run left open: one beyond what it used.",
+)
 @click.option("--audit", is_flag=True, help="Compare every member's balance at the end.")
 @click.option("--books", "books_file", type=click.Path(path_type=Path), help="Write the books.")
 @click.option("--chart", "chart_file", type=click.Path(path_type=Path), metavar="FILE.svg")
@@ -78,6 +90,7 @@ def command(address: str, fleet_file: Path, **options: Any) -> None:
         patience_s=options["patience"],
         settle=options["settle"],
         audit=options["audit"],
+        first_stan=options["first_stan"],
     )
     conduct = Conduct(options["drop"], options["repeat"])
     run = Run(fleet, host.strip("[]"), int(port), pace, conduct, options["seed"])
