@@ -8,7 +8,6 @@ that the load generator costs little beside the daemon it measures.
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -199,10 +198,11 @@ class Field:
         for left in (self.folder.with_suffix(".key"), Path(f"{self.folder}.key")):
             left.unlink(missing_ok=True)
         lines = self.folder.with_suffix(".jsonl")
-        with lines.open("w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-            lines.chmod(0o600)
+        lines.touch(mode=0o600)
+        with lines.open("w") as out:
             for line in reference(self.members, self.terminals):
                 out.write(json.dumps(line) + "\n")
+        lines.chmod(0o600)
         _counterfoil("init", str(self.folder))
         began = time.monotonic()
         _counterfoil("load", str(self.folder), str(lines))

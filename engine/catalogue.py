@@ -7,16 +7,15 @@ reversal, V by void, F by refund (``protocol.md``, section 4).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.draft import Draft
 from engine.reasons import Reason
 from engine.rules import members, points, reference, terminals, undo
-from ledger.model import record
 
 
-@record
+@dataclass(slots=True)
 class Rule:
     """A line of the catalogue.
 

@@ -7,11 +7,11 @@ of the PIN. Its time and nonce travel beside it. Each transaction family defines
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias
 
 from engine.reasons import Reason
-from ledger.model import record
 
 Token: TypeAlias = tuple[str, bytes]
 """Kind (C card, P phone, Q QR token, U contactless, I identity number) and keyed digest."""
@@ -26,7 +26,7 @@ class Pin(IntEnum):
     BAD_BLOCK = 3
 
 
-@record
+@dataclass(slots=True)
 class Request:
     """A command of a terminal that has an identity (``protocol.md``, section 6).
 
@@ -47,7 +47,7 @@ class Request:
     function: str
 
 
-@record
+@dataclass(slots=True)
 class Outcome:
     """What a command came to.
 
@@ -66,7 +66,7 @@ class Outcome:
     counted: tuple[tuple[str, str, int], ...]
 
 
-@record
+@dataclass(slots=True)
 class Answer:
     """An outcome with its place in the journal.
 

@@ -27,6 +27,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,7 +37,6 @@ from engine.rules.reference import Opened, SetCalendar
 from engine.terms import Clock
 from engine.vault import Vault
 from ledger.book import Book, Limits
-from ledger.model import record
 from ledger.storage import Storage
 
 VERSION = "0.1.0"
@@ -78,7 +78,7 @@ class DirectoryError(Exception):
     """A data directory cannot be made or used; one sentence with what to do about it."""
 
 
-@record
+@dataclass(slots=True)
 class Configuration:
     """What a data directory's configuration says.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from engine.points import Purse
 from engine.records import Member, Points
 from ledger import schema
-from ledger.model import record
 
 
-@record
+@dataclass(slots=True)
 class Holding:
     """What a member has in a program.
 

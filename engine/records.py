@@ -8,10 +8,10 @@ integers YYYYMMDD; times are milliseconds since 1970 UTC; amounts are fen or poi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ledger import codec, schema
-from ledger.model import record
 
 Ratio: TypeAlias = tuple[int, int]
 Lot: TypeAlias = tuple[int, str, int]
@@ -21,7 +21,7 @@ NEVER = 99991231
 """The expiry day of points that do not expire."""
 
 
-@record
+@dataclass(slots=True)
 class Program:
     """A kind of points.
 
@@ -51,7 +51,7 @@ class Program:
     revision: int
 
 
-@record
+@dataclass(slots=True)
 class Institution:
     """A regional group of merchants."""
 
@@ -60,7 +60,7 @@ class Institution:
     revision: int
 
 
-@record
+@dataclass(slots=True)
 class Terms:
     """What a merchant and the operator agreed, from a day on.
 
@@ -88,7 +88,7 @@ class Terms:
     refund_fee: bool
 
 
-@record
+@dataclass(slots=True)
 class Merchant:
     """A merchant with its dated terms, in ascending order of their first day."""
 
@@ -108,7 +108,7 @@ class Merchant:
         return cls(*row)
 
 
-@record
+@dataclass(slots=True)
 class Terminal:
     """A terminal's registration.
 
@@ -135,7 +135,7 @@ class Terminal:
     revision: int
 
 
-@record
+@dataclass(slots=True)
 class Keys:
     """Which key sets of a terminal are in use.
 
@@ -154,7 +154,7 @@ class Keys:
     previous_until: int
 
 
-@record
+@dataclass(slots=True)
 class Member:
     """A member, named or anonymous.
 
@@ -177,7 +177,7 @@ class Member:
     revision: int
 
 
-@record
+@dataclass(slots=True)
 class Alias:
     """A card, phone or token: whom it names, and itself as ciphertext for display.
 
@@ -193,7 +193,7 @@ class Alias:
     sealed: bytes
 
 
-@record
+@dataclass(slots=True)
 class Points:
     """A member's points in a program.
 
@@ -211,14 +211,14 @@ class Points:
     used: int
 
 
-@record
+@dataclass(slots=True)
 class Chunk:
     """Lots beyond those in the points record."""
 
     lots: tuple[Lot, ...]
 
 
-@record
+@dataclass(slots=True)
 class Identity:
     """What is remembered of a request (``protocol.md``, section 6).
 
@@ -231,7 +231,7 @@ class Identity:
     content: bytes
 
 
-@record
+@dataclass(slots=True)
 class Undo:
     """What became of a transaction since.
 
@@ -246,7 +246,7 @@ class Undo:
     refunded: int
 
 
-@record
+@dataclass(slots=True)
 class Batch:
     """A terminal's batch.
 
@@ -261,14 +261,14 @@ class Batch:
     totals: tuple[tuple[str, int, int, int, int], ...]
 
 
-@record
+@dataclass(slots=True)
 class Link:
     """A terminal's standing with the host: the batch in force."""
 
     batch: int
 
 
-@record
+@dataclass(slots=True)
 class Upload:
     """An item of a batch upload, as the terminal told it."""
 
@@ -280,14 +280,14 @@ class Upload:
     tokens: tuple[tuple[str, bytes], ...]
 
 
-@record
+@dataclass(slots=True)
 class Opening:
     """An opening balance that was posted."""
 
     amount: int
 
 
-@record
+@dataclass(slots=True)
 class Calendar:
     """The operator's calendar.
 

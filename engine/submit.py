@@ -24,6 +24,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +37,7 @@ from engine.directory import control_address, open_machine, require_directory, w
 from engine.machine import Machine
 from engine.reasons import Reason
 from ledger.book import Book, BookInUse
-from ledger.model import record, values_of
+from ledger.model import values_of
 
 LENGTH = struct.Struct(">I")
 FRAME_BYTES_MAX = 1 << 20
@@ -58,7 +59,7 @@ class AnswerMissing(Exception):
     """The daemon went away: whether the unanswered commands were posted is unknown."""
 
 
-@record
+@dataclass(slots=True)
 class Result:
     """What a command came to, durable.
 

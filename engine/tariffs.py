@@ -8,17 +8,18 @@ it costs time and nothing else; the machine forgets all of them whenever such a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from engine.records import Merchant, Program, Terms
 from engine.terms import expiry_of, in_force
 from ledger import chart, schema
-from ledger.model import Account, record
+from ledger.model import Account
 
 TARIFFS_MAX = 20_000
 
 
-@record
+@dataclass(slots=True)
 class Tariff:
     """Terms and program of a merchant on a day.
 

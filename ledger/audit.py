@@ -18,6 +18,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,7 @@ import lmdb
 
 from ledger import chart, codec, schema
 from ledger.journal import Reader
-from ledger.model import Account, Entry, Unbalanced, Unit, assert_balanced, record
+from ledger.model import Account, Entry, Unbalanced, Unit, assert_balanced
 from ledger.segment import JournalDamaged
 from ledger.tables import MAP_BYTES, Batch, Snapshot, position_of
 
@@ -49,7 +50,7 @@ class Rows(Protocol):
         """Key and packed row, ascending."""
 
 
-@record
+@dataclass(slots=True)
 class Finding:
     """One thing found.
 

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from typing import Any
 from ledger import codec, schema
 from ledger.follower import Follower
 from ledger.journal import DurableMark, Journal, Reader
-from ledger.model import Entry, record
+from ledger.model import Entry
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock, Storage
 from ledger.tables import Batch, View, check_position, open_environment, settled_position
@@ -50,7 +51,7 @@ class OutcomeUnknown(Exception):
     """A write or sync failed: whether the group is durable cannot be known in this process."""
 
 
-@record
+@dataclass(slots=True)
 class Stats:
     """Plain counters since the book was opened, for whoever shows them.
 

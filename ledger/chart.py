@@ -8,10 +8,12 @@ Makers below are the only place that composes names; `parse` is their inverse.
 
 from __future__ import annotations
 
-from ledger.model import MONEY, Account, Unit, record
+from dataclasses import dataclass
+
+from ledger.model import MONEY, Account, Unit
 
 
-@record
+@dataclass(slots=True)
 class Kind:
     """A kind of account: the names of its parts, its unit, where its balance lives, its sign.
 
@@ -115,7 +117,7 @@ def breakage(kind: str) -> Account:
 OPENING: Account = "Opening"
 
 
-class UnknownAccount(ValueError):
+class UnknownAccount(Exception):
     """A name that is not of the chart."""
 
 

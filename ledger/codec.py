@@ -17,7 +17,7 @@ from typing import Any
 import msgpack
 
 from ledger import schema
-from ledger.model import Entry
+from ledger.model import Entry, values_of
 
 LAYOUT = 1
 
@@ -25,21 +25,15 @@ LAYOUT = 1
 def packer() -> Callable[[Any], bytes]:
     """Make a packer with a buffer of its own, for a thread that packs beside another."""
     pack: Callable[[Any], bytes] = msgpack.Packer(
-        use_bin_type=True, autoreset=True, default=_nested
+        use_bin_type=True, autoreset=True, default=values_of
     ).pack
     return pack
-
-
-def _nested(row: Any) -> tuple[Any, ...]:
-    """A record within a record becomes an array."""
-    values: tuple[Any, ...] = row.values(row)
-    return values
 
 
 _pack = packer()
 
 
-class UnknownLayout(ValueError):
+class UnknownLayout(Exception):
     """A row or entry of a layout that this version of the software does not know."""
 
 
@@ -55,7 +49,7 @@ def register(table: int, cls: type[Any], sealed: tuple[str, ...] = ()) -> None:
 
 def pack_record(row: Any) -> bytes:
     """Pack a record as a table's value."""
-    return _pack((LAYOUT, *row.values(row)))
+    return _pack((LAYOUT, *values_of(row)))
 
 
 def pack_value(value: Any) -> bytes:

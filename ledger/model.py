@@ -5,13 +5,17 @@ zero in each unit, which is asserted when an entry is made. Amounts are whole nu
 unit ``156``, points for ``P01`` to ``P99``. A credit is positive, a debit negative
 (``accounting.md``). An account is its name (see `ledger.chart`), so that a posting reads the same
 in the journal, in an export and in an error message.
+
+A record here and in the engine is a dataclass with slots. It is replaced, never changed: freezing
+it at run time would cost six times as much per construction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, TypeAlias
 
 Account: TypeAlias = str
 Unit: TypeAlias = str
@@ -21,31 +25,25 @@ MONEY: Unit = "156"
 AMOUNT_MAX = 10**15
 """The largest absolute amount of one posting; a balance of any account stays below 2**63."""
 
-T = TypeVar("T")
 
-
-@dataclass_transform(frozen_default=True, kw_only_default=False)
-def record(cls: type[T]) -> type[T]:
-    """Make a slots dataclass that type checkers treat as frozen.
-
-    Freezing at run time costs six times as much per construction, so the promise is kept by the
-    type checker and by habit: a record is replaced, never changed. The class gains
-    ``values(instance) -> tuple``, its fields in order, which is what the codec packs.
-    """
-    made: Any = dataclass(slots=True, eq=True)(cls)
-    names = [field.name for field in fields(made)]
-    made.values = staticmethod(
-        attrgetter(*names) if len(names) > 1 else lambda one: (getattr(one, names[0]),)
-    )
-    return made  # type: ignore[no-any-return]
+_getters: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
 
 
 def values_of(row: Any) -> tuple[Any, ...]:
-    """The fields of a record, in order."""
-    return row.values(row)  # type: ignore[no-any-return]
+    """The fields of a record (a dataclass), in order: what the codec packs."""
+    cls = type(row)
+    getter = _getters.get(cls)
+    if getter is None:
+        names = [field.name for field in fields(cls)]
+        getter = _getters[cls] = attrgetter(*names) if len(names) > 1 else _single(names[0])
+    return getter(row)
 
 
-class Unbalanced(AssertionError):
+def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda row: (getattr(row, name),)
+
+
+class Unbalanced(Exception):
     """Postings that do not sum to zero in some unit: a fault of our own, never of a peer."""
 
 
@@ -63,7 +61,7 @@ def assert_balanced(postings: tuple[Posting, ...]) -> None:
             raise Unbalanced(f"postings differ from zero by {total} in unit {unit}")
 
 
-@record
+@dataclass(slots=True)
 class Entry:
     """One line of the journal, complete enough to explain itself.
 

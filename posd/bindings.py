@@ -11,6 +11,7 @@ A builder takes an `Incoming` and returns the command, or raises `Malformed` (30
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from engine.commands import Pin, Token
@@ -19,7 +20,6 @@ from engine.rules.points import Accrual, Redemption
 from engine.rules.terminals import Settlement, UploadItem
 from engine.rules.undo import Refund, Reversal, Void
 from engine.vault import Vault
-from ledger.model import record
 
 TOKEN_LETTERS = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
 CARD_DIGITS_MIN = 8
@@ -363,7 +363,7 @@ def _upload(incoming: Incoming) -> Any:
     )
 
 
-@record
+@dataclass(slots=True)
 class Binding:
     """A row of the table.
 

@@ -19,6 +19,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,7 @@ from engine.rules import reference
 from engine.submit import Result, Submitter
 from engine.vault import Vault
 from ledger import schema
-from ledger.model import MONEY, record
+from ledger.model import MONEY
 from posd import security
 
 LINE_BYTES_MAX: Final = 1 << 20
@@ -49,7 +50,7 @@ class Rejected(Exception):
     """A line that is not applied; one sentence with the key at fault, without its value."""
 
 
-@record
+@dataclass(slots=True)
 class Report:
     """What became of a file's lines.
 

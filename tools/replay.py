@@ -15,6 +15,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from ledger import codec
 from ledger.audit import digest
 from ledger.book import Book
 from ledger.journal import Reader, durable_end
-from ledger.model import Entry, record
+from ledger.model import Entry
 from ledger.tables import Snapshot
 
 FLUSH_ENTRIES = 4096
@@ -37,7 +38,7 @@ class Differs(Exception):
     """The replay made something else than what is recorded; one sentence with the place."""
 
 
-@record
+@dataclass(slots=True)
 class Report:
     """What a replay came to.
 

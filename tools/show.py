@@ -9,6 +9,7 @@ unmasked; tokens, keys, PINs and serials are not shown at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -45,7 +46,7 @@ from engine.rules.undo import UNDOABLE
 from engine.terms import Clock
 from engine.vault import SEQUENCE_LIMIT, Vault
 from ledger import schema
-from ledger.model import Entry, record
+from ledger.model import Entry
 from ledger.tables import Snapshot
 from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
 from posd.responses import BY_NUMBER
@@ -71,7 +72,7 @@ class NotFound(Exception):
     """There is nothing under the key that was asked for; the sentence does not repeat it."""
 
 
-@record
+@dataclass(slots=True)
 class Sources:
     """What a look needs.
 

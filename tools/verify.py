@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.directory import require_directory
 from engine.holdings import TABLES, holdings
 from ledger.audit import Audit, Finding
-from ledger.model import record
 
 
-@record
+@dataclass(slots=True)
 class Checked:
     """A check and what it found.
 

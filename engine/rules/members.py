@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine.commands import Pin, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Alias, Member
 from ledger import schema
-from ledger.model import record
 
 
-@record
+@dataclass(slots=True)
 class Enrolment(Request):
     """A new member, named by cards and phones that nobody has yet.
 
@@ -25,7 +26,7 @@ class Enrolment(Request):
     numbers_valid: bool
 
 
-@record
+@dataclass(slots=True)
 class PinChange(Request):
     """A member's new PIN.
 
@@ -40,7 +41,7 @@ class PinChange(Request):
     new_pin: bytes
 
 
-@record
+@dataclass(slots=True)
 class PinCheck:
     """A PIN that came with an inquiry, for the count of wrong ones.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine import rounding
 from engine.commands import Request, Token
 from engine.draft import Draft
@@ -10,10 +12,10 @@ from engine.reasons import Reason
 from engine.records import Program
 from engine.tariffs import Tariff
 from ledger import chart
-from ledger.model import MONEY, record
+from ledger.model import MONEY
 
 
-@record
+@dataclass(slots=True)
 class Accrual(Request):
     """Points for a sale.
 
@@ -26,7 +28,7 @@ class Accrual(Request):
     amount: int
 
 
-@record
+@dataclass(slots=True)
 class Redemption(Request):
     """A sale paid with points.
 

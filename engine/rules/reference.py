@@ -8,6 +8,7 @@ promise forbids to change, is ``REFUSED`` with a sentence.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from engine import rounding
@@ -32,10 +33,10 @@ from engine.records import (
 )
 from engine.terms import add_days
 from ledger import chart, schema
-from ledger.model import MONEY, record, values_of
+from ledger.model import MONEY, values_of
 
 
-@record
+@dataclass(slots=True)
 class PutProgram:
     """A program; see `engine.records.Program`."""
 
@@ -50,7 +51,7 @@ class PutProgram:
     phone_spends: bool
 
 
-@record
+@dataclass(slots=True)
 class PutInstitution:
     """An institution."""
 
@@ -58,7 +59,7 @@ class PutInstitution:
     name: str
 
 
-@record
+@dataclass(slots=True)
 class PutMerchant:
     """A merchant with its terms, each as the fields of `engine.records.Terms`."""
 
@@ -70,7 +71,7 @@ class PutMerchant:
     enabled: bool
 
 
-@record
+@dataclass(slots=True)
 class PutTerminal:
     """A terminal; its master key comes sealed. See `engine.records.Terminal`."""
 
@@ -86,7 +87,7 @@ class PutTerminal:
     enabled: bool
 
 
-@record
+@dataclass(slots=True)
 class PutMember:
     """A member with the tokens that name it.
 
@@ -104,7 +105,7 @@ class PutMember:
     sealed: tuple[bytes, ...]
 
 
-@record
+@dataclass(slots=True)
 class OpeningBalance:
     """Points brought in from before this ledger, posted once for (member, unit, expiry)."""
 
@@ -114,7 +115,7 @@ class OpeningBalance:
     expiry: int
 
 
-@record
+@dataclass(slots=True)
 class SetCalendar:
     """The operator's time zone, cut-off and first business date."""
 
@@ -123,7 +124,7 @@ class SetCalendar:
     zone: str
 
 
-@record
+@dataclass(slots=True)
 class CutOff:
     """The end of a business date; `automatic` when the machine wrote it as its hour had passed."""
 
@@ -131,7 +132,7 @@ class CutOff:
     automatic: bool
 
 
-@record
+@dataclass(slots=True)
 class Opened:
     """The ledger was opened for writing: which time, by which version of the software."""
 

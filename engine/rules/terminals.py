@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from engine import batches
 from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.reasons import Reason
 from engine.records import NEW_BATCH, NO_KEYS, Batch, Keys, Link, Upload
 from ledger import schema
-from ledger.model import record
 
 OLD_KEYS_MS = 60_000
 """How long the key set before the confirmed one is still honoured."""
@@ -16,7 +17,7 @@ OLD_KEYS_MS = 60_000
 Totals = tuple[tuple[str, int, int, int, int], ...]
 
 
-@record
+@dataclass(slots=True)
 class SignOn:
     """A terminal that proved who it is asked for its key set.
 
@@ -32,7 +33,7 @@ class SignOn:
     parameters: str
 
 
-@record
+@dataclass(slots=True)
 class ConfirmKeys:
     """The first message that verified under the pending key set.
 
@@ -45,14 +46,14 @@ class ConfirmKeys:
     number: int
 
 
-@record
+@dataclass(slots=True)
 class Settlement(Request):
     """Batch settlement: the terminal's totals (unit, debits, debited, credits, credited)."""
 
     totals: Totals
 
 
-@record
+@dataclass(slots=True)
 class UploadItem(Request):
     """One item of a batch upload, and whether it is the last message.
 

@@ -9,6 +9,7 @@ What may be undone and how is declared in the catalogue: R by reversal, V by voi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from engine import rounding
@@ -18,7 +19,7 @@ from engine.reasons import Reason
 from engine.records import NO_UNDO, Batch, Identity, Program, Undo
 from engine.terms import add_days
 from ledger import chart, schema
-from ledger.model import MONEY, Entry, Posting, record
+from ledger.model import MONEY, Entry, Posting
 
 UNDOABLE: dict[str, str] = {}
 """Kind of command to the letters R, V, F of its undo; filled by the catalogue."""
@@ -27,7 +28,7 @@ REMEMBERED = b""
 """Content digest of an identity that was reversed before it arrived."""
 
 
-@record
+@dataclass(slots=True)
 class Void(Request):
     """Undo of an approved transaction of the same terminal's batch in force.
 
@@ -46,7 +47,7 @@ class Void(Request):
     original_stan: int
 
 
-@record
+@dataclass(slots=True)
 class Refund(Request):
     """Return of a part of an earlier transaction of the same merchant.
 
@@ -62,7 +63,7 @@ class Refund(Request):
     original: int
 
 
-@record
+@dataclass(slots=True)
 class Reversal(Request):
     """Undo of a message that had no good answer; batch and STAN are the original's.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import codec, schema
 from ledger.book import Book, Limits
-from ledger.model import Entry, record
+from ledger.model import Entry
 from ledger.storage import Storage
 
 TABLE = 200
@@ -25,7 +26,7 @@ SMALL = Limits(
 )
 
 
-@record
+@dataclass(slots=True)
 class Note:
     """A row of a table that only these tests have."""
 

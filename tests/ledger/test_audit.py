@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from ledger_load import SMALL, note_key, post, stage
 
 from ledger import codec, schema
 from ledger.audit import CHECKS, Audit, digest
 from ledger.book import Book
-from ledger.model import Entry, record
+from ledger.model import Entry
 from ledger.segment import segments
 from ledger.tables import POSITION_KEY, Snapshot, open_environment
 
 HOLDER = 201
 
 
-@record
+@dataclass(slots=True)
 class Holder:
     """A member as far as these tests need one."""
 

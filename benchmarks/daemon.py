@@ -1,0 +1,121 @@
+"""The daemon under load, on data of a chosen size, through sockets.
+
+Closed loops find the saturated rates of terminals on links of their own and of network access
+controllers; an open loop at half of a saturated rate gives the latencies. The load generator and
+the follower run beside the daemon on the same cores, and are in the figures.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from typing import Any
+
+from benchmarks.field import Field, Till
+from benchmarks.load import Load, Match, evenly
+
+SINGLE_LINKS = 64
+NAC_LINKS = 8
+TILLS_A_NAC = 32
+NAC_DEPTH = 64
+IDLE_CONNECTIONS = 10_000
+TPDU_AND_STAN = slice(2, 7)
+
+
+def terminals() -> int:
+    """How many terminals the runs use."""
+    return SINGLE_LINKS + NAC_LINKS * TILLS_A_NAC
+
+
+def singles(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
+    """Closed loop: a link a terminal, one message in flight."""
+    tills = field.tills(0, SINGLE_LINKS, seed=1)
+    count = int(rate_guess * (seconds + 1) / SINGLE_LINKS)
+    conversations = [till.frames(count, field.members) for till in tills]
+    before = field.scrape()
+    report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(1, seconds)
+    return {**report.summary(), **stages(before, field.scrape())}
+
+
+def pipelined(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
+    """Closed loop: network access controllers, many terminals on a link, many in flight."""
+    conversations = _nac_frames(field, int(rate_guess * (seconds + 1)))
+    before = field.scrape()
+    report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(NAC_DEPTH, seconds)
+    return {**report.summary(), **stages(before, field.scrape())}
+
+
+def open_loop(field: Field, seconds: float, rate: float) -> dict[str, Any]:
+    """Open loop over links of their own at a fixed rate; latency from the scheduled time."""
+    tills = field.tills(0, SINGLE_LINKS, seed=3)
+    conversations = [
+        till.frames(int(rate * (seconds + 2) / SINGLE_LINKS) + 10, field.members) for till in tills
+    ]
+    load = Load(field.address, conversations, warm_up_s=1.0, match=MATCH)
+    return load.open_loop(evenly(rate, seconds + 1)).summary()
+
+
+def idle(field: Field, count: int = IDLE_CONNECTIONS) -> dict[str, float]:
+    """Memory of the daemon for each idle connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    before = field.resident_bytes()
+    held = []
+    try:
+        for _ in range(count):
+            held.append(socket.create_connection(field.address))  # noqa: PERF401 - closed below
+        while field.scrape()["counterfoil_connections"] < count:
+            time.sleep(0.05)
+        after = field.resident_bytes()
+    finally:
+        for connection in held:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return {"connections": count, "bytes_each": (after - before) / count}
+
+
+def _nac_frames(field: Field, total: int) -> list[list[bytes]]:
+    """For each controller the frames of its terminals, in turn."""
+    tills = field.tills(SINGLE_LINKS, NAC_LINKS * TILLS_A_NAC, seed=2)
+    each = total // len(tills) + 1
+    links = []
+    for link in range(NAC_LINKS):
+        mine: list[Till] = tills[link * TILLS_A_NAC : (link + 1) * TILLS_A_NAC]
+        streams = [till.frames(each, field.members) for till in mine]
+        links.append([frame for turn in zip(*streams, strict=True) for frame in turn])
+    return links
+
+
+def stages(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Mean microseconds of each stage between two scrapes, and what was not approved."""
+    figures: dict[str, float] = {}
+    for stage in ("decode", "decide", "journal", "reply"):
+        name = f"counterfoil_{stage}_seconds"
+        count = after[f"{name}_count"] - before.get(f"{name}_count", 0)
+        total = after[f"{name}_sum"] - before.get(f"{name}_sum", 0)
+        figures[f"{stage}_us"] = round(total / count * 1e6, 2) if count else 0.0
+    entries = after["counterfoil_entries_total"] - before["counterfoil_entries_total"]
+    groups = after["counterfoil_groups_total"] - before["counterfoil_groups_total"]
+    written = after["counterfoil_journal_bytes_total"] - before["counterfoil_journal_bytes_total"]
+    figures["entries_a_group"] = round(entries / groups, 1) if groups else 0.0
+    figures["bytes_an_entry"] = round(written / entries) if entries else 0.0
+    figures["refused"] = sum(
+        value - before.get(name, 0)
+        for name, value in after.items()
+        if name.startswith("counterfoil_replies_total") and 'code="00"' not in name
+    )
+    return figures
+
+
+def _reply_key(frame: bytes) -> bytes:
+    """Terminal of a reply: the TPDU's destination, and its STAN."""
+    return frame[3:5]
+
+
+def _request_key(frame: bytes) -> bytes:
+    return frame[5:7]
+
+
+MATCH: Match | None = None
+"""One message in flight a terminal in most cases: replies come in the order of the requests."""
