@@ -430,7 +430,8 @@ def _about_faults(day: Day) -> Section:
     )
     rows = (
         ("replies lost on purpose", f"{_lost(day):,}"),
-        ("repeats answered as at first", f"{_repeats(day):,}"),
+        ("messages repeated until answered", f"{_sum(day, 'repeats'):,}"),
+        ("repeats answered otherwise than at first", f"{_sum(day, 'repeats_differing'):,}"),
         (
             "reversals that undid a booked transaction, or one declined",
             f"{reversals.get('00', 0):,}",
@@ -445,8 +446,8 @@ def _about_faults(day: Day) -> Section:
     return Section("What was broken on purpose", text, (), rows)
 
 
-def _repeats(day: Day) -> int:
-    return sum(report["repeats"] - report["repeats_differing"] for report in day.reports)
+def _sum(day: Day, key: str) -> int:
+    return sum(report[key] for report in day.reports)
 
 
 def _unknown(day: Day) -> int:
