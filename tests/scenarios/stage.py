@@ -17,7 +17,8 @@ Setting the stage (before the first act, or in an act after ``load``)::
     batch in force 999999 at terminal 00000001
 
 Acts: ``at DATE TIME [terminal T] VERB …``; see `ACTS`. An act can be named with ``as NAME`` and
-referred to later. Money is written ``123.45 yuan``, points ``1001 P01``; legs are whole fen or points.
+referred to later. Money is written ``123.45 yuan``, points ``1001 P01``; legs are whole fen or
+points.
 """
 
 import re
