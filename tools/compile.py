@@ -1,0 +1,88 @@
+"""Compiles the modules on the path of a message to machine code, in place.
+
+``python -m tools.compile`` does it, ``--clean`` undoes it.
+
+The modules are typed Python and run uncompiled just as well, at two thirds of the speed. mypyc, the
+compiler that comes with mypy, turns each into an extension module beside its source, which Python
+then prefers. `stale` tells whether a source has changed since; `make` compiles anew when one has.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mypyc.build import mypycify
+from setuptools import Distribution
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = (
+    "ledger/model.py",
+    "ledger/schema.py",
+    "ledger/codec.py",
+    "ledger/chart.py",
+    "engine/commands.py",
+    "engine/records.py",
+    "engine/reasons.py",
+    "engine/points.py",
+    "engine/draft.py",
+    "engine/machine.py",
+    "engine/rules/points.py",
+    "engine/rules/undo.py",
+    "engine/rules/members.py",
+    "engine/rules/terminals.py",
+    "engine/rules/reference.py",
+    "engine/catalogue.py",
+    "engine/tariffs.py",
+    "engine/terms.py",
+    "engine/batches.py",
+    "engine/rounding.py",
+    "posd/exchange.py",
+    "posd/host.py",
+    "posd/bindings.py",
+    "posd/terminals.py",
+    "posd/metrics.py",
+    "posd/framing.py",
+    "posd/session.py",
+    "posd/network.py",
+    "posd/iso8583/tlv.py",
+)
+"""Those that profiling showed; what waits for sockets or disks gains nothing."""
+
+
+def compiled(source: Path) -> list[Path]:
+    """The extension modules made from a source."""
+    return list(source.parent.glob(f"{source.stem}.*.so"))
+
+
+def stale() -> list[str]:
+    """Sources that changed after they were compiled; their old extension would be used."""
+    return [
+        name
+        for name in MODULES
+        for made in compiled(ROOT / name)
+        if made.stat().st_mtime < (ROOT / name).stat().st_mtime
+    ]
+
+
+def main() -> int:
+    """Compile; returns the exit status."""
+    for name in MODULES:
+        for made in compiled(ROOT / name):
+            made.unlink()
+    for made in ROOT.glob("*__mypyc.*.so"):
+        made.unlink()
+    if "--clean" in sys.argv:
+        return 0
+    extensions = mypycify([str(name) for name in MODULES], opt_level="3", debug_level="0")
+    distribution = Distribution({"name": "counterfoil", "ext_modules": extensions})
+    command = distribution.get_command_obj("build_ext")
+    command.inplace = True
+    command.build_temp = "build/mypyc"
+    command.ensure_finalized()
+    command.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
