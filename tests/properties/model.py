@@ -1,0 +1,482 @@
+"""What the engine should come to, written a second time with plain dicts and lists.
+
+The model knows members' points, batches and identities; it takes the same commands (it only reads
+their fields) and says the reason, the points moved, and the state after. It is written from
+``protocol.md`` and ``accounting.md``, slow and naive, and shares no code with the engine.
+"""
+
+from calendar import monthrange
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+ZONE = ZoneInfo("Asia/Shanghai")
+WEEK_MS = 7 * 24 * 3600 * 1000
+FOR_EVER = 99991231
+MONEY = "156"
+ABSENT, RIGHT, WRONG = 0, 1, 2
+
+PROGRAMS = {
+    # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
+    "P01": {"rate": 100, "months": 2, "grace": None, "zero": False},
+    "P02": {"rate": 300, "months": 1, "grace": 5, "zero": True},
+}
+MERCHANTS = {
+    # programs taken, the own one first; points a yuan earned
+    "HOTEL": {"programs": ["P01", "P02"], "earn": (1, 1)},
+    "SHOP": {"programs": ["P02"], "earn": (3, 2)},
+}
+
+
+def local_day(at: int) -> int:
+    moment = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZONE)
+    return int(moment.strftime("%Y%m%d"))
+
+
+def after_days(day: int, days: int) -> int:
+    moment = datetime.strptime(str(day), "%Y%m%d").replace(tzinfo=UTC) + timedelta(days=days)
+    return int(moment.strftime("%Y%m%d"))
+
+
+def last_day(program: str, today: int) -> int:
+    months = PROGRAMS[program]["months"]
+    year, month = divmod(today // 10000 * 12 + today // 100 % 100 - 1 + months, 12)
+    return year * 10000 + (month + 1) * 100 + monthrange(year, month + 1)[1]
+
+
+class Holding:
+    """Points of a member in a program: what is held by (expiry, issuer), and what is owed."""
+
+    def __init__(self) -> None:
+        self.lots: dict[tuple[int, str], int] = defaultdict(int)
+        self.debts: dict[str, int] = defaultdict(int)
+        self.moves: list[tuple[str, str, int, int]] = []
+
+    def move(self, kind: str, issuer: str, expiry: int, amount: int) -> None:
+        if not amount:
+            return
+        self.moves.append((kind, issuer, expiry, amount))
+        if kind == "lot":
+            self.lots[expiry, issuer] += amount
+            assert self.lots[expiry, issuer] >= 0
+            if not self.lots[expiry, issuer]:
+                del self.lots[expiry, issuer]
+        else:
+            self.debts[issuer] -= amount
+            assert self.debts[issuer] >= 0
+            if not self.debts[issuer]:
+                del self.debts[issuer]
+
+    def available(self, today: int) -> int:
+        good = sum(amount for (expiry, _), amount in self.lots.items() if expiry >= today)
+        return good - sum(self.debts.values())
+
+    def ledger(self) -> int:
+        return sum(self.lots.values()) - sum(self.debts.values())
+
+    def earn(self, issuer: str, expiry: int, amount: int) -> None:
+        for creditor in sorted(self.debts):
+            part = min(self.debts[creditor], amount)
+            self.move("debt", creditor, 0, part)
+            amount -= part
+        self.move("lot", issuer, expiry, amount)
+
+    def spend(self, amount: int, today: int) -> None:
+        for expiry, issuer in sorted(self.lots):
+            if expiry >= today:
+                part = min(self.lots[expiry, issuer], amount)
+                self.move("lot", issuer, expiry, -part)
+                amount -= part
+        assert not amount
+
+    def take_back(self, issuer: str, expiry: int, amount: int, *, owe: bool) -> int:
+        wanted = amount
+        own = [(expiry, issuer)] if (expiry, issuer) in self.lots else []
+        for lot in own + sorted(set(self.lots) - set(own)):
+            part = min(self.lots[lot], amount)
+            self.move("lot", lot[1], lot[0], -part)
+            amount -= part
+        if owe:
+            self.move("debt", issuer, 0, -amount)
+            amount = 0
+        return wanted - amount
+
+    def undo(self, moves: list[tuple[str, str, int, int]]) -> None:
+        for kind, issuer, expiry, amount in reversed(moves):
+            if kind == "lot" and amount > 0:
+                self.take_back(issuer, expiry, amount, owe=True)
+            elif kind == "lot":
+                self.move("lot", issuer, expiry, -amount)
+            elif amount > 0:
+                self.move("debt", issuer, 0, -amount)
+            else:
+                part = min(self.debts.get(issuer, 0), -amount)
+                self.move("debt", issuer, 0, part)
+                self.move("lot", issuer, FOR_EVER, -amount - part)
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.state = "open"
+        self.since = 0
+        self.totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+
+    def count(self, unit: str, side: str, amount: int, sign: int = 1) -> None:
+        place = 0 if side == "D" else 2
+        self.totals[unit][place] += sign
+        self.totals[unit][place + 1] += sign * amount
+
+    def lines(self) -> tuple:
+        return tuple((unit, *line) for unit, line in sorted(self.totals.items()) if any(line))
+
+
+class Done:
+    """A request that was answered for good.
+
+    Attributes:
+        counted: (unit, side, amount, sign) in the totals.
+        moves: what its member's holding in `program` went through.
+        undone: None, ``reversed`` or ``voided``; `returned`: amount refunded so far.
+        voids: the request that this one voided.
+        undone_by: command of the reversal that undid it.
+    """
+
+    def __init__(self, command: Any, sequence: int, reason: str) -> None:
+        self.command = command
+        self.sequence = sequence
+        self.reason = reason
+        self.member = ""
+        self.program = ""
+        self.moved = 0
+        self.moves: list = []
+        self.counted: list = []
+        self.undone: str | None = None
+        self.returned = 0
+        self.voids: Done | None = None
+        self.undone_by: Any = None
+
+
+class Model:
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.at = 0
+        self.date = 0
+        self.members: dict[tuple[str, bytes], str] = {}
+        self.failures: dict[str, int] = defaultdict(int)
+        self.holdings: dict[tuple[str, str], Holding] = defaultdict(Holding)
+        self.batches: dict[tuple[str, int], Batch] = defaultdict(Batch)
+        self.linked: dict[str, int] = defaultdict(lambda: 1)
+        self.done: dict[tuple[str, int, int], Done | None] = {}
+        self.by_sequence: dict[int, Done] = {}
+        self.uploads: set = set()
+
+    # Time.
+
+    def come(self, at: int) -> None:
+        """A command comes in at a time: dates whose midnight has passed are closed first."""
+        self.at = max(at, self.at)
+        while self.date < local_day(self.at):
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        self.date = after_days(self.date, 1)
+        self.sequence += 1
+
+    @property
+    def today(self) -> int:
+        return local_day(self.at)
+
+    # Batches.
+
+    def in_force(self, terminal: str, at: int) -> int:
+        number = self.linked[terminal]
+        since = self.batches[terminal, number].since
+        return number + 1 if since and at - since > WEEK_MS else number
+
+    # Requests.
+
+    def request(self, command: Any) -> tuple[str, Done | None]:
+        """The reason, and what is stored of the request (None: nothing)."""
+        key = (command.terminal, command.batch, command.stan)
+        if key in self.done:
+            known = self.done[key]
+            if known is None:
+                return "REVERSED_BEFORE_ARRIVAL", None
+            if known.command.content != command.content:
+                return "OTHER_CONTENT", None
+            return known.reason, known
+        batch = self.batches[command.terminal, command.batch]
+        in_force = self.in_force(command.terminal, self.at)
+        closing = type(command).__name__ in {"Settlement", "UploadItem"}
+        if batch.state != "open" or not (command.batch == in_force or (closing and batch.since)):
+            return "BATCH_NOT_IN_FORCE", None
+        done = Done(command, self.sequence + 1, "APPROVED")
+        done.reason = getattr(self, type(command).__name__.lower())(command, done)
+        if done.reason in {"MEMBER_MISSING", "PIN_BLOCK_BAD"}:
+            return done.reason, None
+        self.sequence += 1
+        if command.batch == in_force and self.linked[command.terminal] < in_force:
+            self.linked[command.terminal] = in_force
+        if done.reason == "APPROVED":
+            batch.since = batch.since or self.at
+            for line in done.counted:
+                batch.count(*line)
+        self.done[key] = self.by_sequence[done.sequence] = done
+        return done.reason, done
+
+    def find(self, tokens: tuple, done: Done) -> str:
+        for token in tokens:
+            if token not in self.members:
+                return "MEMBER_UNKNOWN"
+            if done.member and self.members[token] != done.member:
+                return "MEMBERS_DIFFER"
+            done.member = self.members[token]
+        return "" if tokens else "MEMBER_MISSING"
+
+    def names(self, tokens: tuple, member: str) -> bool:
+        return all(self.members.get(token) == member for token in tokens)
+
+    def note(self, done: Done, program: str, side: str, moved: int) -> None:
+        done.program, done.moved = program, moved
+        done.counted = [(program, side, moved)]
+        holding = self.holdings[done.member, program]
+        done.moves, holding.moves = holding.moves, []
+
+    def accrual(self, command: Any, done: Done) -> str:
+        bad = self.find(command.tokens, done)
+        if bad or not command.amount:
+            return bad or "AMOUNT_ZERO"
+        merchant = MERCHANTS[command.merchant]
+        program = merchant["programs"][0]
+        above, below = merchant["earn"]
+        earned = command.amount * above // (100 * below)
+        holding = self.holdings[done.member, program]
+        holding.earn(command.merchant, last_day(program, self.today), earned)
+        self.note(done, program, "C", earned)
+        return "APPROVED"
+
+    def redemption(self, command: Any, done: Done) -> str:
+        bad = self.find(command.tokens, done)
+        if bad:
+            return bad
+        programs = MERCHANTS[command.merchant]["programs"]
+        program = programs[0] if command.unit == MONEY else command.unit
+        if program not in programs:
+            return "NO_TERMS"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        phone_alone = all(kind == "P" for kind, _ in command.tokens)
+        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if bad:
+            return bad
+        amount = command.amount
+        if command.unit == MONEY:
+            rate = PROGRAMS[program]["rate"]
+            amount = (amount * rate + 99) // 100
+        holding = self.holdings[done.member, program]
+        if holding.available(self.today) < amount:
+            return "NOT_ENOUGH"
+        holding.spend(amount, self.today)
+        self.note(done, program, "D", amount)
+        return "APPROVED"
+
+    def judge_pin(self, pin: int, member: str, *, needed: bool) -> str:
+        if pin == ABSENT and not needed:
+            return ""
+        if self.failures[member] == 3:
+            return "PIN_LOCKED"
+        if pin == ABSENT:
+            return "PIN_MISSING"
+        self.failures[member] = self.failures[member] + 1 if pin == WRONG else 0
+        if not self.failures[member]:
+            return ""
+        return "PIN_LOCKED" if self.failures[member] == 3 else "PIN_WRONG"
+
+    def enrolment(self, command: Any, done: Done) -> str:
+        if any(token in self.members for token in command.tokens):
+            return "MEMBER_KNOWN"
+        done.member = f"E{self.sequence + 1:010d}"
+        self.members |= dict.fromkeys(command.tokens, done.member)
+        return "APPROVED"
+
+    def void(self, command: Any, done: Done) -> str:
+        identity = (command.terminal, command.original_batch, command.original_stan)
+        by_stan = self.done.get(identity) if command.original_stan else None
+        original = by_stan
+        if command.original:
+            original = self.by_sequence.get(command.original)
+            if command.original_stan and original is not by_stan:
+                return "ORIGINALS_DISAGREE"
+        if original is None or original.command.terminal != command.terminal:
+            return "ORIGINAL_UNKNOWN"
+        if original.reason != "APPROVED":
+            return "ORIGINAL_UNKNOWN"
+        batch = original.command.batch
+        if batch != command.batch:
+            state = self.batches[command.terminal, batch].state
+            return "ORIGINAL_UNKNOWN" if state == "open" else "BATCH_SETTLED"
+        done.member = original.member
+        if not self.names(command.tokens, original.member):
+            return "OTHER_MEMBER"
+        if type(original.command).__name__ not in {"Accrual", "Redemption"}:
+            return "NOT_UNDOABLE"
+        if command.unit != getattr(original.command, "unit", MONEY):
+            return "UNIT_DIFFERS"
+        if command.amount != original.command.amount:
+            return "AMOUNT_DIFFERS"
+        if original.undone or original.returned:
+            return "ALREADY_UNDONE"
+        original.undone = "voided"
+        done.voids = original
+        self.give_back(original, done)
+        return "APPROVED"
+
+    def give_back(self, original: Done, done: Done) -> None:
+        done.member, done.program = original.member, original.program
+        if original.program:
+            holding = self.holdings[original.member, original.program]
+            holding.undo(original.moves)
+            done.moves, holding.moves = holding.moves, []
+        done.counted = [
+            (unit, side, amount, -(sign[0] if sign else 1))
+            for unit, side, amount, *sign in original.counted
+        ]
+
+    def refund(self, command: Any, done: Done) -> str:
+        original = self.by_sequence.get(command.original)
+        if original is None or original.command.merchant != command.merchant:
+            return "ORIGINAL_UNKNOWN"
+        if original.reason != "APPROVED":
+            return "ORIGINAL_UNKNOWN"
+        done.member = original.member
+        if not self.names(command.tokens, original.member):
+            return "OTHER_MEMBER"
+        kind = type(original.command).__name__
+        if kind not in {"Accrual", "Redemption"}:
+            return "NOT_UNDOABLE"
+        if command.unit != getattr(original.command, "unit", MONEY):
+            return "UNIT_DIFFERS"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        whole = original.command.amount
+        before, after = original.returned, original.returned + command.amount
+        if after > whole:
+            return "REFUND_EXCEEDS"
+        if original.undone:
+            return "ALREADY_UNDONE"
+        original.returned = after
+        part = original.moved * after // whole - original.moved * before // whole
+        if kind == "Accrual":
+            self.refund_accrual(original, done, part)
+        else:
+            self.refund_redemption(original, done, original.moved * before // whole, part)
+        return "APPROVED"
+
+    def refund_accrual(self, original: Done, done: Done, part: int) -> None:
+        holding = self.holdings[original.member, original.program]
+        expiry = max((move[2] for move in original.moves), default=0)
+        stops = PROGRAMS[original.program]["zero"]
+        taken = holding.take_back(original.command.merchant, expiry, part, owe=not stops)
+        self.note(done, original.program, "D", taken)
+
+    def refund_redemption(self, original: Done, done: Done, skip: int, part: int) -> None:
+        """Point by point, from the last consumed: slow, and hard to get wrong."""
+        holding = self.holdings[original.member, original.program]
+        grace = PROGRAMS[original.program]["grace"]
+        spent = [
+            (issuer, expiry, -amount) for _, issuer, expiry, amount in reversed(original.moves)
+        ]
+        for issuer, expiry, amount in spent:
+            skipped = min(skip, amount)
+            skip -= skipped
+            back = min(part, amount - skipped)
+            part -= back
+            if expiry < self.today and grace is None:
+                holding.move("lot", issuer, expiry, back)
+                holding.move("lot", issuer, expiry, -back)
+            elif expiry < self.today:
+                holding.move("lot", issuer, after_days(self.today, grace), back)
+            else:
+                holding.move("lot", issuer, expiry, back)
+        moved = sum(move[3] for move in holding.moves if move[3] > 0)
+        self.note(done, original.program, "C", moved)
+
+    def settlement(self, command: Any, done: Done) -> str:
+        batch = self.batches[command.terminal, command.batch]
+        if batch.lines() != tuple(line for line in command.totals if any(line[1:])):
+            return "TOTALS_DIFFER"
+        self.close(command, "settled")
+        done.member = ""
+        return "APPROVED"
+
+    def uploaditem(self, command: Any, _done: Done) -> str:
+        if command.original_stan:
+            self.uploads.add((command.terminal, command.original_batch, command.original_stan))
+        if command.last:
+            self.close(command, "disputed")
+        return "APPROVED"
+
+    def close(self, command: Any, state: str) -> None:
+        batch = self.batches[command.terminal, command.batch]
+        in_force = self.in_force(command.terminal, self.at)
+        batch.state = state
+        # A batch that closes on its first message has no time of its own.
+        batch.since = batch.since or self.at
+        self.linked[command.terminal] = max(in_force, command.batch + 1)
+
+    # Reversals.
+
+    def reversal(self, command: Any) -> tuple[str, Done | None]:
+        """The reason, and what is stored of the reversal; None where it is answered from memory."""
+        key = (command.terminal, command.batch, command.stan)
+        if key in self.done and self.done[key] is None:
+            return "ORIGINAL_UNKNOWN", None
+        original = self.done.get(key)
+        before = original.undone_by if original is not None else None
+        if before is not None and before.tokens == command.tokens and self.same(command, original):
+            return "APPROVED", None
+        done = Done(command, self.sequence + 1, "APPROVED")
+        done.reason = self.reverse(command, original, done)
+        if done.reason == "OTHER_CONTENT":
+            return done.reason, None
+        self.sequence += 1
+        return done.reason, done
+
+    def reverse(self, command: Any, original: Done | None, done: Done) -> str:
+        if self.batches[command.terminal, command.batch].state != "open":
+            return "BATCH_SETTLED"
+        if original is None:
+            self.done[command.terminal, command.batch, command.stan] = None
+            return "ORIGINAL_UNKNOWN"
+        if not self.same(command, original):
+            return "OTHER_CONTENT"
+        if original.reason != "APPROVED":
+            original.undone_by = command
+            return "APPROVED"
+        if original.undone:
+            return "APPROVED"
+        if type(original.command).__name__ not in {"Accrual", "Redemption", "Void"}:
+            return "NOT_UNDOABLE"
+        if original.returned:
+            return "ALREADY_UNDONE"
+        original.undone, original.undone_by = "reversed", command
+        self.give_back(original, done)
+        batch = self.batches[command.terminal, command.batch]
+        for line in done.counted:
+            batch.count(*line)
+        if original.voids is not None:
+            original.voids.undone = None
+        return "APPROVED"
+
+    def same(self, command: Any, original: Done) -> bool:
+        first = original.command
+        amount = getattr(first, "amount", 0)
+        unit = getattr(first, "unit", MONEY if hasattr(first, "amount") else "")
+        if (command.function, command.amount, command.unit) != (first.function, amount, unit):
+            return False
+        tokens = getattr(first, "tokens", ())
+        if command.tokens == tokens:
+            return True
+        both = command.tokens and tokens and original.member
+        return bool(both) and self.names(command.tokens, original.member)

@@ -1,0 +1,536 @@
+"""The engine on a real ledger against a model of plain dicts, step by step.
+
+Commands of every kind come in any order, with repeats, changed repeats, reversals before and after
+their originals, days passing, and crashes that drop whatever is not durable. After each step the
+books must hold and agree with the model; at the end the journal's commands, run again on a book in
+memory, must give the same bytes.
+
+``COUNTERFOIL_LONG=1`` runs many more and longer histories, with fresh seeds.
+"""
+
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from engine.catalogue import command_of
+from engine.commands import Pin
+from engine.holdings import holdings
+from engine.machine import Machine
+from engine.reasons import Reason
+from engine.records import NO_POINTS
+from engine.rules import members, points, reference, terminals, undo
+from ledger import audit, codec, schema
+from ledger.book import Book, Limits
+from ledger.storage import Storage
+from tests.engine.house import House, identified, moment, sealed, token
+from tests.engine.memory_book import MemoryBook
+from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, Model
+
+LONG = os.environ.get("COUNTERFOIL_LONG") == "1"
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+START = moment(20260301, "10:00")
+TERMINALS = {"00000001": "HOTEL", "00000002": "HOTEL", "00000003": "SHOP"}
+CARD, PHONE, OTHER, STRANGER = (
+    token("C", "A"),
+    token("P", "B"),
+    token("C", "C"),
+    token("C", "nobody"),
+)
+OPENING = (("M1", "P01", 900, 20260310), ("M1", "P02", 50, 20260402), ("M2", "P02", 400, 20271231))
+SEALED = (sealed("A"), sealed("B"))
+
+tills = st.sampled_from(sorted(TERMINALS))
+named = st.sampled_from([(CARD,), (CARD,), (PHONE,), (CARD, PHONE), (OTHER,), (OTHER,)])
+badly_named = st.sampled_from([(STRANGER,), (CARD, OTHER), ()])
+LIMITS = Limits(segment_bytes_alone=1 << 20)
+PLOT = ["spend", "spend", "earn", "void", "un-void", "void", "refund", "refund", "reverse"]
+PLOT += ["a day", "a month"]
+TRADES = (points.Accrual, points.Redemption, undo.Void)
+sales = st.integers(0, 40_000)
+# Which earlier message is meant: mostly one that was approved and can be undone.
+earlier = st.tuples(st.sampled_from(["trade"] * 6 + ["any"]), st.integers(1, 6))
+same_till = st.sampled_from([None] * 8 + sorted(TERMINALS))
+pins = st.sampled_from([Pin.ABSENT, Pin.ABSENT, Pin.RIGHT, Pin.RIGHT, Pin.WRONG])
+
+
+class Unsynced(Storage):
+    """The process dies here, the machine does not: waiting for the disk would prove nothing."""
+
+    def sync(self, descriptor):
+        pass
+
+    def sync_folder(self, folder):
+        pass
+
+
+class Counter(RuleBasedStateMachine):
+    """Terminals, a ledger that can crash, and the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="counterfoil-model-"))
+        Book.create(self.folder / "book")
+        self.book = self.open_book()
+        self.house = House(self.book)
+        self.model = Model()
+        self.at = START
+        # What terminals remember of what they sent; a crash of the host does not change it.
+        self.sent = []
+        self.trades = []
+        self.reversals = []
+        self.checked = 0
+        self.sums = defaultdict(int)
+
+    def open_book(self):
+        return Book.open(self.folder / "book", follower=False, limits=LIMITS, storage=Unsynced())
+
+    @initialize()
+    def register(self):
+        house, model = self.house, self.model
+        house.open(20260301, at=START)
+        house.institution("HB01", START)
+        for name, program in PROGRAMS.items():
+            house.program(
+                name,
+                START,
+                points_per_yuan=program["rate"],
+                expiry=f"rolling:{program['months']}m",
+                after_expiry="expire" if program["grace"] is None else "reissue",
+                grace_days=program["grace"] or 0,
+                clawback="zero" if program["zero"] else "negative",
+            )
+        for name, merchant in MERCHANTS.items():
+            terms = tuple(
+                (20260101, program, merchant["earn"], (3, 2), (95, 100), 6, 1, 40, 0, False)
+                for program in merchant["programs"]
+            )
+            house.merchant(name, START, terms)
+        for name, merchant in TERMINALS.items():
+            house.terminal(name, merchant, START)
+        house.member("M1", START, (("C", "A"), ("P", "B")))
+        house.member("M2", START, (("C", "C"),))
+        for member, unit, amount, expiry in OPENING:
+            house.balance(member, unit, amount, START, expiry)
+            model.holdings[member, unit].lots[expiry, "opening"] = amount
+        model.members = {CARD: "M1", PHONE: "M1", OTHER: "M2"}
+        model.date, model.at, model.sequence = 20260301, START, self.book.sequence
+        self.flush()
+
+    # Sending.
+
+    def send(self, command):
+        """Send a command to both, and compare what they answer."""
+        self.model.come(self.at)
+        if isinstance(command, undo.Reversal):
+            reason, done = self.model.reversal(command)
+        else:
+            reason, done = self.model.request(command)
+        answer = self.house.machine.execute(command, self.at)
+        assert Reason(answer.outcome.reason).name == reason
+        assert self.book.sequence == self.model.sequence
+        if done is not None:
+            assert answer.sequence == done.sequence
+            self.compare_reply(answer, done)
+        if reason == "APPROVED" and isinstance(command, TRADES) and not answer.repeated:
+            self.trades.append(command)
+        return answer
+
+    def compare_reply(self, answer, done):
+        facts = dict(answer.outcome.facts)
+        if done.reason == "APPROVED" and done.program and "moved" in facts:
+            assert abs(int(facts["moved"])) == done.moved
+        if done.reason == "TOTALS_DIFFER":
+            command = done.command
+            assert facts["totals"] != command.totals
+        if not answer.repeated:
+            for _, unit, available, ledger in answer.outcome.balances:
+                holding = self.model.holdings[done.member, unit]
+                assert (available, ledger) == (
+                    holding.available(self.model.today),
+                    holding.ledger(),
+                )
+
+    def request(self, cls, terminal, **said):
+        at = max(self.at, self.model.at)
+        batch = said.pop("batch", 0) or self.model.in_force(terminal, at)
+        command = self.house.request(cls, terminal, at, batch=batch, **said)
+        self.sent.append(command)
+        return command
+
+    def pick(self, meant):
+        kind, back = meant
+        among = (kind == "trade" and self.trades) or self.sent
+        return among[-min(back, len(among))]
+
+    def sequence_of(self, command):
+        """The sequence number in the RRN that the terminal was told for a request."""
+        done = self.model.done.get((command.terminal, command.batch, command.stan))
+        return done.sequence if done is not None else -1
+
+    # Requests.
+
+    @rule(till=tills, who=named, amount=sales)
+    def accrue(self, till, who, amount):
+        self.send(self.request(points.Accrual, till, tokens=who, amount=amount))
+
+    @rule(
+        till=tills,
+        who=named,
+        amount=st.integers(0, 300),
+        unit=st.sampled_from([MONEY, "P01", "P02", "P02"]),
+        pin=pins,
+    )
+    def redeem(self, till, who, amount, unit, pin):
+        said = {"tokens": who, "unit": unit, "amount": amount, "pin": pin}
+        self.send(self.request(points.Redemption, till, **said))
+
+    @rule(till=tills, who=st.sampled_from([(CARD,), (OTHER,)]))
+    def spend_everything(self, till, who):
+        """So that what is undone later is not there any more."""
+        program = MERCHANTS[TERMINALS[till]]["programs"][0]
+        holding = self.model.holdings[self.model.members[who[0]], program]
+        amount = max(holding.available(self.model.today), 0)
+        said = {"tokens": who, "unit": program, "amount": amount, "pin": Pin.ABSENT}
+        self.send(self.request(points.Redemption, till, **said))
+
+    @rule(
+        till=tills,
+        who=st.sampled_from([(CARD,), (OTHER,)]),
+        amount=st.integers(5_000, 40_000),
+        spends=st.booleans(),
+        plot=st.lists(st.sampled_from(PLOT), min_size=2, max_size=6),
+    )
+    def tell_a_story(self, till, who, amount, spends, plot):
+        """One trade, and all that is done to it, close together."""
+        self.accrue(till, who, amount)
+        if spends:
+            self.accrue(till, who, amount + 1)
+            self.spend_everything(till, who)
+        trade = self.sent[-1]
+        for act in plot:
+            if act == "spend":
+                self.spend_everything(till, who)
+            elif act == "earn":
+                self.accrue(till, who, amount // 2)
+            elif act == "reverse":
+                self.reverse_message(trade, "")
+            elif act == "refund":
+                self.return_part(trade, trade.amount // 3, trade.tokens, till)
+            elif act == "void":
+                self.void_message(trade, till)
+            elif act == "un-void":
+                if isinstance(self.sent[-1], undo.Void):
+                    self.reverse_message(self.sent[-1], "")
+            else:
+                self.at = max(self.at, self.model.at) + (31 * DAY if act == "a month" else DAY)
+            self.books_hold()
+            self.members_agree()
+
+    @rule(till=tills, who=badly_named, amount=sales)
+    def name_nobody(self, till, who, amount):
+        self.send(self.request(points.Accrual, till, tokens=who, amount=amount))
+
+    @rule(till=tills, batch=st.integers(1, 4))
+    def use_a_batch_of_its_own(self, till, batch):
+        said = {"tokens": (CARD,), "amount": 100, "batch": batch}
+        self.send(self.request(points.Accrual, till, **said))
+
+    @rule(till=tills, number=st.integers(1, 5))
+    def enrol(self, till, number):
+        named_by = (token("C", f"N{number}"), token("P", f"O{number % 3}"))
+        said = {"tokens": named_by, "sealed": SEALED, "numbers_valid": True}
+        self.send(self.request(members.Enrolment, till, **said))
+
+    @precondition(lambda self: self.sent)
+    @rule(meant=earlier, other_amount=st.booleans())
+    def repeat(self, meant, other_amount):
+        command = self.pick(meant)
+        if other_amount and hasattr(command, "amount"):
+            command = identified(replace(command, amount=command.amount + 1))
+        self.send(command)
+
+    @precondition(lambda self: self.trades)
+    @rule(
+        meant=earlier,
+        way=st.sampled_from(["rrn", "stan", "both", "both"]),
+        till=same_till,
+        spoil=st.sampled_from([""] * 12 + ["amount", "unit", "member", "rrn"]),
+    )
+    def void(self, meant, way, till, spoil):
+        original = self.pick(meant)
+        amount, unit, tokens = as_original(original)
+        by_stan = (original.batch, original.stan) if way != "rrn" else (0, 0)
+        other = self.pick((meant[0], meant[1] + 1)) if spoil == "rrn" else original
+        self.send(
+            self.request(
+                undo.Void,
+                till or original.terminal,
+                tokens=(OTHER,) if spoil == "member" else tokens,
+                unit="P01" if spoil == "unit" else unit,
+                amount=amount + 1 if spoil == "amount" else amount,
+                original=self.sequence_of(other) if way != "stan" else 0,
+                original_batch=by_stan[0],
+                original_stan=by_stan[1],
+            )
+        )
+
+    @precondition(lambda self: self.trades)
+    @rule(
+        meant=earlier,
+        percent=st.sampled_from([0, 1, 33, 50, 50, 67, 100, 100, 101]),
+        who=st.sampled_from([(), (), (), None, None, (OTHER,)]),
+        till=same_till,
+    )
+    def refund(self, meant, percent, who, till):
+        original = self.pick(meant)
+        amount, _, tokens = as_original(original)
+        amount = amount * percent // 100
+        self.return_part(original, amount, tokens if who is None else who, till)
+
+    def return_part(self, original, amount, tokens, till):
+        self.send(
+            self.request(
+                undo.Refund,
+                till or original.terminal,
+                tokens=tokens,
+                unit=as_original(original)[1],
+                amount=amount,
+                original=self.sequence_of(original),
+            )
+        )
+
+    def void_message(self, original, till):
+        amount, unit, tokens = as_original(original)
+        self.send(
+            self.request(
+                undo.Void,
+                till,
+                tokens=tokens,
+                unit=unit,
+                amount=amount,
+                original=self.sequence_of(original),
+                original_batch=0,
+                original_stan=0,
+            )
+        )
+
+    @precondition(lambda self: self.sent)
+    @rule(meant=earlier, spoil=st.sampled_from([""] * 8 + ["amount", "card", "phone"]))
+    def reverse(self, meant, spoil):
+        self.reverse_message(self.pick(meant), spoil)
+
+    @precondition(lambda self: any(isinstance(one, undo.Void) for one in self.trades))
+    @rule()
+    def reverse_the_last_void(self):
+        voids = [one for one in self.trades if isinstance(one, undo.Void)]
+        self.reverse_message(voids[-1], "")
+
+    @precondition(lambda self: self.reversals)
+    @rule(back=st.integers(1, 4))
+    def repeat_reversal(self, back):
+        self.send(self.reversals[-min(back, len(self.reversals))])
+
+    @rule(till=tills, who=named, amount=sales)
+    def reverse_what_never_arrived(self, till, who, amount):
+        lost = self.request(points.Accrual, till, tokens=who, amount=amount)
+        self.reverse_message(lost, "")
+
+    def reverse_message(self, original, spoil):
+        amount, unit, tokens = as_original(original)
+        tokens = {"card": (OTHER,), "phone": (PHONE,)}.get(spoil, tokens)
+        command = identified(
+            undo.Reversal(
+                original.terminal,
+                original.merchant,
+                original.batch,
+                original.stan,
+                b"",
+                original.function,
+                tokens,
+                unit,
+                amount + 1 if spoil == "amount" else amount,
+                "98",
+            )
+        )
+        self.reversals.append(command)
+        self.send(command)
+
+    # Batches.
+
+    @rule(till=tills, right=st.sampled_from([True, True, False]), before=st.booleans())
+    def settle(self, till, right, before):
+        number = self.model.in_force(till, max(self.at, self.model.at)) - before
+        totals = self.model.batches[till, number].lines() if number else ()
+        if not right:
+            totals = (*totals, ("CPN", 1, 1, 0, 0))
+        self.send(self.request(terminals.Settlement, till, totals=totals, batch=max(number, 1)))
+
+    @precondition(lambda self: self.sent)
+    @rule(till=tills, meant=earlier, last=st.booleans())
+    def upload(self, till, meant, last):
+        item = self.pick(meant)
+        said = {"rrn": "", "response": "00", "tokens": (), "last": last}
+        said |= {"unit": MONEY, "amount": 1}
+        said |= {"original_batch": item.batch, "original_stan": item.stan}
+        self.send(self.request(terminals.UploadItem, till, **said))
+
+    # Time, durability.
+
+    @rule(step=st.sampled_from([MINUTE, HOUR, 9 * HOUR, DAY, DAY, 8 * DAY, -HOUR]))
+    def time_passes(self, step):
+        self.at += step
+
+    @rule()
+    def cut_off(self):
+        """By hand, unless it ran ahead already."""
+        self.model.come(self.at)
+        before = self.model.date
+        ahead = before > self.model.today
+        answer = self.house.machine.execute(
+            reference.CutOff(0 if ahead else before, automatic=False), self.at
+        )
+        if not ahead:
+            self.model.cut_off()
+        assert answer.approved != ahead
+        assert self.house.machine.date == self.model.date
+
+    @rule()
+    def flush(self):
+        self.book.flush()
+        self.books_hold()
+        self.safe = deepcopy(self.model), dict(self.sums)
+
+    @rule()
+    def crash_and_reopen(self):
+        """Lose what is not durable; what was answered must be there."""
+        self.book._abandon()
+        self.book = self.open_book()
+        self.house.book, self.house.machine = self.book, Machine(self.book)
+        model, sums = self.safe
+        self.model, self.sums = deepcopy(model), defaultdict(int, sums)
+        self.checked = self.book.sequence
+        assert self.book.sequence == self.model.sequence
+        assert self.house.machine.date == self.model.date
+
+    # What must hold after each step.
+
+    @invariant()
+    def books_hold(self):
+        """Each entry balances, and each balance is the sum of its postings."""
+        read = self.book.view.get
+        touched = {}
+        at = read(schema.entry(self.checked)).at if self.checked else 0
+        for sequence in range(self.checked + 1, self.book.sequence + 1):
+            entry = read(schema.entry(sequence))
+            assert entry.at >= at
+            at = entry.at
+            by_unit = defaultdict(int)
+            for account, unit, amount in entry.postings:
+                self.sums[account] += amount
+                by_unit[unit] += amount
+                touched[account] = unit
+            assert not any(by_unit.values())
+        self.checked = self.book.sequence
+        for account in touched:
+            if not account.startswith(("Lot:", "Debt:")):
+                assert read(schema.balance(account)) == self.sums[account]
+
+    @invariant()
+    def members_agree(self):
+        """Lots and debts are the model's, and the sums of their postings."""
+        held = {}
+        for (member, program), holding in self.model.holdings.items():
+            key = schema.points(member, program)
+            row = self.book.view.get(key) or NO_POINTS
+            assert {(lot[0], lot[1]): lot[2] for lot in row.lots} == dict(holding.lots)
+            assert dict(row.debts) == dict(holding.debts)
+            held |= {account: amount for account, _, amount in holdings(key, row)}
+        posted = {
+            account: amount
+            for account, amount in self.sums.items()
+            if amount and account.startswith(("Lot:", "Debt:"))
+        }
+        assert held == posted
+
+    @invariant()
+    def batches_agree(self):
+        at = max(self.at, self.model.at)
+        for till in TERMINALS:
+            number = self.model.in_force(till, at)
+            assert self.house.batch_in_force(till, at) == number
+        for (till, number), batch in self.model.batches.items():
+            row = self.book.view.get(schema.batch(till, number))
+            if row is not None:
+                assert row.state == batch.state
+                assert tuple(line for line in row.totals if any(line[1:])) == batch.lines()
+
+    def teardown(self):
+        try:
+            self.replay()
+            self.everything_undone_sums_to_nothing()
+        finally:
+            self.book.close(fold=False)
+            shutil.rmtree(self.folder)
+
+    def replay(self):
+        """The commands of the journal, run again, make the same journal and the same tables."""
+        again = MemoryBook()
+        machine = Machine(again)
+        read = self.book.view.get
+        entries = [read(schema.entry(n)) for n in range(1, self.book.sequence + 1)]
+        for entry in entries:
+            # An automatic cut-off comes up by itself, but by its time: a request that left no
+            # entry may have brought it about.
+            machine.execute(command_of(entry.kind, entry.command), entry.at, entry.nonce)
+        assert again.entries == [codec.pack_entry(entry) for entry in entries]
+        assert again.digest() == audit.digest(self.book.view)
+
+    def everything_undone_sums_to_nothing(self):
+        """An original and all that undid it, or un-undid it, leave nothing behind in money."""
+        legs = defaultdict(lambda: defaultdict(int))
+        for sequence in range(1, self.book.sequence + 1):
+            entry = self.book.view.get(schema.entry(sequence))
+            undid = dict(entry.outcome[3]).get("undid", sequence)
+            while (before := self.undid(undid)) != undid:
+                undid = before
+            for account, unit, amount in entry.postings:
+                if unit == MONEY:
+                    # A position is the party's, whatever the date.
+                    legs[undid][account.rsplit(":", 1)[0] if "Pos:" in account else account] += (
+                        amount
+                    )
+        for sequence, done in self.model.by_sequence.items():
+            if done.undone and done.voids is None:
+                assert not any(legs[sequence].values())
+
+    def undid(self, sequence):
+        return dict(self.book.view.get(schema.entry(sequence)).outcome[3]).get("undid", sequence)
+
+
+def as_original(command):
+    """Amount, unit and member of a message, as its undo has to name them."""
+    unit = getattr(command, "unit", MONEY if hasattr(command, "amount") else "")
+    return getattr(command, "amount", 0), unit, getattr(command, "tokens", ())
+
+
+Counter.TestCase.settings = settings(
+    max_examples=2000 if LONG else 100,
+    stateful_step_count=100 if LONG else 60,
+    derandomize=not LONG,
+    deadline=None,
+    database=None,
+    # A failing history is made short only in the long form: that takes minutes.
+    phases=[Phase.generate, Phase.shrink] if LONG else [Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+TestEngineAgainstModel = Counter.TestCase
