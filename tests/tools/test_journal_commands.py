@@ -8,13 +8,17 @@ import sys
 import lmdb
 import pytest
 
+from engine.commands import Pin
 from engine.directory import open_machine, open_vault
-from engine.rules.points import Accrual
+from engine.holdings import holdings
+from engine.records import Chunk, Points
+from engine.rules.points import Accrual, Redemption
+from engine.rules.undo import Reversal
 from engine.terms import DAY_MS
 from ledger import codec, schema
 
 from .business import do_business
-from .conftest import CARD, LINES, PHONE, ROOT, Daemon, must, run, write_lines
+from .conftest import CARD, HOTEL, LINES, PHONE, ROOT, Daemon, must, run, write_lines
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,43 @@ def test_verify_finds_points_that_nobody_posted(copy):
     assert told["ok"] is False
 
 
+def test_verify_reports_a_member_below_zero_and_passes(copy, books):
+    (copy / "counterfoil.toml").write_text(f'key = "{books[0]}.key"\n')
+    overdraw(copy)
+    done = run("verify", copy)
+    assert done.exit_code == 0
+    assert "reported signs" in done.stdout
+    assert f"Debt:M0000001:P01:{HOTEL} is -50 after points already spent" in done.stdout
+
+
+def overdraw(directory):
+    """Points of the one lot are taken back by a reversal after they were spent."""
+    vault = open_vault(directory)
+    book, machine = open_machine(directory, follower=False)
+    token = (("C", vault.token_digest("C", CARD)),)
+    head = ("00000001", HOTEL, 1)
+    earn = Accrual(*head, 50, bytes(16), "220065", token, 5000)
+    assert machine.execute(earn, book.last_at).approved
+    every = 4923 + 50
+    spend = Redemption(*head, 51, bytes(16), "006500", token, "P01", every, Pin.ABSENT)
+    assert machine.execute(spend, book.last_at).approved
+    undo = Reversal(*head, 50, bytes(16), "220065", token, "156", 5000, "68")
+    assert machine.execute(undo, book.last_at).approved
+    book.close()
+
+
+def test_amounts_inside_records_have_the_sign_of_their_postings():
+    row = Points(((20301231, "HOTEL", 7),), (("SHOP", 5),), ((20311231, "HOTEL", 1, 9),), 1)
+    assert list(holdings(schema.points("M1", "P01"), row)) == [
+        ("Debt:M1:P01:SHOP", "P01", -5),
+        ("Lot:M1:P01:HOTEL:20301231", "P01", 7),
+    ]
+    chunk = Chunk(((20311231, "HOTEL", 9),))
+    assert list(holdings(schema.lots("M1", "P01", 1), chunk)) == [
+        ("Lot:M1:P01:HOTEL:20311231", "P01", 9),
+    ]
+
+
 def flip_a_bit(directory):
     """Damage the last group of the first segment; returns its path."""
     first = min((directory / "journal").glob("*.seg"))
@@ -135,7 +176,7 @@ def do_business_later(directory, at):
     vault = open_vault(directory)
     book, machine = open_machine(directory, follower=False)
     token = (("C", vault.token_digest("C", CARD)),)
-    command = Accrual("00000001", "104110045110012", 1, 99, bytes(16), "220065", token, 100)
+    command = Accrual("00000001", HOTEL, 1, 99, bytes(16), "220065", token, 100)
     assert machine.execute(command, at).approved
     book.close()
 
