@@ -27,7 +27,7 @@ from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
 from engine.rules import members, points, reference, terminals, undo
-from ledger import audit, codec, schema
+from ledger import audit, schema
 from ledger.book import Book, Limits
 from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
@@ -55,6 +55,7 @@ badly_named = st.sampled_from([(STRANGER,), (CARD, OTHER), ()])
 LIMITS = Limits(segment_bytes_alone=1 << 20)
 PLOT = ["spend", "spend", "earn", "void", "un-void", "void", "refund", "refund", "reverse"]
 PLOT += ["a day", "a month"]
+ENTRIES = bytes((schema.ENTRY,))
 TRADES = (points.Accrual, points.Redemption, undo.Void)
 sales = st.integers(0, 40_000)
 # Which earlier message is meant: mostly one that was approved and can be undone.
@@ -492,7 +493,7 @@ class Counter(RuleBasedStateMachine):
             # An automatic cut-off comes up by itself, but by its time: a request that left no
             # entry may have brought it about.
             machine.execute(command_of(entry.kind, entry.command), entry.at, entry.nonce)
-        assert again.entries == [codec.pack_entry(entry) for entry in entries]
+        assert again.entries == [row for _, row in self.book.view.rows(ENTRIES)]
         assert again.digest() == audit.digest(self.book.view)
 
     def everything_undone_sums_to_nothing(self):
