@@ -7,20 +7,24 @@ the follower run beside the daemon on the same cores, and are in the figures.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import socket
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.field import Field, Till
-from benchmarks.load import Load, Match, evenly
+from benchmarks.load import Load, LoadError, evenly
 
 SINGLE_LINKS = 64
 NAC_LINKS = 8
 TILLS_A_NAC = 32
 NAC_DEPTH = 64
 IDLE_CONNECTIONS = 10_000
-TPDU_AND_STAN = slice(2, 7)
+KILL_AFTER_S = 3.0
 
 
 def terminals() -> int:
@@ -33,17 +37,26 @@ def singles(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
     tills = field.tills(0, SINGLE_LINKS, seed=1)
     count = int(rate_guess * (seconds + 1) / SINGLE_LINKS)
     conversations = [till.frames(count, field.members) for till in tills]
-    before = field.scrape()
-    report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(1, seconds)
-    return {**report.summary(), **stages(before, field.scrape())}
+    return _closed_loop(field, conversations, 1, seconds)
 
 
 def pipelined(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
     """Closed loop: network access controllers, many terminals on a link, many in flight."""
     conversations = _nac_frames(field, int(rate_guess * (seconds + 1)))
-    before = field.scrape()
-    report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(NAC_DEPTH, seconds)
-    return {**report.summary(), **stages(before, field.scrape())}
+    return _closed_loop(field, conversations, NAC_DEPTH, seconds)
+
+
+def _closed_loop(
+    field: Field, conversations: list[list[bytes]], depth: int, seconds: float
+) -> dict[str, Any]:
+    before, busy = field.scrape(), cpu_seconds(field.pid)
+    report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(depth, seconds)
+    busy = cpu_seconds(field.pid) - busy
+    return {
+        **report.summary(),
+        **stages(before, field.scrape()),
+        "daemon_cpu_us": round(busy / report.replies * 1e6, 1),
+    }
 
 
 def open_loop(field: Field, seconds: float, rate: float) -> dict[str, Any]:
@@ -52,7 +65,7 @@ def open_loop(field: Field, seconds: float, rate: float) -> dict[str, Any]:
     conversations = [
         till.frames(int(rate * (seconds + 2) / SINGLE_LINKS) + 10, field.members) for till in tills
     ]
-    load = Load(field.address, conversations, warm_up_s=1.0, match=MATCH)
+    load = Load(field.address, conversations, warm_up_s=1.0)
     return load.open_loop(evenly(rate, seconds + 1)).summary()
 
 
@@ -73,6 +86,23 @@ def idle(field: Field, count: int = IDLE_CONNECTIONS) -> dict[str, float]:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return {"connections": count, "bytes_each": (after - before) / count}
+
+
+def kill_under_load(field: Field) -> float:
+    """Seconds until the daemon is ready again after a kill -9 at the saturated rate."""
+    conversations = _nac_frames(field, 200_000)
+    killer = threading.Timer(KILL_AFTER_S, field.kill)
+    killer.start()
+    with contextlib.suppress(LoadError):
+        Load(field.address, conversations).closed_loop(NAC_DEPTH, KILL_AFTER_S + 5)
+    killer.join()
+    return field.start()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _nac_frames(field: Field, total: int) -> list[list[bytes]]:
@@ -106,16 +136,3 @@ def stages(before: dict[str, float], after: dict[str, float]) -> dict[str, float
         if name.startswith("counterfoil_replies_total") and 'code="00"' not in name
     )
     return figures
-
-
-def _reply_key(frame: bytes) -> bytes:
-    """Terminal of a reply: the TPDU's destination, and its STAN."""
-    return frame[3:5]
-
-
-def _request_key(frame: bytes) -> bytes:
-    return frame[5:7]
-
-
-MATCH: Match | None = None
-"""One message in flight a terminal in most cases: replies come in the order of the requests."""

@@ -60,7 +60,7 @@ class Load:
         packed: dict[bytes, bytes | int | None] = dict.fromkeys(keys, ROW)
         balance = schema.balance("Fund:P01")
         records[balance] = packed[balance] = book.sequence
-        book.stage(book.sequence + 1, self._entry, ENTRY, records, packed)
+        book.stage(book.sequence + 1, 1, 20260101, ENTRY, records, packed)
 
 
 def raw_disk(folder: Path, size: int) -> dict[str, float]:
@@ -124,7 +124,7 @@ def stage_and_get(folder: Path) -> dict[str, float]:
         staged.append((dict.fromkeys(keys, entry), dict.fromkeys(keys, ROW)))
     started = time.perf_counter()
     for number, (records, packed) in enumerate(staged, 1):
-        book.stage(number, entry, ENTRY, records, packed)
+        book.stage(number, 1, 20260101, ENTRY, records, packed)
     stage = time.perf_counter() - started
     keys = [_key(number) for number in range(count)]
     started = time.perf_counter()

@@ -202,18 +202,19 @@ class Machine:
             outcome = Outcome(int(reason), draft.member, (), draft.facts, ())
         if postings:
             assert_balanced(postings)
-        entry = Entry(
-            draft.sequence,
-            draft.at,
-            draft.date,
-            draft.nonce,
-            rule.kind,
-            values_of(command),
-            values_of(outcome),
-            postings,
-            draft.versions,
+        packed_entry = codec.pack_entry(
+            (
+                draft.sequence,
+                draft.at,
+                draft.date,
+                draft.nonce,
+                rule.kind,
+                values_of(command),
+                values_of(outcome),
+                postings,
+                draft.versions,
+            )
         )
-        packed_entry = codec.pack_entry(entry)
         rows = draft.rows
         pack = codec.pack_record
         packed: dict[bytes, bytes | int | None] = {
@@ -224,7 +225,7 @@ class Machine:
             rows.update(balances)
             packed.update(balances)
         try:
-            self._book.stage(draft.sequence, entry, packed_entry, rows, packed)
+            self._book.stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
         except Exception as error:
             raise SwapFailed("staging an entry failed") from error
         if CALENDAR in rows:

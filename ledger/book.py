@@ -29,7 +29,6 @@ from typing import Any
 from ledger import codec, schema
 from ledger.follower import Follower
 from ledger.journal import DurableMark, Journal, Reader
-from ledger.model import Entry
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock, Storage
 from ledger.tables import Batch, View, check_position, open_environment, settled_position
@@ -254,7 +253,7 @@ class Book:
                 for key, value in group.changes.items():
                     overlay[key] = unpack(key, value) if isinstance(value, bytes) else value
                 for sequence, packed in enumerate(group.entries, group.first):
-                    overlay[schema.entry(sequence)] = codec.unpack_entry(packed)
+                    overlay[schema.entry(sequence)] = packed
                 self._last_change.update(dict.fromkeys(group.changes, group.last))
                 self._keep(group)
                 self.sequence = group.last
@@ -284,7 +283,8 @@ class Book:
     def stage(
         self,
         sequence: int,
-        entry: Entry,
+        at: int,
+        date: int,
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
@@ -293,8 +293,9 @@ class Book:
 
         Args:
             sequence: the entry's number, one more than `self.sequence`.
-            entry: the entry.
-            packed_entry: the same, packed.
+            at: the entry's command time, ms since 1970 UTC.
+            date: the entry's business date, YYYYMMDD.
+            packed_entry: the entry, packed.
             records: key to decoded record, int or None for a row removed.
             packed: the same keys to packed row, bare int (a balance) or None.
 
@@ -308,13 +309,13 @@ class Book:
             self._require_sound()
         overlay = self._overlay
         overlay.update(records)
-        overlay[_entry_key(sequence)] = entry
+        overlay[_entry_key(sequence)] = packed_entry
         group = self._open_group
         group.entries.append(packed_entry)
         group.changes.update(packed)
         self.sequence = sequence
-        self.last_at = entry.at
-        self.last_date = entry.date
+        self.last_at = at
+        self.last_date = date
 
     @property
     def pending(self) -> bool:

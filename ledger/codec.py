@@ -81,22 +81,9 @@ def unpack_row(key: bytes, value: bytes) -> Any:
     return restore(*data[1:]) if restore else cls(*data[1:])
 
 
-def pack_entry(entry: Entry) -> bytes:
-    """Pack a journal entry."""
-    return _pack(
-        (
-            LAYOUT,
-            entry.sequence,
-            entry.at,
-            entry.date,
-            entry.nonce,
-            entry.kind,
-            entry.command,
-            entry.outcome,
-            entry.postings,
-            entry.versions,
-        )
-    )
+def pack_entry(fields: tuple[Any, ...]) -> bytes:
+    """Pack a journal entry, given as the fields of `ledger.model.Entry` in order."""
+    return _pack((LAYOUT, *fields))
 
 
 def unpack_entry(data: bytes) -> Entry:

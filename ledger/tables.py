@@ -24,7 +24,6 @@ import lmdb
 
 from ledger import codec, schema
 from ledger.journal import Reader, durable_end
-from ledger.model import Entry
 from ledger.segment import CHAIN_START, Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock
 
@@ -174,7 +173,8 @@ class View:
     """Reads of the newest records, on one thread; what is staged but not durable included.
 
     Attributes:
-        overlay: key to decoded record, int or Entry; None where a row was removed.
+        overlay: key to decoded record or int; an entry stays packed, since few are read again;
+            None where a row was removed.
     """
 
     __slots__ = (
@@ -204,7 +204,7 @@ class View:
         """
         value = self._newest(key, _ABSENT)
         if value is not _ABSENT:
-            return value
+            return codec.unpack_entry(value) if value.__class__ is bytes else value
         value = self._cache.get(key)
         if value is not None:
             return value
@@ -227,33 +227,33 @@ class View:
         For sweeps, inspection and administration: it looks through the whole overlay. Rows that
         change while it is being read may be told as they were or as they are.
         """
-        for key, value, newer in self._merged(prefix):
-            yield key, value if newer else codec.unpack_row(key, value)
+        for key, value in self._merged(prefix):
+            yield key, codec.unpack_row(key, value) if isinstance(value, bytes) else value
 
     def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield the same rows packed, as the tables will hold them."""
-        for key, value, newer in self._merged(prefix):
-            yield key, _packed(value) if newer else value
+        for key, value in self._merged(prefix):
+            yield key, value if isinstance(value, bytes) else _packed(value)
 
     def _newer(self) -> dict[bytes, Any]:
         """What lies over the tables."""
         return self.overlay
 
-    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any, bool]]:
-        """Key, value and whether it is from above the tables, ascending, removed rows left out."""
+    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Key and value, packed or not, ascending, removed rows left out."""
         newer = {key: value for key, value in self._newer().items() if key.startswith(prefix)}
         waiting = iter(sorted(newer))
         ahead = next(waiting, None)
         for key, packed in self._rows(prefix):
             while ahead is not None and ahead < key:
                 if newer[ahead] is not None:
-                    yield ahead, newer[ahead], True
+                    yield ahead, newer[ahead]
                 ahead = next(waiting, None)
             if key not in newer:
-                yield key, packed, False
+                yield key, packed
         while ahead is not None:
             if newer[ahead] is not None:
-                yield ahead, newer[ahead], True
+                yield ahead, newer[ahead]
             ahead = next(waiting, None)
 
     def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -404,4 +404,4 @@ def _packed(value: Any) -> bytes:
         return value
     if isinstance(value, int):
         return codec.pack_value(value)
-    return codec.pack_entry(value) if isinstance(value, Entry) else codec.pack_record(value)
+    return codec.pack_record(value)

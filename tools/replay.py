@@ -66,13 +66,14 @@ class _Made(Book):
     def stage(
         self,
         sequence: int,
-        entry: Entry,
+        at: int,
+        date: int,
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
     ) -> None:
         """Stage, and remember the packed entry."""
-        super().stage(sequence, entry, packed_entry, records, packed)
+        super().stage(sequence, at, date, packed_entry, records, packed)
         self.made.append(packed_entry)
 
 

@@ -52,14 +52,16 @@ class MemoryBook:
     def stage(
         self,
         sequence: int,
-        entry: Entry,
+        at: int,
+        date: int,
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
     ) -> None:
         assert sequence == self.sequence + 1
         assert records.keys() == packed.keys()
-        assert codec.unpack_entry(packed_entry) == entry
+        entry = codec.unpack_entry(packed_entry)
+        assert (entry.sequence, entry.at, entry.date) == (sequence, at, date)
         for key, row in packed.items():
             self.view.put(key, row)
             assert self.view.get(key) == records[key], schema.NAMES[key[0]]

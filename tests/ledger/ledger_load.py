@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ledger import codec, schema
 from ledger.book import Book, Limits
-from ledger.model import Entry
+from ledger.model import Entry, values_of
 from ledger.storage import Storage
 
 TABLE = 200
@@ -55,7 +55,7 @@ def stage(book, changes=None, amount=1, at=None):
         key = note_key(name)
         records[key] = None if number is None else Note(name, number)
         packed[key] = None if number is None else codec.pack_record(records[key])
-    book.stage(sequence, entry, codec.pack_entry(entry), records, packed)
+    book.stage(sequence, entry.at, entry.date, codec.pack_entry(values_of(entry)), records, packed)
     return sequence
 
 

@@ -10,7 +10,7 @@ from ledger_load import SMALL, note_key, post, stage
 from ledger import codec, schema
 from ledger.audit import CHECKS, Audit, digest
 from ledger.book import Book
-from ledger.model import Entry
+from ledger.model import Entry, values_of
 from ledger.segment import segments
 from ledger.tables import POSITION_KEY, Snapshot, open_environment
 
@@ -48,7 +48,7 @@ def put(book, postings, rows, at=None, claimed=None):
         key: value if isinstance(value, int) else codec.pack_record(value)
         for key, value in rows.items()
     }
-    book.stage(sequence, entry, codec.pack_entry(entry), rows, packed)
+    book.stage(sequence, entry.at, entry.date, codec.pack_entry(values_of(entry)), rows, packed)
 
 
 LOT = "Lot:M1:P01:I1:20271231"

@@ -79,9 +79,9 @@ def test_entries_are_staged_in_order_only(folder):
     book = opened(folder)
     stage(book)
     with pytest.raises(ValueError, match="entry 1 was staged after 1"):
-        book.stage(1, None, b"", {}, {})
+        book.stage(1, 1, 20260101, b"", {}, {})
     with pytest.raises(ValueError, match="entry 3"):
-        book.stage(3, None, b"", {}, {})
+        book.stage(3, 1, 20260101, b"", {}, {})
     book.close()
 
 

@@ -17,7 +17,7 @@ from ledger_load import SMALL, Failing, Note, crash, note_key, post, stage
 from ledger import codec
 from ledger.book import Book
 from ledger.journal import Journal, archive_closed, entries, read_groups
-from ledger.model import Entry
+from ledger.model import Entry, values_of
 from ledger.segment import (
     FRAME_BYTES_OVER,
     HEADER_BYTES,
@@ -300,7 +300,7 @@ def group_of(journal, size):
     made = Group(1, journal.last + 1)
     padding = bytes(size)
     entry = Entry(made.first, 1, 20260101, padding, "test", (), (0,), (), ())
-    made.entries = [codec.pack_entry(entry)]
+    made.entries = [codec.pack_entry(values_of(entry))]
     made.count, made.last = 1, made.first
     return made
 

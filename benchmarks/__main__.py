@@ -1,0 +1,177 @@
+"""``make bench``: every figure in one run, each beside its yardstick, into ``RESULTS.md``.
+
+Options: ``--members N`` (a million by default), ``--quick`` for short runs while working on
+something. The table says what the machine was and when it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import codec, daemon, disk, echo, journal, security
+from benchmarks.field import Field
+from benchmarks.postgres import run as postgres
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+FOLDER = Path("var/bench")
+REQUEST_BYTES = 91
+REPLY_BYTES = 130
+
+
+class Table:
+    """Lines of the results, printed as they come."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def heading(self, text: str) -> None:
+        """Begin a part."""
+        self._say(f"\n## {text}\n")
+
+    def row(self, *cells: object) -> None:
+        """Add a row."""
+        self._say("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+    def columns(self, *names: str) -> None:
+        """Begin a table."""
+        self.row(*names)
+        self.row(*("---" for _ in names))
+
+    def _say(self, line: str) -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+
+def machine() -> str:
+    """What this ran on."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"{os.cpu_count()} cores, {model}, Python {platform.python_version()},"
+        f" {platform.system()} {platform.release()}"
+    )
+
+
+def parts(table: Table) -> None:
+    """Codec, cryptography, journal and disk."""
+    table.heading("Codec, µs a message")
+    table.columns("", "compiled", "pyiso8583", "ratio")
+    figures = codec.measure()
+    for name in ("decode", "encode"):
+        ours, theirs = figures[f"{name} compiled"], figures[f"{name} pyiso8583"]
+        table.row(name, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.1f} x")
+    table.heading("Cryptography, µs a call")
+    table.columns("call", "µs")
+    for name, value in security.measure().items():
+        table.row(name, f"{value:.2f}")
+    table.heading("Journal against the raw disk, µs a group")
+    table.columns("group", "median", "p99")
+    for size, figures_ in disk.measure(FOLDER).items():
+        table.row(f"raw {size} B", figures_["median_us"], figures_["p99_us"])
+    for entries in (1, 10, 50, 250):
+        figures_ = journal.append(FOLDER, entries)
+        table.row(f"{entries} entries", *(figures_.get(name, "") for name in ("p50", "p99")))
+
+
+def yardsticks(table: Table, seconds: float) -> tuple[dict[str, float], float]:
+    """Bare echo and PostgreSQL; returns their rates."""
+    table.heading("Yardsticks")
+    table.columns("yardstick", "rate/s")
+    rates = {}
+    for shape in echo.SHAPES:
+        found = echo.measure(shape, _length(REQUEST_BYTES), REPLY_BYTES, seconds)
+        rates[shape] = float(found["rate"])
+        table.row(f"uvloop echo, {shape}", round(rates[shape]))
+    found = postgres.measure(seconds=int(seconds), clients=64, members=100_000)
+    rate = float(found.get("tps", 0))  # type: ignore[arg-type]
+    table.row(f"PostgreSQL procedures, 64 clients {found.get('skipped', '')}", round(rate))
+    return rates, rate
+
+
+def _length(size: int) -> bytes:
+    return size.to_bytes(2, "big") + bytes(size)
+
+
+def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, Any]:
+    """The daemon under load; returns what was found."""
+    field = Field(FOLDER / "data", members, daemon.terminals())
+    found: dict[str, Any] = {"load_s": field.prepare()}
+    field.start()
+    found["single"] = daemon.singles(field, seconds, 60_000)
+    field.stop()
+    field.start()
+    found["pipelined"] = daemon.pipelined(field, hold, 60_000)
+    found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)
+    found["idle"] = daemon.idle(field)
+    found["kill"] = daemon.kill_under_load(field)
+    field.stop()
+    began = time.monotonic()
+    found["digest"] = field.verify()
+    found["verify_s"] = time.monotonic() - began
+    table.heading(f"The daemon, {members} members, load generator and follower included")
+    table.columns("figure", "value")
+    for shape in ("single", "pipelined", "open"):
+        for name, value in found[shape].items():
+            table.row(f"{shape}: {name}", value)
+    table.row("idle: bytes a connection", round(found["idle"]["bytes_each"]))
+    table.row("ready after kill -9 under load, s", f"{found['kill']:.2f}")
+    table.row(f"loading {members} members and balances, s", f"{found['load_s']:.1f}")
+    table.row("verify, s", f"{found['verify_s']:.1f}")
+    return found
+
+
+def summary(table: Table, found: dict[str, Any], echoes: dict[str, float], rate: float) -> None:
+    """The figures that the project promises, as ratios."""
+    table.heading("Summary")
+    table.columns("promise", "measured")
+    single, pipelined = found["single"]["rate"], found["pipelined"]["rate"]
+    table.row("64 links, one in flight: at least 20,000/s", single)
+    if rate:
+        table.row("... against PostgreSQL: at least 1.3 x", f"{single / rate:.2f} x")
+    table.row("8 pipelined links: at least 30,000/s", pipelined)
+    table.row("... part of a bare echo, single", f"{single / echoes['single']:.2f}")
+    table.row("... part of a bare echo, pipelined", f"{pipelined / echoes['pipelined']:.2f}")
+    table.row("p99 at half the rate: at most 10 ms", f"{found['open']['p99_us'] / 1000:.2f} ms")
+    table.row("p99.9 at half the rate: at most 50 ms", f"{found['open']['p99_9_us'] / 1000:.2f} ms")
+    table.row("idle connection: at most 16 KiB", f"{found['idle']['bytes_each'] / 1024:.1f} KiB")
+    table.row("ready after kill -9: at most 3 s", f"{found['kill']:.2f} s")
+
+
+def main() -> int:
+    """Measure everything and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--members", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    seconds, hold = (5.0, 8.0) if options.quick else (15.0, 60.0)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    table = Table()
+    parts(table)
+    echoes, rate = yardsticks(table, seconds)
+    found = load(table, options.members, seconds, hold)
+    summary(table, found, echoes, rate)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    today = dt.datetime.now(dt.UTC).date()
+    head = f"# Measured {today}, at {commit}\n\n{machine()}. Made by `make bench`.\n"
+    RESULTS.write_text(head + "\n".join(table.lines) + "\n")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
