@@ -107,7 +107,7 @@ def logical(key: bytes, value: bytes) -> bytes:
     if kind is None or not kind[1]:
         return value
     cls, sealed = kind
-    names = cls.__slots__
+    names = cls.__dataclass_fields__
     data = unpack_value(value)
     return _pack(
         tuple(
