@@ -8,6 +8,7 @@ import sys
 import lmdb
 import pytest
 
+from engine.catalogue import command_of
 from engine.commands import Pin
 from engine.directory import open_machine, open_vault
 from engine.holdings import holdings
@@ -188,10 +189,13 @@ def test_a_replayed_directory_can_be_used(books, tmp_path):
 
 
 def test_replay_tells_the_first_entry_that_differs(books, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.rounding.earned", lambda amount, _ratio: amount)
+    def forged(kind, values):
+        return command_of(kind, (*values[:-1], values[-1] + 100) if kind == "accrual" else values)
+
+    monkeypatch.setattr("tools.replay.command_of", forged)
     done = run("replay", books[0], "--into", tmp_path / "again")
     assert done.exit_code == 1
-    assert ", a accrual, came out with another outcome" in done.stderr
+    assert "entry 11, a accrual, came out with another command, outcome" in done.stderr
     assert CARD not in done.stderr
 
 
