@@ -205,3 +205,35 @@ def test_the_next_expiry_counts_lots_beyond_the_record():
     stored = filled(600)
     assert Purse(stored.read, MEMBER, PROGRAM).next_expiry(TODAY) == (600, 20270101)
     assert Purse(stored.read, MEMBER, PROGRAM).next_expiry(20270102) is None
+
+
+def test_earning_repays_debts_by_the_name_of_the_creditor():
+    stored = Stored()
+    purse = Purse(stored.read, MEMBER, PROGRAM)
+    for issuer, owed in (("C", 10), ("A", 20), ("B", 30)):
+        purse.owe(issuer, owed)
+    stored.keep(purse.changes(1))
+    purse = Purse(stored.read, MEMBER, PROGRAM)
+    purse.earn("SHOP", 20280331, 55)
+    assert purse.postings == [
+        ("Debt:M1:P01:A", "P01", 20),
+        ("Debt:M1:P01:B", "P01", 30),
+        ("Debt:M1:P01:C", "P01", 5),
+    ]
+    purse.earn("SHOP", 20280331, 7)
+    assert purse.postings[3:] == [
+        ("Debt:M1:P01:C", "P01", 5),
+        ("Lot:M1:P01:SHOP:20280331", "P01", 2),
+    ]
+    stored.keep(purse.changes(2))
+    assert stored.check() == ([(20280331, "SHOP", 2)], ())
+
+
+def test_a_debt_stands_beside_lots_and_lessens_what_can_be_spent():
+    purse = Purse(Stored().read, MEMBER, PROGRAM)
+    purse.owe("A", 20)
+    purse.put("SHOP", 20280331, 50)
+    assert purse.available(TODAY) == 30
+    assert purse.take(31, TODAY) is None
+    assert purse.take(30, TODAY) == [(20280331, "SHOP", 30)]
+    assert (purse.available(TODAY), purse.ledger()) == (0, 0)
