@@ -110,11 +110,11 @@ def shared(tmp_path_factory):
 class Daemon:
     """`counterfoil serve` as a process."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *options):
         self.directory = directory
         ports = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "posd", "serve", str(directory), *ports],
+            [sys.executable, "-m", "posd", "serve", str(directory), *ports, *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import sys
 import msgpack
 import pytest
 
+from engine import directory as directories
 from engine.directory import control_address
 from engine.rules.reference import CutOff, PutInstitution, PutProgram
 from engine.submit import FRAME_BYTES_MAX, AnswerMissing, Submitter, daemon_status
@@ -232,3 +233,33 @@ def test_values_of_a_command_survive_the_way(daemon):
         assert submitter.submit(PutProgram(*PROGRAM_VALUES)).done
     shown = json.loads(must("show", daemon.directory, "program", "P09", "--json"))
     assert (shown["name"], shown["points_per_yuan"], shown["settled"]) == ("Nine", 100, True)
+
+
+def test_a_clock_far_ahead_takes_no_commands_until_it_is_confirmed(tmp_path, monkeypatch):
+    two_days_ago = directories.wall_ms() - 2 * 86_400_000
+    with monkeypatch.context() as earlier:
+        earlier.setattr(directories, "wall_ms", lambda: two_days_ago)
+        must("init", tmp_path / "data")
+    running = Daemon(tmp_path / "data")
+    before = daemon_status(tmp_path / "data")
+    file = write_lines(tmp_path / "file", [INSTITUTION])
+    refused = run("load", tmp_path / "data", file)
+    must("clock", "confirm", tmp_path / "data")
+    assert must("load", tmp_path / "data", file) == "loaded 1, unchanged 0, rejected 0\n"
+    after = daemon_status(tmp_path / "data")
+    assert running.stop() == 0
+    assert refused.exit_code == 1
+    assert "the daemon takes no commands now: the clock jumped" in refused.stderr
+    assert after["date"] > before["date"], "the dates in between were closed"
+    assert after["refusing"] == ()
+
+
+def test_a_clock_may_be_confirmed_at_the_start(tmp_path, monkeypatch):
+    two_days_ago = directories.wall_ms() - 2 * 86_400_000
+    with monkeypatch.context() as earlier:
+        earlier.setattr(directories, "wall_ms", lambda: two_days_ago)
+        must("init", tmp_path / "data")
+    running = Daemon(tmp_path / "data", "--confirm-clock")
+    refusing = daemon_status(tmp_path / "data")["refusing"]
+    assert running.stop() == 0
+    assert refusing == ()
