@@ -27,7 +27,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,9 +67,14 @@ zone = {zone}
 # When a business date ends, hours and minutes after the local midnight it began with.
 cutoff = {cutoff}
 
-# Bounds of the daemon's links, whole numbers; what is not named here keeps its default:
+# Bounds of the daemon; what is not named here keeps its default. Of its links, whole numbers:
 # connections = 20000, frame_bytes = 4096, idle_ms = 600000, half_frame_ms = 10000,
 # unread_bytes = 1048576
+# Of the ledger, whole numbers but for the seconds:
+# segment_bytes = 134217728, segment_bytes_alone = 8388608, overlay_records = 400000,
+# overlay_bytes = 1073741824, tail_entries = 50000, fold_seconds = 2.0, fold_entries = 200000,
+# fold_records = 100000, reference_rows = 200000, disk_free_bytes_min = 67108864,
+# disk_check_seconds = 1.0
 [limits]
 """
 
@@ -87,7 +92,7 @@ class Configuration:
         key_id: which key file it has to be; empty when any will do.
         zone: IANA name of the operator's time zone.
         cutoff_minutes: minutes after local midnight at which a business date ends.
-        limits: bounds of the daemon by name.
+        limits: bounds of the daemon's links and of the ledger by name.
     """
 
     key: Path
@@ -151,6 +156,21 @@ def _limits(value: Any, path: Path) -> dict[str, int | float]:
     if not isinstance(value, dict) or not all(type(one) in {int, float} for one in value.values()):
         raise DirectoryError(f"limits in {path} has to be a table of numbers")
     return value
+
+
+def ledger_limits(configuration: Configuration) -> Limits:
+    """The bounds of the ledger, as the configuration has them.
+
+    Raises:
+        DirectoryError: one of them is not a number above 0, or not a whole one where it has to be.
+    """
+    known = {field.name: field.default for field in fields(Limits)}
+    named = {name: value for name, value in configuration.limits.items() if name in known}
+    for name, value in named.items():
+        if value <= 0 or (isinstance(value, float) and not isinstance(known[name], float)):
+            kind = "number" if isinstance(known[name], float) else "whole number"
+            raise DirectoryError(f"{name} in limits has to be a {kind} above 0")
+    return Limits(**named)  # type: ignore[arg-type]
 
 
 def _zone(name: str) -> str:
@@ -240,7 +260,7 @@ def open_machine(
         directory: the data directory.
         follower: start a process that keeps the tables up, as the daemon does.
         progress: called with (entries folded, entries to fold) while a long tail is folded.
-        limits: other bounds of the ledger than the usual ones.
+        limits: other bounds of the ledger than those of the configuration.
         configuration: in place of the directory's own.
 
     Returns:
@@ -253,7 +273,8 @@ def open_machine(
     """
     require_directory(directory)
     known = configuration or read_configuration(directory)
-    book = Book.open(directory, follower=follower, progress=progress, limits=limits)
+    bounds = limits or ledger_limits(known)
+    book = Book.open(directory, follower=follower, progress=progress, limits=bounds)
     try:
         machine = Machine(book)
         at = wall_ms()

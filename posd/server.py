@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from engine.directory import (
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger.book import Book, Stats
+from ledger.book import Limits as LedgerLimits
 from posd.control import serve_control
 from posd.host import Host
 from posd.link import Limits, Links
@@ -272,11 +274,12 @@ def run(
 def _link_limits(configuration: Configuration) -> Limits:
     """The bounds of links, as the configuration has them."""
     known = Limits.__init__.__kwdefaults__ or {}
-    for name, value in configuration.limits.items():
+    ledger = {field.name for field in fields(LedgerLimits)}
+    named = {name: value for name, value in configuration.limits.items() if name not in ledger}
+    for name, value in named.items():
         if name not in known:
-            raise DirectoryError(
-                f"limits has the unknown key {name!r}; known are {', '.join(known)}"
-            )
+            names = ", ".join([*known, *sorted(ledger)])
+            raise DirectoryError(f"limits has the unknown key {name!r}; known are {names}")
         if type(value) is not int or value <= 0:
             raise DirectoryError(f"{name} in limits has to be a whole number above 0")
-    return Limits(**configuration.limits)  # type: ignore[arg-type]
+    return Limits(**named)  # type: ignore[arg-type]
