@@ -37,6 +37,7 @@ MODULES = (
     "engine/terms.py",
     "engine/batches.py",
     "engine/rounding.py",
+    "engine/vault.py",
     "posd/exchange.py",
     "posd/host.py",
     "posd/bindings.py",
