@@ -1,15 +1,15 @@
 """One message: the order of checks, the command, the reply.
 
-`handle` goes through the checks in the order of ``protocol.md``, section 3; the first that fails
-answers. What passes becomes a command for the machine. A `Reply` names the journal sequence that
-must be durable before it may leave; the caller holds it back until then.
+`Exchange.prepare` goes through the checks in the order of ``protocol.md``, section 3; the first
+that fails answers. What passes becomes a command for the machine. A `Reply` names the journal
+sequence that must be durable before it may leave; the caller holds it back until then.
 """
 
 from __future__ import annotations
 
 from hmac import compare_digest
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Protocol
 
 from engine import batches
 from engine.commands import Answer, Outcome, Pin
@@ -25,7 +25,7 @@ from posd import network, responses, security
 from posd.bindings import Binding, Incoming, Malformed, find, name_member
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
-from posd.iso8583.message import Message
+from posd.iso8583.message import Message, Undecodable
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, build_tlv, parse_tlv
 from posd.terminals import AES, CUP, KeySet, Mac, Standing
@@ -63,30 +63,95 @@ BATCH_END = 8
 """Digits of field 60 up to the end of the batch number."""
 
 
-def handle(host: Host, frame: Frame, peer: Peer, at: int, monotonic: int) -> Reply | None:
-    """Answer one frame.
+class Party(Protocol):
+    """The link that a message came from, as far as the message needs it.
+
+    Attributes:
+        peer: the far end.
+        closed: True once the link is given up; nothing more of it is handled.
+    """
+
+    peer: Peer
+    closed: bool
+
+    def put(self, reply: Reply | None) -> None:
+        """Take the reply to a message; None where none is due."""
+        ...
+
+    def fail(self, counter: str) -> None:
+        """Give the link up for a fault of its peer."""
+        ...
+
+
+def handle_all(host: Host, arrivals: list[tuple[Party, Frame]], at: int, monotonic: int) -> None:
+    """Answer the frames of one turn; each link is given its replies.
+
+    The messages of a turn go through the stages together: all are decoded, then all checked, then
+    all decided, then all replies made. A stage that runs many times in a row runs out of the
+    processor's nearest cache, which nearly halves its time. A terminal is in a batch once only, so
+    that each of its messages sees what the one before it did; a change of a PIN goes alone.
 
     Args:
         host: what all messages share.
-        frame: as cut from the link.
-        peer: whence it came.
+        arrivals: links and the frames that they read, in order of arrival.
         at: wall clock, ms since 1970 UTC.
         monotonic: monotonic clock, ms.
 
-    Returns:
-        The reply; None where none is due.
-
     Raises:
-        Undecodable: the link has to be closed.
         SwapFailed: the process has to stop.
     """
-    begun = perf_counter_ns()
-    message = host.codec.decode(frame.message)
-    host.meter.decoded(perf_counter_ns() - begun)
-    if message.mti[2] in "13579":
-        host.meter.count("dropped_reply_form")
-        return None
-    return Exchange(host, frame, message, peer, at, monotonic).answer()
+    batch: list[Exchange] = []
+    terminals: set[Any] = set()
+    for exchange in _decoded(host, arrivals, at, monotonic):
+        terminal = exchange.fields.get(41)
+        alone = exchange.mti[1] == "6"
+        if terminal in terminals or alone:
+            _run(batch)
+            batch = []
+            terminals.clear()
+        batch.append(exchange)
+        terminals.add(terminal)
+        if alone:
+            _run(batch)
+            batch = []
+    _run(batch)
+
+
+def _decoded(
+    host: Host, arrivals: list[tuple[Party, Frame]], at: int, monotonic: int
+) -> list[Exchange]:
+    """Decode frames; what cannot be decoded gives its link up, with all that came after it."""
+    exchanges: list[Exchange] = []
+    decode = host.codec.decode
+    meter = host.meter
+    for party, frame in arrivals:
+        if party.closed:
+            party.put(None)
+            continue
+        begun = perf_counter_ns()
+        try:
+            message = decode(frame.message)
+        except Undecodable:
+            party.put(None)
+            party.fail("undecodable")
+            continue
+        meter.decoded(perf_counter_ns() - begun)
+        if message.mti[2] in "13579":
+            meter.count("dropped_reply_form")
+            party.put(None)
+            continue
+        exchanges.append(Exchange(host, party, frame, message, at, monotonic))
+    return exchanges
+
+
+def _run(batch: list[Exchange]) -> None:
+    for exchange in batch:
+        exchange.prepare()
+    for exchange in batch:
+        if exchange.command is not None:
+            exchange.decide()
+    for exchange in batch:
+        exchange.complete()
 
 
 class Exchange:
@@ -100,9 +165,11 @@ class Exchange:
     """
 
     __slots__ = (
+        "answer",
         "at",
         "batch_told",
         "binding",
+        "command",
         "fields",
         "frame",
         "host",
@@ -111,19 +178,28 @@ class Exchange:
         "mac",
         "monotonic",
         "mti",
+        "party",
         "peer",
+        "reply",
         "standing",
         "tag",
     )
 
     def __init__(
-        self, host: Host, frame: Frame, message: Message, peer: Peer, at: int, monotonic: int
+        self,
+        host: Host,
+        party: Party,
+        frame: Frame,
+        message: Message,
+        at: int,
+        monotonic: int,
     ) -> None:
         self.host = host
+        self.party = party
         self.frame = frame
         self.mti = message.mti
         self.fields: dict[int, Any] = message.fields
-        self.peer = peer
+        self.peer = party.peer
         self.at = at
         self.monotonic = monotonic
         self.keys: KeySet
@@ -133,10 +209,59 @@ class Exchange:
         self.incoming: Incoming
         self.batch_told = False
         self.tag = "unknown"
+        self.command: Any = None
+        self.answer: Answer | None = None
+        self.reply: Reply | None = None
+
+    # The stages.
+
+    def prepare(self) -> None:
+        """Go through the checks: afterwards there is a command, or the reply is settled."""
+        try:
+            self.reply = self._checked()
+        except SwapFailed:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of ours, and nothing is posted: 96
+            self._host_fault(error)
+
+    def decide(self) -> None:
+        """Execute the command."""
+        host = self.host
+        begun = perf_counter_ns()
+        try:
+            answer = host.machine.execute(self.command, self.at)
+        except SwapFailed:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug before the swap: 96, nothing changed
+            self._host_fault(error)
+            return
+        host.meter.decided(perf_counter_ns() - begun)
+        self.answer = answer
+        if answer.outcome.reason == UNKNOWN and not answer.repeated:
+            self._guessed()
+
+    def complete(self) -> None:
+        """Make the reply to the command, and hand it to the link."""
+        if self.answer is not None:
+            try:
+                self.reply = self._reply_to(self.answer)
+            except Exception as error:  # noqa: BLE001 - a bug; what is posted stays, nothing is told
+                self._note_fault(error)
+        self.party.put(self.reply)
+
+    def _host_fault(self, error: Exception) -> None:
+        """Answer 96 to a bug of ours that posted nothing."""
+        self._note_fault(error)
+        self.command = None
+        self.reply = self.fault(responses.FAULT)
+
+    def _note_fault(self, error: Exception) -> None:
+        """Tell operations of a bug of ours; the error's text might hold a value, so its kind."""
+        self.host.event("host_fault", error=type(error).__name__, transaction=self.tag)
 
     # The order of checks.
 
-    def answer(self) -> Reply | None:
+    def _checked(self) -> Reply | None:
         """Go through the checks; the first that fails answers."""
         host = self.host
         fields = self.fields
@@ -245,10 +370,10 @@ class Exchange:
             if binding.handler == "inquiry":
                 return self._balance(incoming)
             assert binding.build is not None  # noqa: S101 - judged above
-            command = binding.build(incoming)
+            self.command = binding.build(incoming)
         except (Malformed, MalformedTlv):
             return self.decline(Reason.FORM)
-        return self._execute(command)
+        return None
 
     def read_elements(self, incoming: Incoming) -> None:
         """Read field 48.
@@ -277,25 +402,11 @@ class Exchange:
         key = schema.identity(incoming.terminal, incoming.batch, incoming.stan)
         return host.read(key) is None
 
-    def _execute(self, command: Any) -> Reply:
-        host = self.host
-        begun = perf_counter_ns()
-        try:
-            answer = host.machine.execute(command, self.at)
-        except SwapFailed:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug before the swap: 96, nothing changed
-            host.event("host_fault", error=type(error).__name__, transaction=self.tag)
-            return self.fault(responses.FAULT)
-        host.meter.decided(perf_counter_ns() - begun)
-        outcome = answer.outcome
-        if (
-            outcome.reason == UNKNOWN
-            and not answer.repeated
-            and host.guards.guessed(self.standing.row.id, self.monotonic)
-        ):
-            host.event("guessing", terminal=self.standing.row.id)
-        return self._reply_to(answer)
+    def _guessed(self) -> None:
+        """Count an unknown member or code."""
+        terminal = self.standing.row.id
+        if self.host.guards.guessed(terminal, self.monotonic):
+            self.host.event("guessing", terminal=terminal)
 
     # PINs.
 
@@ -342,10 +453,8 @@ class Exchange:
                 reason = Reason(checked.outcome.reason)
                 bad = None if reason in {Reason.APPROVED, Reason.UNCHANGED} else reason
         if bad is not None:
-            if bad == Reason.MEMBER_UNKNOWN and host.guards.guessed(
-                self.standing.row.id, self.monotonic
-            ):
-                host.event("guessing", terminal=self.standing.row.id)
+            if bad == Reason.MEMBER_UNKNOWN:
+                self._guessed()
             return self.decline(bad, machine.sequence)
         found = holdings(host.read, draft.member, draft.today)
         if incoming.function[2:4] not in {"00", "65"}:

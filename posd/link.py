@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+from engine.machine import SwapFailed
+from posd.exchange import Party, handle_all
+from posd.framing import Frame
 from posd.host import Host, Peer, Reply
 from posd.metrics import Meter
 from posd.pipeline import Pipeline, monotonic_ms, wall_ms
@@ -52,10 +55,31 @@ class Links:
         self.limits = limits
         self.open: set[Link] = set()
         self.half: set[Link] = set()
+        self._arrivals: list[tuple[Party, Frame]] = []
+        self._talking: list[Link] = []
 
     def accept(self) -> Link:
         """A protocol for a new connection."""
         return Link(self)
+
+    def arrived(self, link: Link, session: Session, frames: list[Frame]) -> None:
+        """Note what a link has read; all links of this turn of the loop are handled together."""
+        if not self._talking:
+            self.pipeline.soon(self._turn)
+        self._talking.append(link)
+        self._arrivals += [(session, frame) for frame in frames]
+
+    def _turn(self) -> None:
+        """Handle everything that was read in this turn of the loop."""
+        arrivals, self._arrivals = self._arrivals, []
+        talking, self._talking = self._talking, []
+        try:
+            handle_all(self.host, arrivals, wall_ms(), monotonic_ms())
+        except SwapFailed as error:
+            self.pipeline.halt(error)
+        self.pipeline.seal()
+        for link in talking:
+            link.answer()
 
     def sweep(self) -> None:
         """Close links that keep half a frame for too long."""
@@ -80,6 +104,7 @@ class Link(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
+        "_begun",
         "_links",
         "_outgoing",
         "_paused",
@@ -97,6 +122,7 @@ class Link(asyncio.Protocol):
         self._session: Session | None = None
         self._outgoing: list[Batch] = []
         self._paused = False
+        self._begun = 0
         self.heard = 0
         self.half_since = 0
 
@@ -131,13 +157,12 @@ class Link(asyncio.Protocol):
         session = self._session
         if session is None:
             return
-        begun = time.perf_counter_ns()
-        self.heard = monotonic = monotonic_ms()
-        self._take(session.receive(data, wall_ms(), monotonic), begun)
+        self.heard = now = monotonic_ms()
+        if not self._begun:
+            self._begun = time.perf_counter_ns()
+        self._links.arrived(self, session, session.take(data))
         if session.half_frame != (self in self._links.half):
-            self._note_half(session, monotonic)
-        if session.closed or session.full:
-            self._after(session)
+            self._note_half(session, now)
 
     def _note_half(self, session: Session, now: int) -> None:
         if session.half_frame:
@@ -146,12 +171,20 @@ class Link(asyncio.Protocol):
         else:
             self._links.half.discard(self)
 
-    def _take(self, replies: list[Reply], begun: int) -> None:
-        """Send replies, at once or when the journal allows."""
-        if not replies:
+    def answer(self) -> None:
+        """Send the replies of a turn, at once or when the journal allows."""
+        session = self._session
+        if session is None:
             return
+        replies = session.collect()
+        begun, self._begun = self._begun, 0
+        if replies:
+            self._send_durable(replies, begun)
+        if session.closed or self._paused or session.full:
+            self._after(session)
+
+    def _send_durable(self, replies: list[Reply], begun: int) -> None:
         pipeline = self._pipeline
-        pipeline.kick()
         durable = pipeline.book.durable
         newest = 0
         later: list[Reply] = []
@@ -215,12 +248,11 @@ class Link(asyncio.Protocol):
             transport.resume_reading()
 
     def _resume(self) -> None:
-        """Handle frames that were held back."""
+        """Handle messages that were held back."""
         session = self._session
         if session is not None and session.can_resume:
-            replies = session.resume(wall_ms(), monotonic_ms())
-            self._take(replies, time.perf_counter_ns())
-            self._after(session)
+            self._begun = self._begun or time.perf_counter_ns()
+            self._links.arrived(self, session, session.held_back())
 
     def pause_writing(self) -> None:
         """Give up on a peer that does not read its replies."""

@@ -84,7 +84,7 @@ class Pipeline:
         """See to it that what is staged gets written, at the end of this turn of the loop."""
         if not self._sealing and not self._flight_last and self.book.pending:
             self._sealing = True
-            self._loop.call_soon(self._seal)
+            self._loop.call_soon(self.seal)
 
     def when_durable(self, sequence: int, waiter: Waiter) -> None:
         """Call `waiter` once the journal is durable up to `sequence`; at once if it is."""
@@ -162,8 +162,11 @@ class Pipeline:
 
     # Groups.
 
-    def _seal(self) -> None:
+    def seal(self) -> None:
+        """Hand what is staged to the journal, unless a group is being written."""
         self._sealing = False
+        if self._flight_last:
+            return
         group = self.book.seal()
         if group is None:
             return
@@ -178,10 +181,10 @@ class Pipeline:
             try:
                 self.book.write(group)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the outcome is unknown
-                self._halt(error)
+                self.halt(error)
             self._loop.call_soon_threadsafe(self._written, group)
 
-    def _halt(self, error: BaseException) -> None:
+    def halt(self, error: BaseException) -> None:
         """End the process: the outcome of a group is unknown."""
         self.halted = True
         cause = error.__cause__ or error
@@ -196,7 +199,7 @@ class Pipeline:
         self._flight_waiters = []
         self._flight_last = 0
         if book.pending:
-            self._seal()
+            self.seal()
         self._meter.journal.add(group.write_ns)
         for waiter in waiters:
             waiter()

@@ -15,10 +15,9 @@ The states of a link:
 
 from __future__ import annotations
 
-from posd.exchange import handle
+from posd.exchange import handle_all
 from posd.framing import KEEP_ALIVE, KEEP_ALIVE_REPLY, Deframer, Frame
 from posd.host import Host, Peer, Reply
-from posd.iso8583.message import Undecodable
 
 UNANSWERED_MAX = 256
 
@@ -27,18 +26,21 @@ class Session:
     """The host's side of one link.
 
     Attributes:
+        peer: the far end.
         closed: True after a fault of the peer; the link has to be closed once what is due has left.
-        unanswered: messages handled whose replies have not left yet.
+        replies: made and not collected yet.
+        unanswered: messages admitted whose replies have not left yet.
     """
 
-    __slots__ = ("_backlog", "_deframer", "_host", "_peer", "closed", "unanswered")
+    __slots__ = ("_backlog", "_deframer", "_host", "closed", "peer", "replies", "unanswered")
 
     def __init__(self, host: Host, peer: Peer, frame_max: int) -> None:
         self._host = host
-        self._peer = peer
+        self.peer = peer
         self._deframer = Deframer(frame_max)
         self._backlog: list[Frame] = []
         self.closed = False
+        self.replies: list[Reply] = []
         self.unanswered = 0
 
     @property
@@ -56,8 +58,25 @@ class Session:
         """True while a part of a frame is waiting for the rest."""
         return self._deframer.pending > 0
 
+    def take(self, data: bytes) -> list[Frame]:
+        """Take what was read; returns the messages to handle now.
+
+        Keep-alives are answered here. Past `UNANSWERED_MAX` messages are held back. After a frame
+        that breaks the rules the link is closed, once what came before it is answered.
+        """
+        frames = self._deframer.feed(data)
+        if self._backlog:
+            self._backlog.extend(frames)
+            return []
+        return self._admit(frames)
+
+    def held_back(self) -> list[Frame]:
+        """Messages that were held back and can be handled now."""
+        frames, self._backlog = self._backlog, []
+        return self._admit(frames)
+
     def receive(self, data: bytes, at: int, monotonic: int) -> list[Reply]:
-        """Take what was read.
+        """Take what was read, and handle it as a turn of its own.
 
         Args:
             data: bytes from the link.
@@ -67,55 +86,55 @@ class Session:
         Returns:
             Replies in the order of their requests; each leaves once its sequence is durable.
         """
-        frames = self._deframer.feed(data)
-        if self._backlog:
-            self._backlog.extend(frames)
-            return []
-        replies = self._handle(frames, at, monotonic)
+        return self._handled(self.take(data), at, monotonic)
+
+    def resume(self, at: int, monotonic: int) -> list[Reply]:
+        """Handle frames that were held back, as far as there is room, as a turn of their own."""
+        return self._handled(self.held_back(), at, monotonic)
+
+    def put(self, reply: Reply | None) -> None:
+        """Take the reply to a message; None where none is due."""
+        if reply is None:
+            self.unanswered -= 1
+        else:
+            self.replies.append(reply)
+
+    def collect(self) -> list[Reply]:
+        """The replies made since the last call; a link with a broken frame is closed now."""
         if self._deframer.fault is not None and not self._backlog:
-            self._fail("bad_frames")
+            self.fail("bad_frames")
+        replies, self.replies = self.replies, []
         return replies
 
     def sent(self, count: int) -> None:
         """Note that replies have left."""
         self.unanswered -= count
 
-    def resume(self, at: int, monotonic: int) -> list[Reply]:
-        """Handle frames that were held back, as far as there is room."""
-        frames, self._backlog = self._backlog, []
-        replies = self._handle(frames, at, monotonic)
-        if self._deframer.fault is not None and not self._backlog:
-            self._fail("bad_frames")
-        return replies
-
-    def _handle(self, frames: list[Frame], at: int, monotonic: int) -> list[Reply]:
-        replies: list[Reply] = []
-        host = self._host
-        peer = self._peer
-        for index, frame in enumerate(frames):
-            if self.closed:
-                break
-            if frame is KEEP_ALIVE:
-                host.meter.count("keep_alives")
-                replies.append(Reply(0, KEEP_ALIVE_REPLY))
-                self.unanswered += 1
-                continue
-            if self.unanswered >= UNANSWERED_MAX:
-                self._backlog.extend(frames[index:])
-                host.meter.count("reads_paused")
-                break
-            try:
-                reply = handle(host, frame, peer, at, monotonic)
-            except Undecodable:
-                self._fail("undecodable")
-                break
-            if reply is not None:
-                replies.append(reply)
-                self.unanswered += 1
-        return replies
-
-    def _fail(self, counter: str) -> None:
+    def fail(self, counter: str) -> None:
+        """Give the link up for a fault of its peer."""
         if not self.closed:
             self.closed = True
             self._backlog.clear()
             self._host.meter.count(counter)
+
+    def _handled(self, frames: list[Frame], at: int, monotonic: int) -> list[Reply]:
+        handle_all(self._host, [(self, frame) for frame in frames], at, monotonic)
+        return self.collect()
+
+    def _admit(self, frames: list[Frame]) -> list[Frame]:
+        """Admit frames as far as there is room; hold the rest back."""
+        admitted: list[Frame] = []
+        if self.closed:
+            return admitted
+        for index, frame in enumerate(frames):
+            if self.unanswered >= UNANSWERED_MAX:
+                self._backlog.extend(frames[index:])
+                self._host.meter.count("reads_paused")
+                return admitted
+            self.unanswered += 1
+            if frame is KEEP_ALIVE:
+                self._host.meter.count("keep_alives")
+                self.replies.append(Reply(0, KEEP_ALIVE_REPLY))
+            else:
+                admitted.append(frame)
+        return admitted
