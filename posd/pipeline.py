@@ -185,7 +185,7 @@ class Pipeline:
             self._loop.call_soon_threadsafe(self._written, group)
 
     def halt(self, error: BaseException) -> None:
-        """End the process: the outcome of a group is unknown."""
+        """End the process: what it would say is not known to be true."""
         self.halted = True
         cause = error.__cause__ or error
         sys.stderr.write(f"stopped: {error} ({type(cause).__name__}: {cause})\n")

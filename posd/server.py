@@ -29,9 +29,9 @@ from engine.directory import (
     open_vault,
     read_configuration,
 )
-from engine.machine import Machine
+from engine.machine import Machine, SwapFailed
 from engine.vault import Vault
-from ledger.book import Book, Stats
+from ledger.book import Book, OutcomeUnknown, Stats
 from ledger.book import Limits as LedgerLimits
 from posd.control import serve_control
 from posd.host import Host
@@ -72,8 +72,10 @@ class Daemon:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._ticks = 0
+        self._told_shut: list[str] = []
         self._servers: list[Any] = []
         self._stopping: asyncio.Future[None] = loop.create_future()
+        loop.set_exception_handler(self._unhandled)
 
     def event(self, name: str, **values: object) -> None:
         """Log what operations should see, so many a second at the most."""
@@ -104,8 +106,7 @@ class Daemon:
 
     async def serve(self, listen: str, metrics: str, folder: Path) -> None:
         """Listen, say ready, and run until told to stop."""
-        for sentence in self.pipeline.why_shut():
-            log.warning("answering 91: %s", sentence)
+        self._tell_shut()
         host, port = split_address(listen)
         server = await self.loop.create_server(
             self.links.accept, host, port, backlog=BACKLOG, reuse_address=True
@@ -140,9 +141,28 @@ class Daemon:
         self._ticks += 1
         self.pipeline.tick()
         self.links.sweep()
+        self._tell_shut()
         if self._ticks % IDLE_SWEEP_TICKS == 0:
             self.links.sweep_idle()
         self.loop.call_later(1, self._tick)
+
+    def _tell_shut(self) -> None:
+        """Log that new work is refused, and why, or that it is taken again; once each."""
+        why = self.pipeline.why_shut()
+        if why == self._told_shut:
+            return
+        self._told_shut = why
+        for sentence in why:
+            log.warning("answering 91: %s", sentence)
+        if not why:
+            log.info("taking new work again")
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Stop where what is in memory may not be what is staged; log anything else."""
+        error = context.get("exception")
+        if isinstance(error, SwapFailed | OutcomeUnknown):
+            self.pipeline.halt(error)
+        loop.default_exception_handler(context)
 
     # Metrics and health.
 

@@ -33,7 +33,7 @@ def fresh_daemon(_loaded, tmp_path):
         for name in ("data.key", "data"):
             source = _loaded[0] / name
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
-        made.append(Daemon(folder))
+        made.append(Daemon(folder, tmp_path / "serve.stderr"))
         return made[-1]
 
     yield make

@@ -78,8 +78,9 @@ class Daemon(ServedDirectory):
         environment: variables for the daemon alone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, errors: Path | None = None) -> None:
         super().__init__(folder)
+        self._errors = errors or self._errors
         self.environment: dict[str, str] = {}
 
     def limit(self, **limits: float) -> None:

@@ -26,7 +26,7 @@ TILLS_ON_A_NAC = 4
 DEPTH = 48
 STALLED_S = 30.0
 FREE_TO_DIFFER = ("12", "13", "64", "128")
-AGAIN_LATER = ("91", "77")
+AGAIN_LATER = ("91",)
 
 
 def key_of_request(sent: Sent) -> tuple[bytes, str]:
@@ -155,6 +155,7 @@ class Traffic:
         asked: every request, in the order of its till.
         told: the reply to each request that has one.
         reversed: requests that were reversed for want of a reply.
+        refused: replies that said "not now".
     """
 
     def __init__(self, members: list[Member], tills: int, seed: int) -> None:
@@ -168,6 +169,7 @@ class Traffic:
         self.told: dict[Sent, Reply] = {}
         self.raw: dict[Sent, bytes] = {}
         self.reversed: dict[Sent, Reply] = {}
+        self.refused = 0
         self._till_of: dict[Sent, Terminal] = {}
         self._undoes: dict[Sent, Sent] = {}
         self._latest: dict[Terminal, list[Sent]] = {till: [] for till in self.tills}
@@ -249,9 +251,11 @@ class Traffic:
             line.close()
             for sent, body in line.answers:
                 reply = self._till_of[sent].read(sent, body)
-                if reply.code not in AGAIN_LATER:
-                    self.told[sent] = reply
-                    self.raw[sent] = body
+                if reply.code in AGAIN_LATER:
+                    self.refused += 1
+                    continue
+                self.told[sent] = reply
+                self.raw[sent] = body
             line.answers.clear()
 
     def open_requests(self) -> list[Sent]:

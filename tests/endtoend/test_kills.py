@@ -6,15 +6,15 @@ the end the books agree with the tills', the audit finds nothing, and running al
 gives the same digest.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections import Counter
+from pathlib import Path
 from random import Random
 
 from daemon_process import PATIENCE_S, ROOT, until
+from tally import check_books
 
 LONG = bool(os.environ.get("COUNTERFOIL_LONG"))
 CYCLES = 50 if LONG else 6
@@ -23,33 +23,7 @@ SAMPLE = 400
 MEBIBYTE = 1 << 20
 
 
-def check_books(daemon, traffic, tmp_path):
-    """Tills, tables, journal and rules have to tell the same; the daemon stops in order."""
-    assert traffic.balances(daemon.address) == traffic.expected()
-    assert daemon.stop() == 0
-    digest = daemon.digest()
-    posted = Counter(identities(daemon))
-    wanted = Counter(
-        (sent.request.fields["41"], int(sent.request.batch), int(sent.request.stan))
-        for sent in traffic.approved()
-    )
-    assert {key: posted[key] for key in wanted} == wanted
-    assert daemon.replayed_digest(tmp_path / "again") == digest
-    assert "Traceback" not in daemon.log()
-
-
-def identities(daemon):
-    """Terminal, batch and STAN of every approval in the journal, reversals left out."""
-    told = daemon.run("tail", daemon.directory)
-    assert told.returncode == 0, told.stderr
-    for line in told.stdout.splitlines():
-        event = json.loads(line)
-        command = event["command"]
-        if event["response"] == "00" and "stan" in command and event["kind"] != "reversal":
-            yield command["terminal"], command["batch"], command["stan"]
-
-
-def load_and_strike(daemon, traffic, after, strike):
+def load_and_strike(daemon, traffic, after, strike, depth=8):
     """Load the daemon; strike once `after` replies came, and go on until the links are gone."""
     struck = []
 
@@ -59,7 +33,7 @@ def load_and_strike(daemon, traffic, after, strike):
             strike()
         return False
 
-    traffic.note(traffic.run(daemon.address, traffic.ask(REQUESTS), enough))
+    traffic.note(traffic.run(daemon.address, traffic.ask(REQUESTS), enough, depth))
     assert struck
 
 
@@ -85,7 +59,7 @@ def kill(process):
 def daemon_first(daemon):
     follower = daemon.follower()
     daemon.kill()
-    until(lambda: not os.path.exists(f"/proc/{follower}"), "the follower outlived its daemon")
+    until(lambda: not Path(f"/proc/{follower}").exists(), "the follower outlived its daemon")
 
 
 def follower_first(daemon):
