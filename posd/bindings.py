@@ -39,7 +39,7 @@ class Incoming:
     Attributes:
         mti: message type as sent.
         fields: decoded fields by number.
-        tlv: elements of field 48 by tag; a repeated one as a list under `totals`.
+        elements: tags and values of field 48 as sent; tlv: the same by tag, the last of each.
         totals: the values of the elements 50.
         pan: card number in clear from field 2 or 35, empty for none; never stored.
         pin: the verdict on the PIN; new_pin: keyed digest of the one in field 62, empty for none.
@@ -50,6 +50,7 @@ class Incoming:
     __slots__ = (
         "batch",
         "content",
+        "elements",
         "fields",
         "function",
         "merchant",
@@ -78,6 +79,7 @@ class Incoming:
         self.pin: int = Pin.ABSENT
         self.new_pin = b""
         self.content = b""
+        self.elements: list[tuple[str, bytes]] = []
         self.tokens: tuple[Token, ...] = ()
         self.tlv: dict[str, bytes] = {}
         self.totals: list[bytes] = []
@@ -384,16 +386,16 @@ class Binding:
     handler: str
 
 
-def _off(name: str) -> Binding:
-    return Binding(name, None, False, False, True, "engine")
+def _off(name: str, *, information: bool = False) -> Binding:
+    return Binding(name, None, False, False, information, "engine")
 
 
 ANY = ""
 BINDINGS: dict[tuple[str, str], Binding] = {
     ("010", "31"): Binding("balance", None, False, True, True, "inquiry"),
-    ("010", "32"): _off("rate"),
-    ("010", "38"): _off("day_totals"),
-    ("010", "39"): _off("coupon_inquiry"),
+    ("010", "32"): _off("rate", information=True),
+    ("010", "38"): _off("day_totals", information=True),
+    ("010", "39"): _off("coupon_inquiry", information=True),
     ("010", "03"): _off("hold"),
     ("010", "20"): _off("release"),
     ("020", "22"): Binding("accrual", _accrual, True, True, False, "engine"),

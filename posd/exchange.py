@@ -40,12 +40,14 @@ SECONDARY_BITMAP = 0x80
 """Bit 1 of the bitmap, in the byte after the message type."""
 
 REPLY_TYPES = {
-    f"0{kind}{origin}{repeat}": f"0{kind}{int(origin) + 1}0"
-    for kind in "12345678"
+    f"{version}{kind}{origin}{repeat}": f"{version}{kind}{int(origin) + 1}0"
+    for version in "0123456789"
+    for kind in "0123456789"
     for origin in "02468"
     for repeat in "0123456789"
 }
-"""Message types of requests and of their replies."""
+"""Message types of requests and of their replies, those that nobody has defined included: a peer
+may send any, and is answered."""
 
 MAC_PLACEHOLDER = bytes(8)
 ELEMENTS = 48
@@ -229,7 +231,9 @@ class Exchange:
         host = self.host
         begun = perf_counter_ns()
         try:
-            answer = host.machine.execute(self.command, self.at)
+            # What gets here while the gate is shut only reads a stored reply. It must not close a
+            # business date on the way, for the clock may be what is wrong: no time, no cut-off.
+            answer = host.machine.execute(self.command, 0 if host.gate.shut else self.at)
         except SwapFailed:
             raise
         except Exception as error:  # noqa: BLE001 - a bug before the swap: 96, nothing changed
@@ -250,10 +254,17 @@ class Exchange:
         self.party.put(self.reply)
 
     def _host_fault(self, error: Exception) -> None:
-        """Answer 96 to a bug of ours that posted nothing."""
+        """Answer 96 to a bug of ours that posted nothing.
+
+        Where even that reply cannot be made there is none: other messages of the turn get theirs.
+        """
         self._note_fault(error)
         self.command = None
-        self.reply = self.fault(responses.FAULT)
+        try:
+            self.reply = self.fault(responses.FAULT)
+        except Exception as second:  # noqa: BLE001 - see above
+            self.reply = None
+            self._note_fault(second)
 
     def _note_fault(self, error: Exception) -> None:
         """Tell operations of a bug of ours; the error's text might hold a value, so its kind."""
@@ -306,14 +317,17 @@ class Exchange:
         binding = find(self.mti, self.fields.get(3, ""))
         return binding is None or binding.information
 
+    def carries_mac(self) -> bool:
+        """True when the last 8 bytes of the message are its MAC."""
+        secondary = self.frame.message[2] & SECONDARY_BITMAP
+        return (MAC_FIELD_SECONDARY if secondary else MAC_FIELD) in self.fields
+
     def check_mac(self) -> tuple[str, str] | None:
         """Verify the MAC; the first message under the pending keys confirms them."""
         host = self.host
-        fields = self.fields
         standing = self.standing
         message = self.frame.message
-        carried = MAC_FIELD_SECONDARY if message[2] & SECONDARY_BITMAP else MAC_FIELD
-        used = standing.verify(message, self.at) if carried in fields else None
+        used = standing.verify(message, self.at) if self.carries_mac() else None
         if used is None:
             if not standing.offered:
                 return responses.SIGN_ON_FIRST
@@ -323,7 +337,7 @@ class Exchange:
         self.keys = used
         self.mac = used.mac
         confirmed = standing.keys
-        if confirmed is None or used.number > confirmed.number:
+        if (confirmed is None or used.number > confirmed.number) and not host.gate.shut:
             host.machine.execute(ConfirmKeys(standing.row.id, used.number), self.at)
         return None
 
@@ -365,7 +379,7 @@ class Exchange:
                     incoming.pin = self._pin(incoming)
                 if host.guards.locked and self._is_guessing(incoming):
                     return self.fault(responses.GUESSING)
-            if host.gate.shut:
+            if host.gate.shut and (binding.name == "reversal" or not self._is_known(incoming)):
                 return self.fault(responses.BUSY)
             if binding.handler == "inquiry":
                 return self._balance(incoming)
@@ -384,6 +398,7 @@ class Exchange:
         """
         unknown = 0
         for tag, value in parse_tlv(self.fields.get(ELEMENTS, b"")):
+            incoming.elements.append((tag, value))
             if tag == "50":
                 incoming.totals.append(value)
                 continue
@@ -396,11 +411,13 @@ class Exchange:
 
     def _is_guessing(self, incoming: Incoming) -> bool:
         """True when the terminal is answered 34; a repeat of what was answered is still told."""
-        host = self.host
-        if not host.guards.guessing(incoming.terminal, self.monotonic):
-            return False
+        guessing = self.host.guards.guessing(incoming.terminal, self.monotonic)
+        return guessing and not self._is_known(incoming)
+
+    def _is_known(self, incoming: Incoming) -> bool:
+        """True where a reply is stored, which is told also when nothing new is taken."""
         key = schema.identity(incoming.terminal, incoming.batch, incoming.stan)
-        return host.read(key) is None
+        return self.host.read(key) is not None
 
     def _guessed(self) -> None:
         """Count an unknown member or code."""
@@ -497,7 +514,8 @@ class Exchange:
                     extra[4] = fields[4]
                     if UNIT in fields:
                         extra[UNIT] = fields[UNIT]
-                self.batch_told = not answer.repeated
+                # A reversal names its original's batch, which need not be the one in force.
+                self.batch_told = not answer.repeated and binding.name != "reversal"
             if outcome.balances:
                 extra[54] = _balances(outcome)
         if outcome.facts:

@@ -44,6 +44,10 @@ class Frame(NamedTuple):
     header: bytes
     message: bytes
 
+    def __repr__(self) -> str:
+        """Show the length only: a message holds card numbers and PIN blocks."""
+        return f"Frame({len(self.message)} bytes)"
+
 
 KEEP_ALIVE: Final = Frame(b"", b"", b"")
 """Stands in the list of frames where a frame of length 0 was; compare with `is`."""

@@ -25,6 +25,12 @@ UNCONTENT = frozenset({2, 11, 12, 13, 14, 22, 25, 35, 41, 48, 52, 53, 60, 63, 64
 another form: the card number of 2 or 35, the elements of 48; batch, STAN and terminal are the
 identity itself."""
 
+CARD = 2
+TRACK = 35
+PRIVATE = 60
+PRIVATE_NAMED = 11
+"""Digits of field 60 that the protocol gives a meaning: type, batch, network code."""
+
 UNCONTENT_TAGS = frozenset({"19", "1B", "1C", "1D"})
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
@@ -147,9 +153,16 @@ class Host:
             self._plans[numbers] = plan
         parts: list[Any] = [incoming.mti[:3], incoming.pan, plan]
         parts += [fields[number] for number in plan]
-        if incoming.tlv or incoming.totals:
-            elements = [pair for pair in incoming.tlv.items() if pair[0] not in UNCONTENT_TAGS]
-            elements += [("50", value) for value in incoming.totals]
+        if incoming.elements:
+            elements = [pair for pair in incoming.elements if pair[0] not in UNCONTENT_TAGS]
             if elements:
                 parts.append(sorted(elements))
+        private = fields[PRIVATE]
+        if len(private) > PRIVATE_NAMED:
+            parts.append(private[PRIVATE_NAMED:])
+        if TRACK in fields and CARD in fields:
+            # Where both name the same card, field 35 says nothing more.
+            number = fields[TRACK].partition("D")[0]
+            if number != incoming.pan:
+                parts.append({TRACK: number})
         return self.vault.content_digest(_pack(parts))

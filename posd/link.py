@@ -161,14 +161,14 @@ class Link(asyncio.Protocol):
         if not self._begun:
             self._begun = time.perf_counter_ns()
         self._links.arrived(self, session, session.take(data))
-        if session.half_frame != (self in self._links.half):
-            self._note_half(session, now)
-
-    def _note_half(self, session: Session, now: int) -> None:
-        if session.half_frame:
-            self.half_since = now
-            self._links.half.add(self)
-        else:
+        half = session.half_frame
+        if half:
+            if half <= len(data):
+                # The part begins in this very read: a busy link may end every read within a
+                # frame, and each of those has its time.
+                self.half_since = now
+                self._links.half.add(self)
+        elif self in self._links.half:
             self._links.half.discard(self)
 
     def answer(self) -> None:

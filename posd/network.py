@@ -27,7 +27,6 @@ FIRST_BLOCK = b"0001"
 LAST_BLOCK = b"0"
 NAME_BYTES_MAX = 120
 VERSION_LENGTH_MAX = 40
-_MAC_FIELD = 64
 _STAN = 11
 _PRIVATE = 60
 
@@ -68,19 +67,25 @@ def _parameters(exchange: Exchange) -> Reply:
     draft = exchange.host.machine.look(exchange.at)
     tariff = draft.find_tariff(merchant.id)
     version = f"{exchange.standing.row.revision}.{merchant.revision}"
-    elements = [("34", merchant.name.encode(charset, "replace")[:NAME_BYTES_MAX])]
+    elements = [("34", _name(merchant.name, charset))]
     if tariff is not None:
         program = tariff.program
         version += f".{program.revision}"
         elements += [
             ("49", program.id.encode()),
-            ("PN", program.name.encode(charset, "replace")[:NAME_BYTES_MAX]),
+            ("PN", _name(program.name, charset)),
             ("40", f"{program.points_per_yuan}/1".encode()),
         ]
     data = LAST_BLOCK + FIRST_BLOCK + build_tlv([("1D", version.encode()), *elements])
     return exchange.build(
         responses.RESPONSES[Reason.APPROVED], {62: data}, exchange.host.machine.sequence
     )
+
+
+def _name(name: str, charset: str) -> bytes:
+    """A name for a till's display, cut between characters where it is too long."""
+    cut = name.encode(charset, "replace")[:NAME_BYTES_MAX]
+    return cut.decode(charset, "ignore").encode(charset)
 
 
 def _well_formed(exchange: Exchange) -> bool:
@@ -121,7 +126,7 @@ def _proves_master_key(exchange: Exchange, standing: Standing) -> bool:
     """True when a sign-on's MAC is right under the key that follows from the master key."""
     mac = standing.sign_on_mac()
     message = exchange.frame.message
-    if _MAC_FIELD not in exchange.fields or not compare_digest(mac(message[:-8]), message[-8:]):
+    if not exchange.carries_mac() or not compare_digest(mac(message[:-8]), message[-8:]):
         return False
     exchange.host.guards.right_mac(standing.row.id, exchange.peer.address)
     exchange.mac = mac

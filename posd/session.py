@@ -54,9 +54,9 @@ class Session:
         return bool(self._backlog) and self.unanswered <= UNANSWERED_MAX // 2
 
     @property
-    def half_frame(self) -> bool:
-        """True while a part of a frame is waiting for the rest."""
-        return self._deframer.pending > 0
+    def half_frame(self) -> int:
+        """Bytes of a frame that is waiting for the rest; 0 between frames."""
+        return self._deframer.pending
 
     def take(self, data: bytes) -> list[Frame]:
         """Take what was read; returns the messages to handle now.
