@@ -211,3 +211,11 @@ def _state(process: int) -> str:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "Z"
+
+
+def must_fail(done: subprocess.CompletedProcess) -> str:
+    """The one sentence of a command that was refused."""
+    assert done.returncode == 1, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("counterfoil: "), sentence
+    return sentence
