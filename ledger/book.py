@@ -31,6 +31,7 @@ from ledger.follower import Follower
 from ledger.journal import DurableMark, Journal, Reader
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock, Storage
+from ledger.syncer import Syncer
 from ledger.tables import Batch, View, check_position, open_environment, settled_position
 
 __all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnknown", "Stats"]
@@ -342,15 +343,45 @@ class Book:
             OutcomeUnknown: writing or syncing failed, now or before.
         """
         self._require_sound()
-        started = time.perf_counter_ns()
+        group.write_ns = -time.perf_counter_ns()
         try:
             self._journal.append(group)
         except BaseException as error:
-            self._failure = error
-            raise OutcomeUnknown(
-                "writing the journal failed; start again to find out what is durable"
-            ) from error
-        group.write_ns = time.perf_counter_ns() - started
+            raise self._failed(error) from error
+        self._written(group)
+
+    def write_begin(self, group: Group, syncer: Syncer) -> None:
+        """Write the sealed group and ask `syncer` to sync it, without waiting for the disk.
+
+        Raises:
+            OutcomeUnknown: writing failed, now or before.
+        """
+        self._require_sound()
+        group.write_ns = -time.perf_counter_ns()
+        try:
+            self._journal.write(group)
+            syncer.request(self._journal.descriptor, self._journal.segment)
+        except BaseException as error:
+            raise self._failed(error) from error
+
+    def write_end(self, group: Group, syncer: Syncer) -> None:
+        """Take the syncer's answer: the group is durable when this returns.
+
+        Raises:
+            OutcomeUnknown: syncing failed, or the syncer is gone.
+        """
+        try:
+            syncer.result()
+        except BaseException as error:
+            raise self._failed(error) from error
+        self._written(group)
+
+    def _failed(self, error: BaseException) -> OutcomeUnknown:
+        self._failure = error
+        return OutcomeUnknown("writing the journal failed; start again to find out what is durable")
+
+    def _written(self, group: Group) -> None:
+        group.write_ns += time.perf_counter_ns()
         if time.monotonic() >= self._disk_due:
             self._note_disk()
 

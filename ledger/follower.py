@@ -124,7 +124,7 @@ class _Pipe:
             self.gone = not said
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask to be killed when the parent dies, even if it leaves the pipe to somebody."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -175,7 +175,7 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run as a process; see the module."""
-    _die_with_parent()
+    die_with_parent()
     os.nice(NICE)
     # Service managers and terminals signal the whole group; the follower goes with its daemon.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -283,6 +283,8 @@ class Journal:
         last: sequence number of the last entry appended.
         digest: SHA-256 of the group that it ended.
         epoch: how many times this journal was opened.
+        descriptor: of the segment in use, for whoever syncs it.
+        segment: first sequence number of the segment in use.
         spare_failed: True when the next segment could not be prepared.
     """
 
@@ -295,7 +297,7 @@ class Journal:
         self._shard = shard
         self._ahead = ahead
         self._pack = codec.packer()
-        self._descriptor = -1
+        self.descriptor = -1
         self._offset = 0
         self._capacity = 0
         self._mark = b""
@@ -303,6 +305,7 @@ class Journal:
         self.last = 0
         self.digest = CHAIN_START
         self.epoch = 0
+        self.segment = 0
 
     def prepare_spare(self) -> None:
         """Try again to prepare the next segment, after it failed; not beside `append`."""
@@ -374,7 +377,7 @@ class Journal:
         except BaseException:
             self._storage.close(descriptor)
             raise
-        self._descriptor, self._mark = descriptor, header.mark
+        self.descriptor, self._mark, self.segment = descriptor, header.mark, header.first
         self._offset = HEADER_BYTES
         self._capacity = os.fstat(descriptor).st_size
 
@@ -383,6 +386,16 @@ class Journal:
 
         Raises:
             OSError: writing or syncing failed; whether the group is on disk is unknown.
+            ValueError: a key is longer than the tables can hold; nothing was written.
+        """
+        self.write(group)
+        self._storage.sync(self.descriptor)
+
+    def write(self, group: Group) -> None:
+        """Write a group's frame; it is durable once `descriptor` was synced after it.
+
+        Raises:
+            OSError: writing failed; whether the group is on disk is unknown.
             ValueError: a key is longer than the tables can hold; nothing was written.
         """
         if max(map(len, group.changes), default=0) > KEY_BYTES_MAX:
@@ -395,8 +408,7 @@ class Journal:
             # Never full to the last byte: a file as long as its frames means closed in order.
             self._roll(length)
         parts, digest = frame_parts(self._mark, group, self.digest, entries_packed, changes_packed)
-        self._storage.write(self._descriptor, parts, self._offset)
-        self._storage.sync(self._descriptor)
+        self._storage.write(self.descriptor, parts, self._offset)
         self._offset += length
         self.digest = group.digest = digest
         self.last = group.last
@@ -406,12 +418,12 @@ class Journal:
 
     def _roll(self, frame_bytes: int) -> None:
         """Leave the full segment, all of which is on disk, and begin the next."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         self._storage.close(descriptor)
         self._begin_segment(frame_bytes)
 
     def _finish_segment(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         try:
             self._storage.truncate(descriptor, self._offset)
             self._storage.sync(descriptor)
@@ -421,12 +433,12 @@ class Journal:
     def close(self, *, sound: bool) -> None:
         """Close the segment; only a `sound` one is cut to its length, as known to be on disk."""
         self._spare.stop()
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             return
         if sound:
             self._finish_segment()
         else:
-            descriptor, self._descriptor = self._descriptor, -1
+            descriptor, self.descriptor = self.descriptor, -1
             self._storage.close(descriptor)
 
 

@@ -1,10 +1,11 @@
 """Commands in, durable answers out: the group pipeline of the daemon.
 
 The event loop executes commands; each one joins the open group. When the journal is idle the group
-is sealed and handed to a thread that does nothing but write and sync; meanwhile the next group
-fills. What waits for a group is told once the group is durable, and not before.
+is sealed, written into the page cache and handed to a process that does nothing but sync
+(`ledger.syncer`); meanwhile the next group fills. What waits for a group is told once the group
+is durable, and not before.
 
-The first write or sync that fails ends the process with status 3 from that thread: nothing may
+The first write or sync that fails ends the process with status 3 there and then: nothing may
 leave on any connection after it, so nothing is drained and nobody is told.
 """
 
@@ -15,13 +16,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 from engine.commands import Answer
 from engine.machine import Machine
-from ledger.book import Book, Group
+from ledger.book import Book, Group, OutcomeUnknown
+from ledger.syncer import Syncer
 from posd.metrics import Meter
 
 STATUS_OUTCOME_UNKNOWN = 3
@@ -58,7 +58,9 @@ class Pipeline:
         self.book = book
         self.machine = machine
         self._meter = meter
-        self._queue: SimpleQueue[Group | None] = SimpleQueue()
+        self._syncer = Syncer()
+        loop.add_reader(self._syncer.fileno(), self._synced)
+        self._flight: Group | None = None
         self._open_waiters: list[Waiter] = []
         self._flight_waiters: list[Waiter] = []
         self._flight_last = 0
@@ -69,8 +71,6 @@ class Pipeline:
         self.halted = False
         self.clock_suspect = False
         self.shut = False
-        self._thread = Thread(target=self._write, name="journal", daemon=True)
-        self._thread.start()
 
     # Work.
 
@@ -156,9 +156,9 @@ class Pipeline:
             await self._idle
 
     def stop(self) -> None:
-        """End the thread; nothing may be in flight."""
-        self._queue.put(None)
-        self._thread.join()
+        """End the syncing process; nothing may be in flight."""
+        self._loop.remove_reader(self._syncer.fileno())
+        self._syncer.close()
 
     # Groups.
 
@@ -173,18 +173,24 @@ class Pipeline:
         self._flight_last = group.last
         self._flight_waiters = self._open_waiters
         self._open_waiters = []
-        self._queue.put(group)
+        self._flight = group
+        try:
+            self.book.write_begin(group, self._syncer)
+        except OutcomeUnknown as error:
+            self.halt(error)
 
-    def _write(self) -> None:
-        """The journal's thread."""
-        while (group := self._queue.get()) is not None:
-            try:
-                self.book.write(group)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the outcome is unknown
-                self.halt(error)
-            self._loop.call_soon_threadsafe(self._written, group)
+    def _synced(self) -> None:
+        """The syncer has answered: the group in flight is durable, or the end has come."""
+        group, self._flight = self._flight, None
+        if group is None:
+            self.halt(OutcomeUnknown("the process that syncs the journal is gone; start again"))
+        try:
+            self.book.write_end(group, self._syncer)
+        except OutcomeUnknown as error:
+            self.halt(error)
+        self._written(group)
 
-    def halt(self, error: BaseException) -> None:
+    def halt(self, error: BaseException) -> NoReturn:
         """End the process: what it would say is not known to be true."""
         self.halted = True
         cause = error.__cause__ or error
