@@ -72,6 +72,7 @@ class Daemon:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._ticks = 0
+        self._idle_sweep_ticks = max(1, min(IDLE_SWEEP_TICKS, limits.idle_ms // 10_000))
         self._told_shut: list[str] = []
         self._servers: list[Any] = []
         self._stopping: asyncio.Future[None] = loop.create_future()
@@ -142,7 +143,7 @@ class Daemon:
         self.pipeline.tick()
         self.links.sweep()
         self._tell_shut()
-        if self._ticks % IDLE_SWEEP_TICKS == 0:
+        if self._ticks % self._idle_sweep_ticks == 0:
             self.links.sweep_idle()
         self.loop.call_later(1, self._tick)
 

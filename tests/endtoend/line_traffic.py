@@ -25,6 +25,7 @@ from tests.independent.spec8583 import Frame
 TILLS_ON_A_NAC = 4
 DEPTH = 48
 STALLED_S = 30.0
+READ_BYTES = 1 << 18
 FREE_TO_DIFFER = ("12", "13", "64", "128")
 AGAIN_LATER = ("91",)
 
@@ -70,6 +71,11 @@ class Line:
         """Whether nothing is to be expected any more."""
         return self.closed or not (self.waiting or self.flying)
 
+    @property
+    def wants(self) -> int:
+        """What to wait for: replies, and room to send where some bytes are left over."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
     def push(self) -> None:
         """Send as much as the depth and the socket allow."""
         frames = [self._unsent]
@@ -90,7 +96,7 @@ class Line:
     def pull(self) -> None:
         """Take what has come."""
         try:
-            data = self.socket.recv(1 << 18)
+            data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -129,23 +135,25 @@ def pump(lines: Iterable[Line], enough: Callable[[int], bool] = lambda _: False)
     lines = list(lines)
     with selectors.DefaultSelector() as selector:
         for line in lines:
-            selector.register(line.socket, selectors.EVENT_READ, line)
             line.push()
+            if not line.closed:
+                selector.register(line.socket, line.wants, line)
         while True:
             count = sum(len(line.answers) for line in lines)
             if enough(count) or all(line.done for line in lines):
                 return count
             ready = selector.select(STALLED_S)
             assert ready, f"{STALLED_S} s without a reply"
-            for key, _ in ready:
+            for key, events in ready:
                 line = key.data
                 # Out of the selector first: a closed socket has no number any more.
                 selector.unregister(line.socket)
-                line.pull()
+                if events & selectors.EVENT_READ:
+                    line.pull()
                 if not line.closed:
                     line.push()
                 if not line.closed:
-                    selector.register(line.socket, selectors.EVENT_READ, line)
+                    selector.register(line.socket, line.wants, line)
 
 
 class Traffic:
