@@ -41,7 +41,14 @@ def counted(batch: Batch, at: int, lines: tuple[tuple[str, str, int], ...]) -> B
     totals = batch.totals
     for unit, side, amount in lines:
         totals = _add(totals, unit, side, amount)
-    return Batch(batch.state, batch.since or at, totals)
+    return Batch(batch.state, batch.since or at, totals, batch.stan_max)
+
+
+def with_stan(batch: Batch, stan: int) -> Batch:
+    """A batch in which an identity with this STAN is kept."""
+    if stan <= batch.stan_max:
+        return batch
+    return Batch(batch.state, batch.since, batch.totals, stan)
 
 
 def _add(

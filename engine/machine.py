@@ -126,23 +126,30 @@ class Machine:
 
     def _request(self, rule: Rule, command: Request, draft: Draft) -> Answer:
         key = schema.identity(command.terminal, command.batch, command.stan)
-        known: Identity | None = self._read(key)
-        if known is not None:
-            if not known.sequence:
-                return self._refuse(Reason.REVERSED_BEFORE_ARRIVAL)
-            if known.content != command.content:
-                return self._refuse(Reason.OTHER_CONTENT)
-            return self._stored(known.sequence)
         batch_key = schema.batch(command.terminal, command.batch)
         batch: Batch = self._read(batch_key) or NEW_BATCH
+        if command.stan <= batch.stan_max:
+            known: Identity | None = self._read(key)
+            if known is not None:
+                return self._known(known, command)
         if not self._batch_allowed(rule, command, batch, draft):
             return self._refuse(Reason.BATCH_NOT_IN_FORCE)
         reason = rule.decide(command, draft)
         if reason not in UNSTORED:
             draft.rows[key] = Identity(draft.sequence, command.content)
-            if reason is Reason.APPROVED and batch_key not in draft.rows:
-                draft.rows[batch_key] = batches.counted(batch, draft.at, draft.counted)
+            if batch_key not in draft.rows:
+                if reason is Reason.APPROVED:
+                    batch = batches.counted(batch, draft.at, draft.counted)
+                draft.rows[batch_key] = batches.with_stan(batch, command.stan)
         return self._finish(rule, command, draft, reason)
+
+    def _known(self, known: Identity, command: Request) -> Answer:
+        """The answer to a request whose identity was seen before."""
+        if not known.sequence:
+            return self._refuse(Reason.REVERSED_BEFORE_ARRIVAL)
+        if known.content != command.content:
+            return self._refuse(Reason.OTHER_CONTENT)
+        return self._stored(known.sequence)
 
     def _reversal(self, rule: Rule, command: Request, draft: Draft) -> Answer:
         key = schema.identity(command.terminal, command.batch, command.stan)

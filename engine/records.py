@@ -254,11 +254,14 @@ class Batch:
         state: ``open``, ``settled`` or ``disputed``.
         since: time of its first transaction.
         totals: unit, debit count, debit amount, credit count, credit amount; ascending by unit.
+        stan_max: the highest STAN of which an identity is kept, so that a higher one is known to be
+            new without looking for it.
     """
 
     state: str
     since: int
     totals: tuple[tuple[str, int, int, int, int], ...]
+    stan_max: int
 
 
 @dataclass(slots=True)
@@ -307,7 +310,7 @@ NO_UNDO = Undo(0, 0, 0)
 NO_POINTS = Points((), (), (), 0)
 NO_KEYS = Keys(0, False, 0, 0)
 FIRST_LINK = Link(1)
-NEW_BATCH = Batch("open", 0, ())
+NEW_BATCH = Batch("open", 0, (), 0)
 CALENDAR = schema.named(schema.CALENDAR, "calendar")
 
 codec.register(schema.IDENTITY, Identity)

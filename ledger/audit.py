@@ -30,7 +30,8 @@ from ledger import chart, codec, schema
 from ledger.journal import Reader
 from ledger.model import Account, Entry, Unbalanced, Unit, assert_balanced
 from ledger.segment import JournalDamaged
-from ledger.tables import MAP_BYTES, Batch, Snapshot, position_of
+from ledger.tables import MAP_BYTES, Batch, Snapshot
+from ledger.view import position_of
 
 Holdings = Callable[[bytes, Any], Iterable[tuple[Account, Unit, int]]]
 """Key and decoded record to the amounts in it: account, unit, amount."""

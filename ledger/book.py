@@ -20,9 +20,8 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from ledger.journal import DurableMark, Journal, Reader
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock, Storage
 from ledger.syncer import Syncer
-from ledger.tables import Batch, View, check_position, open_environment, settled_position
+from ledger.tables import Batch, check_position, open_environment, settled_position
+from ledger.view import View
 
 __all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnknown", "Stats"]
 
@@ -104,7 +104,7 @@ class Book:
         self._batch = Batch()
         self._settled_bytes = 0
         self._last_change: dict[bytes, int] = {}
-        self._dropping: Iterator[bytes] | None = None
+        self._dropping = 0
         self._applied = 0
         self._disk_low = False
         self._disk_due = 0.0
@@ -198,6 +198,7 @@ class Book:
         self._fold_long_tail(progress)
         self.view = View(self._environment, limits)
         self._overlay = self.view.overlay
+        self._entries = self.view.entries
         self._lay_over()
         self._journal.begin()
         self.epoch = self._journal.epoch
@@ -253,8 +254,7 @@ class Book:
             for group in reader.groups(None):
                 for key, value in group.changes.items():
                     overlay[key] = unpack(key, value) if isinstance(value, bytes) else value
-                for sequence, packed in enumerate(group.entries, group.first):
-                    overlay[schema.entry(sequence)] = packed
+                self._entries.update(enumerate(group.entries, group.first))
                 self._last_change.update(dict.fromkeys(group.changes, group.last))
                 self._keep(group)
                 self.sequence = group.last
@@ -310,7 +310,7 @@ class Book:
             self._require_sound()
         overlay = self._overlay
         overlay.update(records)
-        overlay[_entry_key(sequence)] = packed_entry
+        self._entries[sequence] = packed_entry
         group = self._open_group
         group.entries.append(packed_entry)
         group.changes.update(packed)
@@ -415,7 +415,7 @@ class Book:
         counts[5] = group.write_ns
         self._keep(group)
         if not self._following and (
-            len(self._overlay) > self.limits.fold_records
+            self.overlay_size > self.limits.fold_records
             or self._settled_bytes > self.limits.overlay_bytes // 2
         ):
             self._fold()
@@ -451,33 +451,33 @@ class Book:
         settled = self._settled
         if not settled:
             return
-        if self._dropping is None:
+        if not self._dropping:
             self._applied = self.view.renew()
             if settled[0][1] > self._applied:
                 self._watch_follower()
                 return
         left = budget
         while left > 0 and settled and settled[0][1] <= self._applied:
-            if self._dropping is None:
-                first, last, _, keys = settled[0]
-                self._dropping = chain(map(_entry_key, range(first, last + 1)), keys)
             left -= self._drop(left)
 
     def _drop(self, budget: int) -> int:
-        """Drop up to `budget` keys of the oldest group; returns how many were looked at."""
-        applied, staged = self._applied, self._open_group.changes
-        last_change, drop = self._last_change, self.view.drop
-        looked = 0
-        for key in islice(self._dropping or (), budget):
-            looked += 1
-            if last_change.get(key, 0) <= applied and key not in staged:
-                last_change.pop(key, None)
-                drop(key)
-        self._counts[6] += looked
-        if looked < budget:
-            self._dropping = None
-            self._settled_bytes -= self._settled.popleft()[2]
-        return looked
+        """Drop up to `budget` rows of the oldest group; returns how many were looked at."""
+        first, last, size, keys = self._settled[0]
+        dropped = 0
+        if not self._dropping:
+            self.view.drop_entries(first, last)
+            dropped = last - first + 1
+        end = self._dropping + budget
+        slice_ = keys[self._dropping : end]
+        self.view.drop(slice_, self._applied, self._last_change, self._open_group.changes)
+        dropped += len(slice_)
+        self._counts[6] += dropped
+        self._dropping = end
+        if end >= len(keys):
+            self._dropping = 0
+            self._settled_bytes -= size
+            self._settled.popleft()
+        return dropped
 
     def _watch_follower(self) -> None:
         """Start another follower in place of one that died, unless it found damage."""
@@ -499,13 +499,13 @@ class Book:
     @property
     def overlay_size(self) -> int:
         """Rows and entries in the overlay."""
-        return len(self._overlay)
+        return len(self._overlay) + len(self._entries)
 
     @property
     def overlay_full(self) -> bool:
         """Whether the tables are too far behind to take in more: answer 91."""
         return (
-            len(self._overlay) >= self.limits.overlay_records
+            self.overlay_size >= self.limits.overlay_records
             or self._settled_bytes >= self.limits.overlay_bytes
         )
 
@@ -562,6 +562,3 @@ class Book:
         if (mark := self.__dict__.pop("_mark", None)) is not None:
             mark.close()
         self._lock.release()
-
-
-_entry_key = schema.entry

@@ -15,7 +15,6 @@ whole size at once; a long reader makes the file grow, so snapshots are for shor
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -24,16 +23,12 @@ import lmdb
 
 from ledger import codec, schema
 from ledger.journal import Reader, durable_end
-from ledger.segment import CHAIN_START, Group, JournalDamaged, segment_name
+from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock
+from ledger.view import POSITION, POSITION_KEY, TailView, position_of
 
 MAP_BYTES = 1 << 40
 """Address space of the database, given once; the file grows as it needs."""
-
-POSITION_KEY = b"\x00position"
-_POSITION = struct.Struct(">Q32s")
-_ABSENT: Any = object()
-_SCAN_ROWS = 512
 
 
 class FoldOutOfOrder(Exception):
@@ -72,15 +67,6 @@ def open_environment(
         )
     except lmdb.Error as error:
         raise TablesFailed(f"the tables in {folder} cannot be opened: {error}") from error
-
-
-def position_of(transaction: Any) -> tuple[int, bytes]:
-    """The applied position and the digest of the group that ends there."""
-    packed = transaction.get(POSITION_KEY)
-    if packed is None:
-        return 0, CHAIN_START
-    sequence, digest = _POSITION.unpack(packed)
-    return sequence, digest
 
 
 def settled_position(environment: Any) -> tuple[int, bytes]:
@@ -166,139 +152,7 @@ class Batch:
             cursor.putmulti(puts)
             for key in removed:
                 transaction.delete(key)
-            transaction.put(POSITION_KEY, _POSITION.pack(self.last, self.digest))
-
-
-class View:
-    """Reads of the newest records, on one thread; what is staged but not durable included.
-
-    Attributes:
-        overlay: key to decoded record or int; an entry stays packed, since few are read again;
-            None where a row was removed.
-    """
-
-    __slots__ = (
-        "_cache",
-        "_cache_max",
-        "_environment",
-        "_newest",
-        "_read",
-        "_snapshot",
-        "overlay",
-    )
-
-    def __init__(self, environment: Any, limits: Limits) -> None:
-        self.overlay: dict[bytes, Any] = {}
-        self._newest = self.overlay.get
-        self._cache: dict[bytes, Any] = {}
-        self._cache_max = limits.reference_rows
-        self._environment = environment
-        self._snapshot = environment.begin()
-        self._read = self._snapshot.get
-
-    def get(self, key: bytes) -> Any | None:
-        """The row under `key`, decoded, or None.
-
-        Raises:
-            codec.UnknownLayout: a newer version wrote it.
-        """
-        value = self._newest(key, _ABSENT)
-        if value is not _ABSENT:
-            return codec.unpack_entry(value) if value.__class__ is bytes else value
-        value = self._cache.get(key)
-        if value is not None:
-            return value
-        packed = self._read(key)
-        if packed is None:
-            return None
-        value = codec.unpack_row(key, packed)
-        if key[0] in schema.REFERENCE:
-            self._remember(key, value)
-        return value
-
-    def _remember(self, key: bytes, value: Any) -> None:
-        if len(self._cache) >= self._cache_max:
-            self._cache.clear()
-        self._cache[key] = value
-
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows whose key begins with `prefix`, ascending, decoded.
-
-        For sweeps, inspection and administration: it looks through the whole overlay. Rows that
-        change while it is being read may be told as they were or as they are.
-        """
-        for key, value in self._merged(prefix):
-            yield key, codec.unpack_row(key, value) if isinstance(value, bytes) else value
-
-    def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the same rows packed, as the tables will hold them."""
-        for key, value in self._merged(prefix):
-            yield key, value if isinstance(value, bytes) else _packed(value)
-
-    def _newer(self) -> dict[bytes, Any]:
-        """What lies over the tables."""
-        return self.overlay
-
-    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Key and value, packed or not, ascending, removed rows left out."""
-        newer = {key: value for key, value in self._newer().items() if key.startswith(prefix)}
-        waiting = iter(sorted(newer))
-        ahead = next(waiting, None)
-        for key, packed in self._rows(prefix):
-            while ahead is not None and ahead < key:
-                if newer[ahead] is not None:
-                    yield ahead, newer[ahead]
-                ahead = next(waiting, None)
-            if key not in newer:
-                yield key, packed
-        while ahead is not None:
-            if newer[ahead] is not None:
-                yield ahead, newer[ahead]
-            ahead = next(waiting, None)
-
-    def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Rows of the tables in pieces, so that the snapshot may be renewed between two."""
-        start = prefix
-        while True:
-            rows: list[tuple[bytes, bytes]] = []
-            with self._snapshot.cursor() as cursor:
-                if cursor.set_range(start):
-                    for key, packed in cursor:
-                        if not key.startswith(prefix) or len(rows) == _SCAN_ROWS:
-                            break
-                        rows.append((key, packed))
-            if not rows:
-                return
-            yield from (row for row in rows if row[0] != POSITION_KEY)
-            start = rows[-1][0] + b"\0"
-
-    def renew(self) -> int:
-        """Move to the newest tables.
-
-        Returns:
-            The applied position that they are true for.
-        """
-        self._snapshot.abort()
-        self._snapshot = self._environment.begin()
-        self._read = self._snapshot.get
-        return position_of(self._snapshot)[0]
-
-    def position(self) -> tuple[int, bytes]:
-        """Applied position and digest of the snapshot in use."""
-        return position_of(self._snapshot)
-
-    def drop(self, key: bytes) -> None:
-        """Forget the overlay's record: the tables hold it now."""
-        value = self.overlay.pop(key, None)
-        if key[0] in schema.REFERENCE:
-            if value is None:
-                self._cache.pop(key, None)
-            else:
-                self._remember(key, value)
-
-    def close(self) -> None:
-        """End the read transaction."""
-        self._snapshot.abort()
+            transaction.put(POSITION_KEY, POSITION.pack(self.last, self.digest))
 
 
 class Snapshot:
@@ -317,7 +171,7 @@ class Snapshot:
     def __enter__(self) -> Self:
         self._environment = _open_to_read(self._folder)
         try:
-            self.view = _TailView(self._environment, self._limits)
+            self.view = TailView(self._environment, self._limits)
             self.applied, digest = self.view.position()
             end = durable_end(self._folder)
             self.sequence = self.applied
@@ -365,43 +219,3 @@ def _open_to_read(folder: Path) -> Any:
         if Lock(folder / "lock").is_held() or Lock(folder / "follower.lock").is_held():
             raise
         return open_environment(folder, readonly=True, lock=False)
-
-
-class _TailView(View):
-    """A view whose newer rows are the packed ones of the journal's tail."""
-
-    __slots__ = ("_tail",)
-
-    def __init__(self, environment: Any, limits: Limits) -> None:
-        super().__init__(environment, limits)
-        self._tail: dict[bytes, bytes | int | None] = {}
-
-    def lay_over(self, group: Group) -> None:
-        """Take in a group behind the tables."""
-        self._tail.update(group.changes)
-        for sequence, packed in enumerate(group.entries, group.first):
-            self._tail[schema.entry(sequence)] = packed
-
-    def get(self, key: bytes) -> Any | None:
-        """The row under `key`, decoded, or None."""
-        if key not in self._tail:
-            return super().get(key)
-        value = self._tail[key]
-        return codec.unpack_row(key, value) if isinstance(value, bytes) else value
-
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows whose key begins with `prefix`, ascending, decoded."""
-        for key, packed in self.rows(prefix):
-            yield key, codec.unpack_row(key, packed)
-
-    def _newer(self) -> dict[bytes, Any]:
-        return self._tail
-
-
-def _packed(value: Any) -> bytes:
-    """A row from above the tables as they will hold it."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, int):
-        return codec.pack_value(value)
-    return codec.pack_record(value)

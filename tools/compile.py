@@ -21,6 +21,7 @@ MODULES = (
     "ledger/schema.py",
     "ledger/codec.py",
     "ledger/chart.py",
+    "ledger/view.py",
     "engine/commands.py",
     "engine/records.py",
     "engine/reasons.py",

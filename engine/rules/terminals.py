@@ -124,7 +124,7 @@ def upload(command: UploadItem, draft: Draft) -> Reason:
 def _close(command: Request, draft: Draft, batch: Batch, state: str) -> None:
     """Close a batch and put the next in force, where it is the newest."""
     draft.rows[schema.batch(command.terminal, command.batch)] = Batch(
-        state, batch.since, batch.totals
+        state, batch.since, batch.totals, max(batch.stan_max, command.stan)
     )
     if batches.in_force(draft.read, command.terminal, draft.at) == command.batch:
         draft.rows[schema.terminal(schema.LINK, command.terminal)] = Link(

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine import rounding
+from engine import batches, rounding
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
-from engine.records import NO_UNDO, Batch, Identity, Program, Undo
+from engine.records import NEW_BATCH, NO_UNDO, Batch, Identity, Program, Undo
 from engine.terms import add_days
 from ledger import chart, schema
 from ledger.model import MONEY, Entry, Posting
@@ -120,6 +120,9 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
         return Reason.BATCH_SETTLED
     if known is None:
         draft.rows[key] = Identity(0, REMEMBERED)
+        draft.rows[schema.batch(command.terminal, command.batch)] = batches.with_stan(
+            batch or NEW_BATCH, command.stan
+        )
         return Reason.ORIGINAL_UNKNOWN
     entry: Entry = draft.read(schema.entry(known.sequence))
     original = Outcome(*entry.outcome)

@@ -1,0 +1,236 @@
+"""What rules read: the newest rows, decoded.
+
+First the overlay of records that are newer than the tables, then the decoded rows of reference
+tables, then the tables themselves. `TailView` is the same for a reader beside the daemon: its newer
+rows are the packed ones of the journal's tail.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ledger import codec, schema
+from ledger.segment import CHAIN_START, Group
+from ledger.storage import Limits
+
+POSITION_KEY: Final = b"\x00position"
+POSITION: Final = struct.Struct(">Q32s")
+_ABSENT: Final[Any] = object()
+_SCAN_ROWS: Final = 512
+
+
+def position_of(transaction: Any) -> tuple[int, bytes]:
+    """The applied position and the digest of the group that ends there."""
+    packed = transaction.get(POSITION_KEY)
+    if packed is None:
+        return 0, CHAIN_START
+    sequence, digest = POSITION.unpack(packed)
+    return sequence, digest
+
+
+class View:
+    """Reads of the newest records, on one thread; what is staged but not durable included.
+
+    Attributes:
+        overlay: key to decoded record or int; None where a row was removed.
+        entries: sequence number to packed entry, of those not in the tables yet; few are read
+            again, so they stay packed.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_cache_max",
+        "_environment",
+        "_newest",
+        "_read",
+        "_snapshot",
+        "entries",
+        "overlay",
+    )
+
+    def __init__(self, environment: Any, limits: Limits) -> None:
+        self.overlay: dict[bytes, Any] = {}
+        self.entries: dict[int, bytes] = {}
+        self._newest = self.overlay.get
+        self._cache: dict[bytes, Any] = {}
+        self._cache_max = limits.reference_rows
+        self._environment = environment
+        self._snapshot = environment.begin()
+        self._read = self._snapshot.get
+
+    def get(self, key: bytes) -> Any | None:
+        """The row under `key`, decoded, or None.
+
+        Raises:
+            codec.UnknownLayout: a newer version wrote it.
+        """
+        value = self._newest(key, _ABSENT)
+        if value is not _ABSENT:
+            return value
+        value = self._cache.get(key)
+        if value is not None:
+            return value
+        if key[0] == schema.ENTRY:
+            value = self.entries.get(schema.entry_sequence(key))
+            if value is not None:
+                return codec.unpack_entry(value)
+        packed = self._read(key)
+        if packed is None:
+            return None
+        value = codec.unpack_row(key, packed)
+        if key[0] in schema.REFERENCE:
+            self._remember(key, value)
+        return value
+
+    def _remember(self, key: bytes, value: Any) -> None:
+        if len(self._cache) >= self._cache_max:
+            self._cache.clear()
+        self._cache[key] = value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Yield the rows whose key begins with `prefix`, ascending, decoded.
+
+        For sweeps, inspection and administration: it looks through the whole overlay. Rows that
+        change while it is being read may be told as they were or as they are.
+        """
+        for key, value in self._merged(prefix):
+            yield key, codec.unpack_row(key, value) if isinstance(value, bytes) else value
+
+    def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the same rows packed, as the tables will hold them."""
+        for key, value in self._merged(prefix):
+            yield key, value if isinstance(value, bytes) else _packed(value)
+
+    def _newer(self) -> dict[bytes, Any]:
+        """What lies over the tables."""
+        entry = schema.entry
+        return self.overlay | {entry(number): packed for number, packed in self.entries.items()}
+
+    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Key and value, packed or not, ascending, removed rows left out."""
+        newer = {key: value for key, value in self._newer().items() if key.startswith(prefix)}
+        waiting = iter(sorted(newer))
+        ahead = next(waiting, None)
+        for key, packed in self._rows(prefix):
+            while ahead is not None and ahead < key:
+                if newer[ahead] is not None:
+                    yield ahead, newer[ahead]
+                ahead = next(waiting, None)
+            if key not in newer:
+                yield key, packed
+        while ahead is not None:
+            if newer[ahead] is not None:
+                yield ahead, newer[ahead]
+            ahead = next(waiting, None)
+
+    def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of the tables in pieces, so that the snapshot may be renewed between two."""
+        start = prefix
+        while True:
+            rows: list[tuple[bytes, bytes]] = []
+            with self._snapshot.cursor() as cursor:
+                if cursor.set_range(start):
+                    for key, packed in cursor:
+                        if not key.startswith(prefix) or len(rows) == _SCAN_ROWS:
+                            break
+                        rows.append((key, packed))
+            if not rows:
+                return
+            yield from (row for row in rows if row[0] != POSITION_KEY)
+            start = rows[-1][0] + b"\0"
+
+    def renew(self) -> int:
+        """Move to the newest tables.
+
+        Returns:
+            The applied position that they are true for.
+        """
+        self._snapshot.abort()
+        self._snapshot = self._environment.begin()
+        self._read = self._snapshot.get
+        return position_of(self._snapshot)[0]
+
+    def position(self) -> tuple[int, bytes]:
+        """Applied position and digest of the snapshot in use."""
+        return position_of(self._snapshot)
+
+    def drop_entries(self, first: int, last: int) -> None:
+        """Forget entries: the tables hold them now."""
+        entries = self.entries
+        for sequence in range(first, last + 1):
+            entries.pop(sequence, None)
+
+    def drop(
+        self,
+        keys: list[bytes],
+        applied: int,
+        last_change: dict[bytes, int],
+        staged: dict[bytes, Any],
+    ) -> None:
+        """Forget rows of the overlay that the tables hold now.
+
+        Args:
+            keys: rows that a group in the tables changed.
+            applied: the position of the tables.
+            last_change: key to the last entry of the newest sealed group that changed it; those
+                that are dropped are taken out.
+            staged: rows that the open group has changed.
+        """
+        overlay = self.overlay
+        reference = schema.REFERENCE
+        for key in keys:
+            if last_change.get(key, 0) > applied or key in staged:
+                continue
+            last_change.pop(key, None)
+            value = overlay.pop(key, None)
+            if key[0] in reference:
+                if value is None:
+                    self._cache.pop(key, None)
+                else:
+                    self._remember(key, value)
+
+    def close(self) -> None:
+        """End the read transaction."""
+        self._snapshot.abort()
+
+
+class TailView(View):
+    """A view whose newer rows are the packed ones of the journal's tail."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self, environment: Any, limits: Limits) -> None:
+        super().__init__(environment, limits)
+        self._tail: dict[bytes, bytes | int | None] = {}
+
+    def lay_over(self, group: Group) -> None:
+        """Take in a group behind the tables."""
+        self._tail.update(group.changes)
+        for sequence, packed in enumerate(group.entries, group.first):
+            self._tail[schema.entry(sequence)] = packed
+
+    def get(self, key: bytes) -> Any | None:
+        """The row under `key`, decoded, or None."""
+        if key not in self._tail:
+            return super().get(key)
+        value = self._tail[key]
+        return codec.unpack_row(key, value) if isinstance(value, bytes) else value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Yield the rows whose key begins with `prefix`, ascending, decoded."""
+        for key, packed in self.rows(prefix):
+            yield key, codec.unpack_row(key, packed)
+
+    def _newer(self) -> dict[bytes, Any]:
+        return self._tail
+
+
+def _packed(value: Any) -> bytes:
+    """A row from above the tables as they will hold it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, int):
+        return codec.pack_value(value)
+    return codec.pack_record(value)
