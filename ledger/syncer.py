@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ANSWER = struct.Struct(">i")
@@ -92,12 +93,18 @@ def main() -> int:
     from ledger.follower import die_with_parent  # noqa: PLC0415 - the parent needs none of it
 
     die_with_parent()
-    channel = socket.socket(fileno=os.dup(0))
+    # A parent that was killed with an answer unread leaves a reset, or nobody to answer.
+    with suppress(ConnectionError):
+        _serve(socket.socket(fileno=os.dup(0)))
+    return 0
+
+
+def _serve(channel: socket.socket) -> None:
     descriptor = -1
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, len(_REQUEST), 1)
         if not request:
-            return 0
+            return
         if descriptors:
             if descriptor >= 0:
                 os.close(descriptor)

@@ -126,7 +126,11 @@ class Daemon:
         server.close()
         self.pipeline.draining = True
         self.pipeline.judge()
-        await asyncio.wait_for(self.pipeline.drained(), DRAIN_SECONDS_MAX)
+        try:
+            await asyncio.wait_for(self.pipeline.drained(), DRAIN_SECONDS_MAX)
+        except TimeoutError:
+            why = f"the disk did not take the last group in {DRAIN_SECONDS_MAX:.0f} s; start again"
+            self.pipeline.halt(OutcomeUnknown(why))
         self.links.close()
         for other in (scrape, control):
             other.close()

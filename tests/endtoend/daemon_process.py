@@ -155,13 +155,20 @@ class Daemon(ServedDirectory):
 
     def follower(self) -> int:
         """Process number of the follower that is there now, 0 for none."""
+        return self._child(b"ledger.follower")
+
+    def syncer(self) -> int:
+        """The same of the process that waits for the disk."""
+        return self._child(b"ledger.syncer")
+
+    def _child(self, module: bytes) -> int:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         for child in children.read_text().split():
             try:
                 command = Path(f"/proc/{child}/cmdline").read_bytes()
             except FileNotFoundError:
                 continue
-            if b"ledger.follower" in command and _state(int(child)) != "Z":
+            if module in command and _state(int(child)) != "Z":
                 return int(child)
         return 0
 

@@ -98,7 +98,9 @@ def test_a_start_that_cannot_write_is_refused_in_a_sentence(daemon, traffic, fai
     daemon.launch()
     assert daemon.says_something(30)
     assert daemon.wait() == 1
-    (sentence,) = daemon.log().splitlines()
+    log = daemon.log().splitlines()
+    assert len(log) == 1, log
+    (sentence,) = log
     assert sentence.startswith("counterfoil: ")
     daemon.environment = {}
     daemon.start()

@@ -114,6 +114,41 @@ def test_a_follower_that_dies_again_and_again_costs_nothing(daemon, traffic, tmp
     check_books(daemon, traffic, tmp_path)
 
 
+def test_a_daemon_whose_syncer_is_killed_says_no_more(daemon, traffic, tmp_path):
+    for depth in (2, 32):
+        daemon.start()
+        if not traffic.asked:
+            traffic.sign_on(daemon.address)
+        after = REQUESTS // 3
+        load_and_strike(daemon, traffic, after, lambda: kill(daemon.syncer()), depth)
+        assert daemon.wait() == 3
+        assert "stopped: " in daemon.log()
+        daemon.start()
+        traffic.settle(daemon.address, REQUESTS)
+        assert daemon.stop() == 0
+    daemon.start()
+    check_books(daemon, traffic, tmp_path)
+
+
+def test_a_daemon_whose_disk_hangs_does_not_hang_for_ever(daemon, traffic, tmp_path):
+    daemon.start()
+    traffic.sign_on(daemon.address)
+    syncer = daemon.syncer()
+    os.kill(syncer, signal.SIGSTOP)
+    lines = traffic.run(daemon.address, [])
+    lines[0].waiting.extend(sent for sent in traffic.ask(400) if sent.frame.tpdu[4] == 1)
+    lines[0].push()
+    until(lambda: daemon.metric("_sequence") > daemon.metric("_entries_total"), "nothing came")
+    daemon.terminate()
+    assert daemon.wait() == 3
+    assert "the disk did not take the last group" in daemon.log()
+    traffic.note(lines)
+    assert not traffic.told
+    daemon.start()
+    traffic.settle(daemon.address, 0)
+    check_books(daemon, traffic, tmp_path)
+
+
 def test_a_new_daemon_waits_for_a_follower_that_outlived_the_old_one(daemon, traffic, tmp_path):
     daemon.start()
     traffic.sign_on(daemon.address)
