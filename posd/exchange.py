@@ -474,7 +474,7 @@ class Exchange:
                 self._guessed()
             return self.decline(bad, machine.sequence)
         found = holdings(host.read, draft.member, draft.today)
-        if incoming.function[2:4] not in {"00", "65"}:
+        if incoming.function[4:6] not in {"00", "65"}:  # 310060: stored value, of which is none
             found = []
         facts: list[tuple[str, Any]] = []
         if found and found[0].next_expiry is not None:

@@ -320,10 +320,9 @@ class Conversation:
             fields[48] = build_tlv(
                 (element[:2], element[3:].encode()) for element in fields[48].split(",") if element
             )
-        for number in (36, 52, 55, 59, 62, 63, 110):
+        for number in (44, 52, 55, 59, 62, 63, 110):
             if isinstance(fields.get(number), str):
-                kept = number == 36
-                fields[number] = fields[number] if kept else fields[number].encode()
+                fields[number] = fields[number].encode()
         if "pin" in options:
             self._add_pin(fields, options["pin"])
         self.request = fields
