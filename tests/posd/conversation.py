@@ -146,7 +146,7 @@ class Conversation:
 
     def administer(self, command):
         answer = self.machine.execute(command, self.now)
-        assert answer.outcome.reason == Reason.APPROVED, answer
+        assert answer.outcome.reason in {Reason.APPROVED, Reason.UNCHANGED}, answer
         return answer
 
     def register(self, name, tmk=TMK, **said):
