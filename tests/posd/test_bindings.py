@@ -44,6 +44,7 @@ ROWS = [
     ("0600", "980000", "enrolment"),
     ("0600", "990000", "pin_change"),
 ]
+TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
     "rate", "day_totals", "coupon_inquiry", "hold", "release", "purchase", "top_up", "conversion",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery", "capture",
@@ -114,7 +115,7 @@ def test_what_has_no_row_is_12(desk, mti, function):
         "0500 code=000",
         "0500 code=201 48=50:P01",
         "0500 code=201 48=50:P0100000100000000100100000200000000062X",
-        "0500 code=201 48=50:P01000001000000001001000001000000000999,50:P01000001000000001001000001000000000999",
+        f"0500 code=201 48=50:{TOTALS},50:{TOTALS}",
         "0320 3=220065 code=201 39=00",
         "0320 3=220065 code=000 61=000001000001",
     ],
@@ -158,12 +159,12 @@ def test_no_command_and_no_request_shows_a_card_a_phone_or_a_pin(desk):
     talk.host.machine = Recording()
     talk.words["new"] = "6222020000000000034"
     talk.play("""
-        >> 0200 3=006500 35={card}D2912 48=10:P{phone} 4=000000000100 49=P01 pin=123456
+        >> 0200 3=006500 35={card}D2912 48=10:P{phone} 4=000000000100 49=P01 pin=123456 stan=500
         .. redemption APPROVED
         << 0210 39=00 4=* 15=* 37=* 38=* 48=* 49=* 54=* 64=*
-        >> 0400 3=006500 2={card} 48=10:P{phone} 4=000000000100 49=P01 stan=2
+        >> 0400 3=006500 2={card} 48=10:P{phone} 4=000000000100 49=P01 stan=500
         .. reversal APPROVED
-        << 0410 39=* 4=* 15=* 37=* 38=* 49=* 54=* 64=*
+        << 0410 39=00 4=* 15=* 37=* 38=* 49=* 54=* 64=*
         >> 0600 3=980000 2={new}
         .. enrolment APPROVED
         << 0610 39=00 64=*
