@@ -8,6 +8,7 @@ from line_traffic import Traffic
 
 TILLS = 16
 MEMBERS = 24
+SEGMENT_BYTES = 8 << 20
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +44,13 @@ def fresh_daemon(_loaded, tmp_path):
 
 @pytest.fixture
 def daemon(fresh_daemon):
-    """A daemon that was not started yet."""
-    return fresh_daemon()
+    """A daemon that was not started yet.
+
+    Its segments are small: each start makes one, and there are many starts.
+    """
+    daemon = fresh_daemon()
+    daemon.limit(segment_bytes=SEGMENT_BYTES)
+    return daemon
 
 
 @pytest.fixture

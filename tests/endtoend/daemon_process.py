@@ -82,11 +82,15 @@ class Daemon(ServedDirectory):
         super().__init__(folder)
         self._errors = errors or self._errors
         self.environment: dict[str, str] = {}
+        self._limits: dict[str, float] = {}
 
     def limit(self, **limits: float) -> None:
-        """Write bounds into the directory's configuration."""
-        with (self.directory / "counterfoil.toml").open("a") as configuration:
-            configuration.writelines(f"{name} = {value}\n" for name, value in limits.items())
+        """Write bounds into the directory's configuration, besides those written before."""
+        self._limits |= limits
+        place = self.directory / "counterfoil.toml"
+        head, _, _ = place.read_text().partition("[limits]\n")
+        bounds = "".join(f"{name} = {value}\n" for name, value in self._limits.items())
+        place.write_text(f"{head}[limits]\n{bounds}")
 
     # Processes.
 

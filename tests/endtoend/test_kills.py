@@ -131,6 +131,7 @@ def test_a_daemon_whose_syncer_is_killed_says_no_more(daemon, traffic, tmp_path)
 
 
 def test_a_daemon_whose_disk_hangs_does_not_hang_for_ever(daemon, traffic, tmp_path):
+    daemon.limit(drain_ms=500)
     daemon.start()
     traffic.sign_on(daemon.address)
     syncer = daemon.syncer()
