@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from engine.machine import SwapFailed
@@ -18,6 +18,7 @@ Batch = tuple[int, int, list[Reply]]
 """The newest sequence that must be durable, when the messages were read (ns), the replies."""
 
 
+@dataclass(slots=True)
 class Limits:
     """Bounds of links, in one place.
 
@@ -27,22 +28,15 @@ class Limits:
         idle_ms: how long a link may be silent.
         half_frame_ms: how long a part of a frame may wait for the rest.
         unread_bytes: replies that a peer may leave unread.
+        drain_ms: how long an orderly end waits for the disk.
     """
 
-    def __init__(
-        self,
-        *,
-        connections: int = 20_000,
-        frame_bytes: int = 4096,
-        idle_ms: int = 600_000,
-        half_frame_ms: int = 10_000,
-        unread_bytes: int = 1 << 20,
-    ) -> None:
-        self.connections = connections
-        self.frame_bytes = frame_bytes
-        self.idle_ms = idle_ms
-        self.half_frame_ms = half_frame_ms
-        self.unread_bytes = unread_bytes
+    connections: int = 20_000
+    frame_bytes: int = 4096
+    idle_ms: int = 600_000
+    half_frame_ms: int = 10_000
+    unread_bytes: int = 1 << 20
+    drain_ms: int = 10_000
 
 
 class Links:
@@ -100,8 +94,8 @@ class Links:
             link.close()
 
 
-class Link(asyncio.Protocol):
-    """One connection."""
+class Link:
+    """One connection: an asyncio protocol by its methods, so that it can be compiled."""
 
     __slots__ = (
         "_begun",
@@ -253,6 +247,13 @@ class Link(asyncio.Protocol):
         if session is not None and session.can_resume:
             self._begun = self._begun or time.perf_counter_ns()
             self._links.arrived(self, session, session.held_back())
+
+    def eof_received(self) -> bool:
+        """Let the connection close once the peer sends no more."""
+        return False
+
+    def resume_writing(self) -> None:
+        """Nothing to do: a peer that was too slow is gone."""
 
     def pause_writing(self) -> None:
         """Give up on a peer that does not read its replies."""

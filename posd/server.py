@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
@@ -40,7 +40,6 @@ from posd.metrics import Exposition, Meter
 from posd.pipeline import Pipeline
 
 BACKLOG = 4096
-DRAIN_SECONDS_MAX = 10.0
 IDLE_SWEEP_TICKS = 15
 HTTP_REQUEST_MAX = 8192
 EVENTS_PER_SECOND_MAX = 20
@@ -110,7 +109,7 @@ class Daemon:
         self._tell_shut()
         host, port = split_address(listen)
         server = await self.loop.create_server(
-            self.links.accept, host, port, backlog=BACKLOG, reuse_address=True
+            cast("Any", self.links.accept), host, port, backlog=BACKLOG, reuse_address=True
         )
         metrics_host, metrics_port = split_address(metrics)
         scrape = await asyncio.start_server(self._http, metrics_host, metrics_port)
@@ -126,10 +125,11 @@ class Daemon:
         server.close()
         self.pipeline.draining = True
         self.pipeline.judge()
+        wait_ms = self.links.limits.drain_ms
         try:
-            await asyncio.wait_for(self.pipeline.drained(), DRAIN_SECONDS_MAX)
+            await asyncio.wait_for(self.pipeline.drained(), wait_ms / 1000)
         except TimeoutError:
-            why = f"the disk did not take the last group in {DRAIN_SECONDS_MAX:.0f} s; start again"
+            why = f"the disk did not take the last group in {wait_ms} ms; start again"
             self.pipeline.halt(OutcomeUnknown(why))
         self.links.close()
         for other in (scrape, control):
@@ -298,12 +298,12 @@ def run(
 
 def _link_limits(configuration: Configuration) -> Limits:
     """The bounds of links, as the configuration has them."""
-    known = Limits.__init__.__kwdefaults__ or {}
+    known = {field.name for field in fields(Limits)}
     ledger = {field.name for field in fields(LedgerLimits)}
     named = {name: value for name, value in configuration.limits.items() if name not in ledger}
     for name, value in named.items():
         if name not in known:
-            names = ", ".join([*known, *sorted(ledger)])
+            names = ", ".join([*sorted(known), *sorted(ledger)])
             raise DirectoryError(f"limits has the unknown key {name!r}; known are {names}")
         if type(value) is not int or value <= 0:
             raise DirectoryError(f"{name} in limits has to be a whole number above 0")

@@ -46,6 +46,10 @@ MODULES = (
     "posd/metrics.py",
     "posd/framing.py",
     "posd/session.py",
+    "posd/link.py",
+    "posd/pipeline.py",
+    "posd/iso8583/message.py",
+    "posd/iso8583/compile.py",
     "posd/network.py",
     "posd/iso8583/tlv.py",
 )
