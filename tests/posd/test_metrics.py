@@ -1,0 +1,175 @@
+"""Metrics: that each is told, what its name promises, and that the operators' page knows it."""
+
+import asyncio
+import re
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from posd.metrics import NAMED, Exposition, Meter, Times
+from posd.pipeline import WAITING_MAX, Pipeline
+from posd.server import Daemon
+from tests.posd.conversation import Conversation
+
+PAGE = (Path(__file__).parents[2] / "posd" / "OPERATIONS.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(counterfoil_[a-z_]+)`[^|]*\| (counter|gauge|histogram) \|", re.MULTILINE)
+
+
+def families(exposition):
+    registry = CollectorRegistry()
+    registry.register(exposition)
+    text = generate_latest(registry).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+@pytest.fixture
+def daemon_families():
+    """What a daemon tells, of one that has not begun."""
+    stats = SimpleNamespace(group_entries=1, groups=2, entries=3, bytes=4, follower_starts=1)
+    book = SimpleNamespace(
+        view=SimpleNamespace(get=lambda _: None),
+        stats=stats,
+        overlay_size=5,
+        sequence=9,
+        applied=7,
+        follower_alive=True,
+        disk_low=False,
+    )
+    daemon = object.__new__(Daemon)
+    daemon.book, daemon.meter = book, Meter()
+    daemon.links = SimpleNamespace(open={1, 2})
+    daemon.pipeline = SimpleNamespace(shut=True)
+    return families(daemon._exposition())
+
+
+def test_the_operators_page_has_every_metric_and_no_other(daemon_families):
+    told = Counter()
+    for name, family in daemon_families.items():
+        told[name + "_total" if family.type == "counter" else name, family.type] += 1
+    assert Counter(ROW.findall(PAGE)) == told
+
+
+def test_names_keep_to_the_conventions(daemon_families):
+    for name, family in daemon_families.items():
+        assert re.fullmatch(r"counterfoil_[a-z]+(_[a-z]+)*", name)
+        assert family.documentation.endswith(".")
+        # The suffix of a counter is the exposition's business; base units, no abbreviations.
+        assert not re.search(r"_(total|ms|ns|milliseconds|kb|count|info)$", name)
+        assert family.type != "histogram" or name.endswith("_seconds")
+
+
+def test_gauges_are_read_at_the_scrape(daemon_families):
+    (lag,) = daemon_families["counterfoil_follower_lag_entries"].samples
+    (refusing,) = daemon_families["counterfoil_refusing"].samples
+    assert (lag.value, refusing.value) == (2, 1)
+
+
+def test_every_counter_that_the_daemon_counts_is_told():
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in Path(__file__).parents[2].glob("posd/*.py")
+    )
+    counted = set(re.findall(r'(?:count|fail|abort)\("([a-z_]+)"', source))
+    assert counted == set(NAMED)
+
+
+def test_replies_are_told_by_transaction_and_code():
+    talk = Conversation()
+    talk.sign_on()
+    sale = "3=220065 2={card} 4=000000010000 49=156"
+    talk.play(f"""
+        >> 0200 {sale}
+        .. accrual APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=* 49=* 54=* 64=*
+        >> 0200 {sale} mac=none
+        << 0210 39=A0 44=*
+        >> 0820 code=301
+        << 0830 39=00
+        """)
+    replies = families(Exposition(talk.meter, {}, {}))["counterfoil_replies"]
+    told = {(s.labels["transaction"], s.labels["code"]): s.value for s in replies.samples}
+    assert told == {
+        ("accrual", "00"): 1,
+        ("echo", "00"): 1,
+        ("network_management", "00"): 1,
+        ("sign_on", "00"): 1,
+        ("unknown", "A0"): 1,
+    }
+
+
+def test_a_peer_cannot_choose_labels():
+    talk = Conversation()
+    talk.sign_on()
+    for number in range(40):
+        talk.send(talk.build(f"0200 3={number:02d}7777 2={talk.words['card']}"))
+        talk.send(talk.build(f"0{number % 8}00 3={number:02d}7777 41={number:08d}"))
+    names = {transaction for transaction, _ in talk.meter.answers}
+    assert len(names) < 20
+
+
+@given(st.lists(st.integers(0, 2**38), max_size=30))
+def test_a_histogram_counts_every_duration_under_its_bound(durations):
+    times = Times()
+    for duration in durations:
+        times.add(duration)
+    samples = times.family("x_seconds", "X.").samples
+    for sample in samples:
+        if sample.name == "x_seconds_bucket" and sample.labels["le"] != "+Inf":
+            bound = float(sample.labels["le"]) * 1e9
+            assert sample.value == sum(duration < round(bound) for duration in durations)
+    plain = {sample.name: sample.value for sample in samples if "le" not in sample.labels}
+    assert plain["x_seconds_count"] == len(durations)
+    assert plain["x_seconds_sum"] == pytest.approx(sum(durations) / 1e9)
+
+
+# Health.
+
+
+def page(path, why=()):
+    daemon = object.__new__(Daemon)
+    daemon.registry = CollectorRegistry()
+    daemon.pipeline = SimpleNamespace(why_shut=lambda: list(why))
+    return daemon._page(path)
+
+
+def test_readiness_is_refused_with_the_reason():
+    assert page(b"/healthz", ["x"])[0] == b"200 OK"
+    assert page(b"/readyz")[0] == b"200 OK"
+    status, _, body = page(b"/readyz", ["the daemon is shutting down"])
+    assert (status, body) == (b"503 Service Unavailable", b"the daemon is shutting down\n")
+    assert page(b"/elsewhere")[0] == b"404 Not Found"
+
+
+def test_the_operators_page_has_every_reason_of_91():
+    pipeline = object.__new__(Pipeline)
+    pipeline.draining = pipeline.clock_suspect = True
+    pipeline.book = SimpleNamespace(overlay_full=True, disk_low=True)
+    pipeline._open_waiters = [None] * (WAITING_MAX + 1)
+    sentences = pipeline.why_shut()
+    assert len(sentences) >= 5
+    flat = " ".join(PAGE.split())
+    assert not [sentence for sentence in sentences if sentence not in flat]
+
+
+@pytest.mark.parametrize("request_head", [b"GET /healthz HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"])
+def test_the_scrape_port_answers_and_closes(request_head):
+    async def ask():
+        daemon = object.__new__(Daemon)
+        server = await asyncio.start_server(daemon._http, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(request_head)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        return answer
+
+    answer = asyncio.run(ask())
+    wanted = b"200 OK" if b"healthz" in request_head else b"404 Not Found"
+    assert answer.startswith(b"HTTP/1.1 " + wanted)
