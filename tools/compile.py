@@ -12,9 +12,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mypyc.build import mypycify
-from setuptools import Distribution
-
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     "ledger/model.py",
@@ -80,6 +77,9 @@ def main() -> int:
         made.unlink()
     if "--clean" in sys.argv:
         return 0
+    from mypyc.build import mypycify  # noqa: PLC0415 - `stale` is asked where no compiler is needed
+    from setuptools import Distribution  # noqa: PLC0415 - as above
+
     extensions = mypycify([str(name) for name in MODULES], opt_level="3", debug_level="0")
     distribution = Distribution({"name": "counterfoil", "ext_modules": extensions})
     command = distribution.get_command_obj("build_ext")
