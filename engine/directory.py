@@ -69,7 +69,7 @@ cutoff = {cutoff}
 
 # Bounds of the daemon; what is not named here keeps its default. Of its links, whole numbers:
 # connections = 20000, frame_bytes = 4096, idle_ms = 600000, half_frame_ms = 10000,
-# unread_bytes = 1048576, drain_ms = 10000
+# unread_bytes = 1048576, drain_ms = 60000
 # Of the ledger, whole numbers but for the seconds:
 # segment_bytes = 134217728, segment_bytes_alone = 8388608, overlay_records = 400000,
 # overlay_bytes = 1073741824, tail_entries = 50000, fold_seconds = 2.0, fold_entries = 200000,

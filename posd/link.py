@@ -36,7 +36,7 @@ class Limits:
     idle_ms: int = 600_000
     half_frame_ms: int = 10_000
     unread_bytes: int = 1 << 20
-    drain_ms: int = 10_000
+    drain_ms: int = 60_000
 
 
 class Links:
@@ -67,8 +67,10 @@ class Links:
         """Handle everything that was read in this turn of the loop."""
         arrivals, self._arrivals = self._arrivals, []
         talking, self._talking = self._talking, []
+        at, monotonic = wall_ms(), monotonic_ms()
+        self.pipeline.watch_clock(at, monotonic)
         try:
-            handle_all(self.host, arrivals, wall_ms(), monotonic_ms())
+            handle_all(self.host, arrivals, at, monotonic)
         except SwapFailed as error:
             self.pipeline.halt(error)
         self.pipeline.seal()
