@@ -29,7 +29,7 @@ from engine.catalogue import BY_KIND, command_of
 from engine.directory import control_address
 from engine.machine import SwapFailed
 from engine.submit import FRAME_BYTES_MAX, LENGTH
-from posd.pipeline import Pipeline
+from posd.pipeline import Pipeline, monotonic_ms, wall_ms
 
 SLICE: Final = 50
 """Commands that one connection executes in a turn of the event loop."""
@@ -244,6 +244,7 @@ class Connection(asyncio.Protocol):
 
     def _execute(self, kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         pipeline = self._pipeline
+        pipeline.watch_clock(wall_ms(), monotonic_ms())
         if pipeline.shut:
             why = "; ".join(pipeline.why_shut())
             return ("error", f"the daemon takes no commands now: {why}")

@@ -44,7 +44,7 @@ def monotonic_ms() -> int:
 
 
 class Pipeline:
-    """One book, its machine, and the thread that makes groups durable.
+    """One book, its machine, and the process that makes groups durable.
 
     Attributes:
         shut: True when new work is answered 91.
@@ -105,6 +105,17 @@ class Pipeline:
         self.clock_suspect = False
         self.judge()
 
+    def watch_clock(self, at: int, monotonic: int) -> None:
+        """Suspect the clock when it has jumped; to be asked before its time gets into an entry.
+
+        Args:
+            at: wall clock in ms.
+            monotonic: monotonic clock in ms, read together with it.
+        """
+        if abs(at - monotonic - self._clock_offset) > CLOCK_JUMP_MS_MAX and not self.clock_suspect:
+            self.clock_suspect = True
+            self.judge()
+
     def judge(self) -> None:
         """Decide anew whether new work can be taken."""
         book = self.book
@@ -118,9 +129,7 @@ class Pipeline:
 
     def tick(self) -> None:
         """Once a second: watch the clock and the tables behind the journal."""
-        offset = wall_ms() - monotonic_ms()
-        if abs(offset - self._clock_offset) > CLOCK_JUMP_MS_MAX:
-            self.clock_suspect = True
+        self.watch_clock(wall_ms(), monotonic_ms())
         self.kick()
         self.book.refresh()
         self.judge()
