@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from posd.link import Limits
 from posd.metrics import NAMED, Exposition, Meter, Times
 from posd.pipeline import WAITING_MAX, Pipeline
 from posd.server import Daemon
@@ -143,6 +145,11 @@ def test_readiness_is_refused_with_the_reason():
     status, _, body = page(b"/readyz", ["the daemon is shutting down"])
     assert (status, body) == (b"503 Service Unavailable", b"the daemon is shutting down\n")
     assert page(b"/elsewhere")[0] == b"404 Not Found"
+
+
+def test_the_operators_page_has_every_limit_of_links_and_its_default():
+    told = re.findall(r"^\| `([a-z_]+)` \| ([\d,]+) \|", PAGE, re.MULTILINE)
+    assert {name: int(value.replace(",", "")) for name, value in told} == asdict(Limits())
 
 
 def test_the_operators_page_has_every_reason_of_91():
