@@ -10,7 +10,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from engine import batches
 from engine.catalogue import BY_COMMAND, Rule
@@ -22,13 +22,38 @@ from engine.rules.reference import CutOff
 from engine.tariffs import Tariffs
 from engine.terms import Clock, local_ms
 from ledger import codec, schema
-from ledger.book import Book
 from ledger.model import Entry, Posting, assert_balanced, values_of
 
 DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai")
 BALANCE_KEYS_MAX = 100_000
 
 _BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
+
+
+class Store(Protocol):
+    """The book as the machine needs it; `ledger.book.Book` is the one that lasts.
+
+    Attributes:
+        view: reads of the newest rows, by `get`.
+        sequence: number of the last staged entry.
+        last_at: its command time, ms.
+    """
+
+    view: Any
+    sequence: int
+    last_at: int
+
+    def stage(
+        self,
+        sequence: int,
+        at: int,
+        date: int,
+        packed_entry: bytes,
+        records: dict[bytes, Any],
+        packed: dict[bytes, bytes | int | None],
+    ) -> None:
+        """Take in an entry and the rows that it changed."""
+        ...
 
 
 class SwapFailed(Exception):
@@ -54,7 +79,7 @@ class Machine:
         "revision",
     )
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Store) -> None:
         """Take the state that the book has."""
         self._book = book
         self._read: Callable[[bytes], Any] = book.view.get

@@ -35,7 +35,6 @@ MODULES = (
     "engine/terms.py",
     "engine/batches.py",
     "engine/rounding.py",
-    "engine/vault.py",
     "posd/exchange.py",
     "posd/host.py",
     "posd/bindings.py",
@@ -44,9 +43,6 @@ MODULES = (
     "posd/framing.py",
     "posd/session.py",
     "posd/link.py",
-    "posd/pipeline.py",
-    "posd/iso8583/message.py",
-    "posd/iso8583/compile.py",
     "posd/network.py",
     "posd/iso8583/tlv.py",
 )
