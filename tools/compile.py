@@ -66,11 +66,9 @@ def stale() -> list[str]:
 
 def main() -> int:
     """Compile; returns the exit status."""
-    for name in MODULES:
-        for made in compiled(ROOT / name):
-            made.unlink()
-    for made in ROOT.glob("*__mypyc.*.so"):
-        made.unlink()
+    for folder in (ROOT, *(ROOT / Path(name).parent for name in MODULES)):
+        for made in folder.glob("*.so"):
+            made.unlink(missing_ok=True)
     if "--clean" in sys.argv:
         return 0
     from mypyc.build import mypycify  # noqa: PLC0415 - `stale` is asked where no compiler is needed
