@@ -203,6 +203,8 @@ def _voided_sequence(command: Void, draft: Draft) -> tuple[int, Reason | None]:
         # One that was reversed before it arrived has no entry, so no RRN can agree with it.
         by_stan = (known.sequence if known is not None else 0) or -1
     if command.original and by_stan and command.original != by_stan:
+        if by_stan < 0 and draft.read(schema.entry(command.original)) is None:
+            return by_stan, None
         return 0, Reason.ORIGINALS_DISAGREE
     return command.original or by_stan, None
 

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.rules import reference
-from posd.exchange import Exchange
+from engine.vault import Vault
+from ledger import schema
 from posd.iso8583.spec import TAGS
 from tests.posd.conversation import (
     CARD,
@@ -530,24 +531,25 @@ def test_a_shut_gate_refuses_new_work_and_tells_what_was_told(desk):
     desk.play(f">> 0200 {SALE}\n.. accrual APPROVED\n{SOLD}")
 
 
-def test_a_fault_of_ours_is_96_posts_nothing_and_leaves_the_identity_free(desk, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("engine.machine.codec.pack_entry", lambda _: 1 / 0)
-        desk.play(f">> 0200 {SALE} stan=900\n<< 0210 39=96 44=* 64=*")
+def test_a_fault_of_ours_is_96_posts_nothing_and_leaves_the_identity_free(desk):
+    desk.book.view.broken.add(schema.ALIAS)
+    desk.play(f">> 0200 {SALE} stan=900\n<< 0210 39=96 44=* 64=*")
+    desk.book.view.broken.clear()
     assert desk.events["host_fault"] == 1
     desk.play(f">> 0200 {SALE} stan=900\n.. accrual APPROVED\n{SOLD}")
 
 
 def test_a_reply_that_cannot_be_made_costs_the_others_of_the_turn_nothing(desk, monkeypatch):
-    whole = Exchange.build
+    whole, made = Vault.rrn, []
 
-    def build(self, row, extra, sequence):
-        if self.fields.get(3) == "310065":
+    def rrn(self, sequence, shard=0):
+        made.append(sequence)
+        if len(made) == 2:
             raise RuntimeError
-        return whole(self, row, extra, sequence)
+        return whole(self, sequence, shard)
 
-    monkeypatch.setattr(Exchange, "build", build)
-    words = [f"0100 3=3100{which} 2={CARD}" for which in ("00", "65", "60")]
+    monkeypatch.setattr(Vault, "rrn", rrn)
+    words = [f"0200 {SALE} stan={stan}" for stan in (901, 902, 903)]
     assert len(desk.feed(b"".join(map(desk.build, words)))) == 2
     assert desk.session.unanswered == 0
 
