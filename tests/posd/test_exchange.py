@@ -549,7 +549,8 @@ def test_a_reply_that_cannot_be_made_costs_the_others_of_the_turn_nothing(desk, 
         return whole(self, sequence, shard)
 
     monkeypatch.setattr(Vault, "rrn", rrn)
-    words = [f"0200 {SALE} stan={stan}" for stan in (901, 902, 903)]
+    sale = SALE.format(card=CARD)
+    words = [f"0200 {sale} stan={stan}" for stan in (901, 902, 903)]
     assert len(desk.feed(b"".join(map(desk.build, words)))) == 2
     assert desk.session.unanswered == 0
 
