@@ -203,10 +203,16 @@ def _voided_sequence(command: Void, draft: Draft) -> tuple[int, Reason | None]:
         # One that was reversed before it arrived has no entry, so no RRN can agree with it.
         by_stan = (known.sequence if known is not None else 0) or -1
     if command.original and by_stan and command.original != by_stan:
-        if by_stan < 0 and draft.read(schema.entry(command.original)) is None:
+        if by_stan < 0 and not _is_transaction(draft, command.original):
             return by_stan, None
         return 0, Reason.ORIGINALS_DISAGREE
     return command.original or by_stan, None
+
+
+def _is_transaction(draft: Draft, sequence: int) -> bool:
+    """True when an entry is a request's; RRNs of other entries name nothing."""
+    entry: Entry | None = draft.read(schema.entry(sequence)) if sequence > 0 else None
+    return entry is not None and entry.kind in UNDOABLE
 
 
 def _of_other_batch(entry: Entry, draft: Draft) -> Reason:
