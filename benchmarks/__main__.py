@@ -109,10 +109,10 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     field = Field(FOLDER / "data", members, daemon.terminals())
     found: dict[str, Any] = {"load_s": field.prepare()}
     field.start()
-    found["single"] = daemon.singles(field, seconds, 60_000)
+    found["single"] = daemon.singles(field, seconds, 35_000)
     field.stop()
     field.start()
-    found["pipelined"] = daemon.pipelined(field, hold, 60_000)
+    found["pipelined"] = daemon.pipelined(field, hold, 40_000)
     found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)
     found["idle"] = daemon.idle(field)
     found["kill"] = daemon.kill_under_load(field)

@@ -25,11 +25,14 @@ TILLS_A_NAC = 32
 NAC_DEPTH = 64
 IDLE_CONNECTIONS = 10_000
 KILL_AFTER_S = 3.0
+OPEN_FIRST = SINGLE_LINKS
+NAC_FIRST = OPEN_FIRST + SINGLE_LINKS
+KILLED_FIRST = NAC_FIRST + NAC_LINKS * TILLS_A_NAC
 
 
 def terminals() -> int:
-    """How many terminals the runs use."""
-    return SINGLE_LINKS + NAC_LINKS * TILLS_A_NAC
+    """How many terminals the runs use; each run has its own, so that no STAN is used twice."""
+    return KILLED_FIRST + NAC_LINKS * TILLS_A_NAC
 
 
 def singles(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def singles(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
 
 def pipelined(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
     """Closed loop: network access controllers, many terminals on a link, many in flight."""
-    conversations = _nac_frames(field, int(rate_guess * (seconds + 1)))
+    conversations = _nac_frames(field, NAC_FIRST, int(rate_guess * (seconds + 1)))
     return _closed_loop(field, conversations, NAC_DEPTH, seconds)
 
 
@@ -61,7 +64,7 @@ def _closed_loop(
 
 def open_loop(field: Field, seconds: float, rate: float) -> dict[str, Any]:
     """Open loop over links of their own at a fixed rate; latency from the scheduled time."""
-    tills = field.tills(0, SINGLE_LINKS, seed=3)
+    tills = field.tills(OPEN_FIRST, SINGLE_LINKS, seed=3)
     conversations = [
         till.frames(int(rate * (seconds + 2) / SINGLE_LINKS) + 10, field.members) for till in tills
     ]
@@ -90,7 +93,7 @@ def idle(field: Field, count: int = IDLE_CONNECTIONS) -> dict[str, float]:
 
 def kill_under_load(field: Field) -> float:
     """Seconds until the daemon is ready again after a kill -9 at the saturated rate."""
-    conversations = _nac_frames(field, 200_000)
+    conversations = _nac_frames(field, KILLED_FIRST, 200_000)
     killer = threading.Timer(KILL_AFTER_S, field.kill)
     killer.start()
     with contextlib.suppress(LoadError):
@@ -105,9 +108,9 @@ def cpu_seconds(pid: int) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _nac_frames(field: Field, total: int) -> list[list[bytes]]:
+def _nac_frames(field: Field, first: int, total: int) -> list[list[bytes]]:
     """For each controller the frames of its terminals, in turn."""
-    tills = field.tills(SINGLE_LINKS, NAC_LINKS * TILLS_A_NAC, seed=2)
+    tills = field.tills(first, NAC_LINKS * TILLS_A_NAC, seed=2)
     each = total // len(tills) + 1
     links = []
     for link in range(NAC_LINKS):
