@@ -223,6 +223,7 @@ class Machine:
                 else _BARE[reason]
             )
             return Answer(outcome, 0, self._date, False)
+        reason_number = int(reason)
         if reason is Reason.APPROVED:
             inner = draft.close_purses()
             outer = draft.postings
@@ -231,7 +232,7 @@ class Machine:
         else:
             outer = []
             postings = ()
-            outcome = Outcome(int(reason), draft.member, (), draft.facts, ())
+            outcome = Outcome(reason_number, draft.member, (), draft.facts, ())
         if postings:
             assert_balanced(postings)
         packed_entry = codec.pack_entry(
@@ -242,7 +243,7 @@ class Machine:
                 draft.nonce,
                 rule.kind,
                 values_of(command),
-                values_of(outcome),
+                (reason_number, outcome.member, outcome.balances, outcome.facts, outcome.counted),
                 postings,
                 draft.versions,
             )

@@ -100,7 +100,7 @@ class Book:
         self._failure: BaseException | None = None
         self._follower: Follower | None = None
         self._flight: Group | None = None
-        self._settled: deque[tuple[int, int, int, list[bytes]]] = deque()
+        self._settled: deque[tuple[int, int, int, list[tuple[bytes, Any]]]] = deque()
         self._batch = Batch()
         self._settled_bytes = 0
         self._last_change: dict[bytes, int] = {}
@@ -255,7 +255,8 @@ class Book:
                 for key, value in group.changes.items():
                     overlay[key] = unpack(key, value) if isinstance(value, bytes) else value
                 self._entries.update(enumerate(group.entries, group.first))
-                self._last_change.update(dict.fromkeys(group.changes, group.last))
+                group.records = {key: overlay[key] for key in group.changes}
+                self._note_changes(group)
                 self._keep(group)
                 self.sequence = group.last
         self.durable = self.sequence
@@ -263,9 +264,25 @@ class Book:
         if last is not None:
             self.last_at, self.last_date = last.at, last.date
 
+    def _note_changes(self, group: Group) -> None:
+        """Note which entry changed what last, where the value itself does not tell.
+
+        A record is staged once, so the overlay's is the group's own or a newer one; equal integers
+        may be the same object.
+        """
+        last = group.last
+        self._last_change.update(
+            {
+                key: last
+                for key, value in group.records.items()
+                if value is None or isinstance(value, int)
+            }
+        )
+
     def _keep(self, group: Group) -> None:
         """Remember what a durable group changed until the tables hold it."""
-        self._settled.append((group.first, group.last, group.bytes, list(group.changes)))
+        rows = list(group.records.items())
+        self._settled.append((group.first, group.last, group.bytes, rows))
         self._settled_bytes += group.bytes
         if not self._following:
             self._batch.add(group)
@@ -314,6 +331,7 @@ class Book:
         group = self._open_group
         group.entries.append(packed_entry)
         group.changes.update(packed)
+        group.records.update(records)
         self.sequence = sequence
         self.last_at = at
         self.last_date = date
@@ -331,7 +349,7 @@ class Book:
         self._require_sound()
         group.count = len(group.entries)
         group.last = self.sequence
-        self._last_change.update(dict.fromkeys(group.changes, group.last))
+        self._note_changes(group)
         self._flight = group
         self._open_group = Group(group.number + 1, self.sequence + 1)
         return group
@@ -462,18 +480,18 @@ class Book:
 
     def _drop(self, budget: int) -> int:
         """Drop up to `budget` rows of the oldest group; returns how many were looked at."""
-        first, last, size, keys = self._settled[0]
+        first, last, size, rows = self._settled[0]
         dropped = 0
         if not self._dropping:
             self.view.drop_entries(first, last)
             dropped = last - first + 1
         end = self._dropping + budget
-        slice_ = keys[self._dropping : end]
+        slice_ = rows[self._dropping : end]
         self.view.drop(slice_, self._applied, self._last_change, self._open_group.changes)
         dropped += len(slice_)
         self._counts[6] += dropped
         self._dropping = end
-        if end >= len(keys):
+        if end >= len(rows):
             self._dropping = 0
             self._settled_bytes -= size
             self._settled.popleft()

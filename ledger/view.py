@@ -164,7 +164,7 @@ class View:
 
     def drop(
         self,
-        keys: list[bytes],
+        rows: list[tuple[bytes, Any]],
         applied: int,
         last_change: dict[bytes, int],
         staged: dict[bytes, Any],
@@ -172,19 +172,26 @@ class View:
         """Forget rows of the overlay that the tables hold now.
 
         Args:
-            keys: rows that a group in the tables changed.
+            rows: keys and values that a group in the tables changed.
             applied: the position of the tables.
-            last_change: key to the last entry of the newest sealed group that changed it; those
-                that are dropped are taken out.
+            last_change: key of an integer or a removed row to the last entry of the newest sealed
+                group that changed it; those that are dropped are taken out.
             staged: rows that the open group has changed.
         """
         overlay = self.overlay
         reference = schema.REFERENCE
-        for key in keys:
-            if last_change.get(key, 0) > applied or key in staged:
+        for key, value in rows:
+            if value is None or isinstance(value, int):
+                if last_change.get(key, 0) > applied or key in staged:
+                    continue
+                if value is None and overlay.get(key) is not None:
+                    continue  # there is a row again, which a later group drops
+                last_change.pop(key, None)
+                overlay.pop(key, None)
+            elif overlay.get(key) is value:
+                del overlay[key]
+            else:
                 continue
-            last_change.pop(key, None)
-            value = overlay.pop(key, None)
             if key[0] in reference:
                 if value is None:
                     self._cache.pop(key, None)

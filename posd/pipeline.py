@@ -213,11 +213,11 @@ class Pipeline:
         waiters = self._flight_waiters
         self._flight_waiters = []
         self._flight_last = 0
-        if book.pending:
-            self.seal()
         self._meter.journal.add(group.write_ns)
         for waiter in waiters:
             waiter()
+        # What has come in meanwhile joins the next group: it is sealed after this turn's reads.
+        self.soon(self.kick)
         book.refresh(512 + 8 * group.count)
         self.judge()
         if self._idle is not None and not book.pending and not self._idle.done():

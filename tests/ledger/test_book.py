@@ -172,6 +172,7 @@ def test_rows_of_reference_tables_stay_right_when_they_leave_the_overlay(folder)
             stage(book)
             book._overlay[key] = row
             book._open_group.changes[key] = packed
+            book._open_group.records[key] = row
             book.flush()
             assert book.view.get(key) == row
             book._fold()
