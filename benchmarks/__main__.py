@@ -114,6 +114,8 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     field.start()
     found["pipelined"] = daemon.pipelined(field, hold, 40_000)
     found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)
+    field.stop()
+    field.start()
     found["idle"] = daemon.idle(field)
     found["kill"] = daemon.kill_under_load(field)
     field.stop()

@@ -216,7 +216,7 @@ class Pipeline:
         self._meter.journal.add(group.write_ns)
         for waiter in waiters:
             waiter()
-        # What has come in meanwhile joins the next group: it is sealed after this turn's reads.
+        # What this turn of the loop reads joins the next group, which is then sealed by that turn.
         self.soon(self.kick)
         book.refresh(512 + 8 * group.count)
         self.judge()
