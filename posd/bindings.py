@@ -84,6 +84,17 @@ class Incoming:
         self.tlv: dict[str, bytes] = {}
         self.totals: list[bytes] = []
 
+    def request(self) -> tuple[str, str, int, int, bytes, str]:
+        """The fields of `engine.commands.Request`, with which every command begins."""
+        return (
+            self.terminal,
+            self.merchant,
+            self.batch,
+            self.stan,
+            self.content,
+            self.function,
+        )
+
     def amount(self) -> int:
         """Field 4, required here."""
         try:
@@ -174,12 +185,7 @@ def _accrual(incoming: Incoming) -> Any:
     if incoming.unit() != "156":
         raise Malformed("the sale of an accrual is in money")
     return Accrual(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.amount(),
     )
@@ -187,12 +193,7 @@ def _accrual(incoming: Incoming) -> Any:
 
 def _redemption(incoming: Incoming) -> Any:
     return Redemption(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.unit(),
         incoming.amount(),
@@ -225,12 +226,7 @@ def _void(incoming: Incoming) -> Any:
     if not original and 61 not in incoming.fields:  # noqa: PLR2004
         raise Malformed("a void names its original in field 37 or 61")
     return Void(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.fields.get(49, ""),
         int(incoming.fields.get(4, 0)),
@@ -245,12 +241,7 @@ def _refund(incoming: Incoming) -> Any:
     if not original:
         raise Malformed("a refund names its original in field 37")
     return Refund(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.unit(),
         incoming.amount(),
@@ -260,12 +251,7 @@ def _refund(incoming: Incoming) -> Any:
 
 def _reversal(incoming: Incoming) -> Any:
     return Reversal(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.fields.get(49, ""),
         int(incoming.fields.get(4, 0)),
@@ -284,12 +270,7 @@ def _enrolment(incoming: Incoming) -> Any:
     vault = incoming.vault
     cards = [value for kind, value in clear if kind == "C"]
     return Enrolment(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         tuple(vault.seal(f"token:{kind}", value.encode()) for kind, value in clear),
         all(
@@ -300,12 +281,7 @@ def _enrolment(incoming: Incoming) -> Any:
 
 def _pin_change(incoming: Incoming) -> Any:
     return PinChange(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         incoming.tokens,
         incoming.pin,
         incoming.new_pin,
@@ -324,12 +300,7 @@ def _settlement(incoming: Incoming) -> Any:
     if len({line[0] for line in totals}) != len(totals):
         raise Malformed("totals of a unit twice")
     return Settlement(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         totals,
     )
 
@@ -348,12 +319,7 @@ def _upload(incoming: Incoming) -> Any:
         raise Malformed("an uploaded item has network code 201 and its batch and STAN in field 61")
     fields = incoming.fields
     return UploadItem(
-        incoming.terminal,
-        incoming.merchant,
-        incoming.batch,
-        incoming.stan,
-        incoming.content,
-        incoming.function,
+        *incoming.request(),
         batch,
         stan,
         fields.get(49, ""),
