@@ -6,13 +6,19 @@ the page is one file without scripts and without anything from elsewhere.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import Final
 
 GAP: Final = 2
 """Columns between two columns of a table."""
+TEXT_WIDTH: Final = 78
+"""Columns of a paragraph in a terminal."""
+LONG_WORD: Final = 32
+"""Letters of a word from which a narrow page may break it anywhere: digests, paths."""
 
 _STYLE: Final = """
 body { font: 16px/1.5 system-ui, "PingFang SC", "Microsoft YaHei", sans-serif; color: #1d2430;
@@ -28,7 +34,11 @@ p { margin: .3rem 0 .7rem; }
 .verdict p { font-size: 1.1rem; margin: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; }
 th { text-align: left; font-weight: 600; color: #5a6472; border-bottom: 1px solid #dfe3e8; }
-th, td { padding: .25rem .8rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
+th:last-child, td:last-child { padding-right: 0; }
+.long { overflow-wrap: anywhere; }
+code { font: .9em ui-monospace, monospace; background: #f0f2f4; border-radius: 4px;
+       padding: .1em .3em; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 """.strip()
 
@@ -67,11 +77,15 @@ class Summary:
 
 def as_text(summary: Summary) -> str:
     """Return the summary for a terminal or a text file."""
-    blocks = [f"{summary.title}\n{'=' * _width(summary.title)}\n\n{summary.verdict}"]
+    blocks = [f"{summary.title}\n{'=' * _width(summary.title)}\n\n{_filled(summary.verdict)}"]
     for section in summary.sections:
-        lines = [section.title, "-" * _width(section.title), section.text]
+        lines = [section.title, "-" * _width(section.title), _filled(section.text)]
         blocks.append("\n".join([*lines, *_text_table(section)]))
     return "\n\n".join(blocks) + "\n"
+
+
+def _filled(text: str) -> str:
+    return fill(text, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _text_table(section: Section) -> list[str]:
@@ -96,7 +110,8 @@ def _width(text: str) -> int:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").isdecimal()
+    """Whether a cell is an amount; a code such as 00 is a name made of digits."""
+    return re.fullmatch(r"(0|[1-9][\d,]*)(\.\d+)?", cell) is not None
 
 
 def as_html(summary: Summary) -> str:
@@ -112,9 +127,14 @@ def as_html(summary: Summary) -> str:
         f'<section class="{kind}"><p>{escape(summary.verdict)}</p></section>',
     ]
     for section in summary.sections:
-        parts.append(f"<section><h2>{escape(section.title)}</h2><p>{escape(section.text)}</p>")
+        parts.append(f"<section><h2>{escape(section.title)}</h2><p>{_html_text(section.text)}</p>")
         parts += [*_html_table(section), "</section>"]
     return "\n".join([*parts, "</main></body></html>", ""])
+
+
+def _html_text(text: str) -> str:
+    """A paragraph; what stands between back quotes is to be typed."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _html_table(section: Section) -> list[str]:
@@ -125,8 +145,14 @@ def _html_table(section: Section) -> list[str]:
     for tag, rows in (("th", (section.head,) if section.head else ()), ("td", section.rows)):
         for row in rows:
             cells = (
-                f"<{tag}{' class=number' if number else ''}>{escape(cell)}</{tag}>"
+                f"<{tag}{_html_class(cell, number=number)}>{escape(cell)}</{tag}>"
                 for cell, number in zip(row, numeric, strict=True)
             )
             lines.append(f"<tr>{''.join(cells)}</tr>")
     return [*lines, "</table>"]
+
+
+def _html_class(cell: str, *, number: bool) -> str:
+    if number:
+        return " class=number"
+    return " class=long" if any(len(word) >= LONG_WORD for word in cell.split()) else ""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from rich import box
+from rich.padding import Padding
 from rich.table import Table
 
 from engine.catalogue import BY_KIND
@@ -46,7 +46,7 @@ from engine.rules.undo import UNDOABLE
 from engine.terms import Clock
 from engine.vault import SEQUENCE_LIMIT, Vault
 from ledger import schema
-from ledger.model import Entry
+from ledger.model import MONEY, Entry
 from ledger.tables import Snapshot
 from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
 from posd.responses import BY_NUMBER
@@ -380,42 +380,73 @@ KINDS: Final = (*_FINDERS, *NOT_BUILT)
 
 # For people.
 
+_WORDS: Final = {
+    "key_set": "key set in use",
+    "pin": "PIN",
+    "pin_failures": "wrong PINs in a row",
+    "rrn": "RRN",
+    "serial": "bound to a serial",
+    "stan": "STAN",
+    "tmk_check": "TMK check value",
+}
+"""Names that a person would not write as the data does."""
+_INDENT: Final = (0, 0, 0, 2)
+
 
 def print_shown(shown: Shown, console: Console) -> None:
     """Print what was looked up: its plain values, then a table for each list within."""
     _print_part({name: value for name, value in shown.items() if name != "as_of"}, console, "")
-    console.print(f"as of entry {shown['as_of']}", style="dim")
+    console.print(f"\nas of entry {shown['as_of']}", style="dim")
 
 
 def _print_part(part: Shown, console: Console, title: str) -> None:
-    plain = Table(box=None, show_header=False, pad_edge=False, title=title or None)
-    plain.title_justify = "left"
+    """Print values under each other, indented below a title; what is nested comes after them."""
+    plain = _table()
+    plain.show_header = False
+    plain.add_column(no_wrap=True)
+    plain.add_column(overflow="fold")
     nested: list[tuple[str, Any]] = []
     for name, value in part.items():
         if _is_nested(value):
             nested.append((name, value))
         else:
-            plain.add_row(_words(name), _text(value))
-    console.print(plain)
+            plain.add_row(_words(name), _text(name, value))
+    _print_titled(title, plain, console)
     for name, value in nested:
         console.print()
         if isinstance(value, dict):
             _print_part(value, console, _words(name))
         elif any(map(_is_nested, (cell for row in value for cell in row.values()))):
-            for row in value:
+            for number, row in enumerate(value):
+                if number:
+                    console.print()
                 _print_part(row, console, _words(name))
         else:
             _print_rows(_words(name), value, console)
 
 
 def _print_rows(title: str, rows: list[Shown], console: Console) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name, value in rows[0].items():
-        number = isinstance(value, int) and not isinstance(value, bool)
+    table = _table()
+    for name in rows[0]:
+        number = all(_is_number(row[name]) for row in rows)
         table.add_column(_words(name), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(_text, row.values()))
-    console.print(table)
+        table.add_row(*(_text(name, value) for name, value in row.items()))
+    _print_titled(title, table, console)
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def _print_titled(title: str, table: Table, console: Console) -> None:
+    if title:
+        console.print(title, style="bold")
+    console.print(Padding(table, _INDENT) if title else table)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_nested(value: Any) -> bool:
@@ -426,14 +457,19 @@ def _is_nested(value: Any) -> bool:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return _WORDS.get(name, name.replace("_", " "))
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     if value is None or value in ("", (), [], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
+        return ", ".join(_text(name, one) for one in value)
+    if name == "unit" and value == MONEY:
+        return "fen"
+    if name in {"time", "last_moved"}:
+        moment = datetime.fromisoformat(value)
+        return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} {moment:%Z}"
     return str(value)
