@@ -391,6 +391,8 @@ _WORDS: Final = {
 }
 """Names that a person would not write as the data does."""
 _INDENT: Final = (0, 0, 0, 2)
+UNBOUNDED: Final = 10_000
+"""Columns of a console on which every table has room."""
 
 
 def print_shown(shown: Shown, console: Console) -> None:
@@ -417,22 +419,31 @@ def _print_part(part: Shown, console: Console, title: str) -> None:
         if isinstance(value, dict):
             _print_part(value, console, _words(name))
         elif any(map(_is_nested, (cell for row in value for cell in row.values()))):
-            for number, row in enumerate(value):
-                if number:
-                    console.print()
-                _print_part(row, console, _words(name))
+            _print_each(_words(name), value, console)
         else:
             _print_rows(_words(name), value, console)
 
 
 def _print_rows(title: str, rows: list[Shown], console: Console) -> None:
+    """Print rows as a table, or each below the other where the console is too narrow for that."""
     table = _table()
     for name in rows[0]:
         number = all(_is_number(row[name]) for row in rows)
         table.add_column(_words(name), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(name, value) for name, value in row.items()))
-    _print_titled(title, table, console)
+    unbounded = console.options.update(width=UNBOUNDED)
+    if table.__rich_measure__(console, unbounded).maximum + _INDENT[3] <= console.width:
+        _print_titled(title, table, console)
+        return
+    _print_each(title, rows, console)
+
+
+def _print_each(title: str, rows: list[Shown], console: Console) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        _print_part(row, console, title)
 
 
 def _table() -> Table:
@@ -442,7 +453,7 @@ def _table() -> Table:
 def _print_titled(title: str, table: Table, console: Console) -> None:
     if title:
         console.print(title, style="bold")
-    console.print(Padding(table, _INDENT) if title else table)
+    console.print(Padding(table, _INDENT, expand=False) if title else table)
 
 
 def _is_number(value: Any) -> bool:
