@@ -31,6 +31,7 @@ check: $(READY)
 	$(BIN)/deptry .
 
 bench: $(COMPILED)
+	$(BIN)/pytest --benchmark-only --benchmark-columns=median,iqr,ops benchmarks
 	$(BIN)/python -m benchmarks
 
 # The long forms of the slow campaigns: simulation, crash, state machine.
@@ -40,7 +41,7 @@ long: $(COMPILED)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 # The modules on the path of a message become machine code, half as fast again; see tools/compile.py.

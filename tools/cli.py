@@ -388,7 +388,11 @@ def status(directory: Path, *, as_json: bool) -> None:
         echo_json(told)
         return
     for name, value in told.items():
-        shown = "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        shown = value
+        if isinstance(value, (list, tuple)):
+            shown = "; ".join(map(str, value)) or "-"
+        elif isinstance(value, bool):
+            shown = "yes" if value else "no"
         click.echo(f"{name:<12} {shown}")
 
 
