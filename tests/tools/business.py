@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from engine.directory import open_machine, open_vault
 from engine.rules.points import Accrual, Redemption
 from engine.rules.undo import Refund, Reversal, Void
-
-from .conftest import CARD, HOTEL
+from tests.tools.conftest import CARD, HOTEL
 
 TERMINAL_ID = "00000001"
 

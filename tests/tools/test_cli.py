@@ -7,9 +7,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from tests.tools.conftest import CARD, ROOT, must, run
 from tools.cli import main
-
-from .conftest import CARD, ROOT, must, run
 
 VECTORS = json.loads((ROOT / "tests" / "vectors.json").read_text())
 

@@ -16,8 +16,7 @@ from engine import directory as directories
 from engine.directory import control_address
 from engine.rules.reference import CutOff, PutInstitution, PutProgram
 from engine.submit import FRAME_BYTES_MAX, AnswerMissing, Submitter, daemon_status
-
-from .conftest import INSTITUTION, LINES, ROOT, Daemon, must, run, write_lines
+from tests.tools.conftest import INSTITUTION, LINES, ROOT, Daemon, must, run, write_lines
 
 
 def frame(value):

@@ -9,8 +9,7 @@ import pytest
 from engine import directory as directories
 from engine.directory import VERSION, init_directory, open_machine
 from ledger.schema import entry as entry_key
-
-from .conftest import PROGRAM, ROOT, must, run, write_lines
+from tests.tools.conftest import PROGRAM, ROOT, must, run, write_lines
 
 
 def test_a_new_directory_has_its_key_file_beside_it_and_passes_verification(tmp_path):

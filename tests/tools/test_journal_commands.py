@@ -17,9 +17,8 @@ from engine.rules.points import Accrual, Redemption
 from engine.rules.undo import Reversal
 from engine.terms import DAY_MS
 from ledger import codec, schema
-
-from .business import do_business
-from .conftest import CARD, HOTEL, LINES, PHONE, ROOT, Daemon, must, run, write_lines
+from tests.tools.business import do_business
+from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, ROOT, Daemon, must, run, write_lines
 
 
 @pytest.fixture(scope="module")

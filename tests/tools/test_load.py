@@ -8,10 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.journal import entries
-from tools import load as loading
-from tools.load import TERMS, TYPES, Lines, Rejected
-
-from .conftest import (
+from tests.tools.conftest import (
     BALANCE,
     CARD,
     HOTEL,
@@ -28,6 +25,8 @@ from .conftest import (
     run,
     write_lines,
 )
+from tools import load as loading
+from tools.load import TERMS, TYPES, Lines, Rejected
 
 
 def report(directory, file):

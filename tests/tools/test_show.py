@@ -4,8 +4,19 @@ import json
 
 import pytest
 
-from .business import do_business
-from .conftest import CARD, HOTEL, LINES, PHONE, SERIAL, TMK, Daemon, must, run, write_lines
+from tests.tools.business import do_business
+from tests.tools.conftest import (
+    CARD,
+    HOTEL,
+    LINES,
+    PHONE,
+    SERIAL,
+    TMK,
+    Daemon,
+    must,
+    run,
+    write_lines,
+)
 
 CLEAR = (CARD, PHONE, SERIAL, TMK, TMK.upper(), "123456")
 
