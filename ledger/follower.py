@@ -33,7 +33,7 @@ from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
 from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
 
-NICE = 5
+NICE = 19
 POLL_SECONDS = 0.1
 FINISH = b"F"
 STATUS_DAMAGED = 1
