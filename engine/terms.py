@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from engine.records import NEVER, Merchant, Program, Terms
 
 DAY_MS = 86_400_000
-MINUTE_MS = 60_000
 
 
 def day_number(date: int) -> datetime:

@@ -124,11 +124,6 @@ def points_parts(key: bytes) -> tuple[str, str]:
     return member.decode(), program.decode()
 
 
-def points_of(member: str) -> bytes:
-    """Prefix of all points records of a member."""
-    return b"\x07%b\x00" % member.encode()
-
-
 def lots(member: str, program: str, chunk: int) -> bytes:
     """Key of a chunk of lots beyond those in the points record."""
     return b"\x08%b\x00%b\x00%b" % (member.encode(), program.encode(), chunk.to_bytes(4, "big"))

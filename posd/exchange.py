@@ -137,7 +137,7 @@ def _decoded(
             party.put(None)
             party.fail("undecodable")
             continue
-        meter.decoded(perf_counter_ns() - begun)
+        meter.decode.add(perf_counter_ns() - begun)
         if message.mti[2] in "13579":
             meter.count("dropped_reply_form")
             party.put(None)
@@ -239,7 +239,7 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - a bug before the swap: 96, nothing changed
             self._host_fault(error)
             return
-        host.meter.decided(perf_counter_ns() - begun)
+        host.meter.decide.add(perf_counter_ns() - begun)
         self.answer = answer
         if answer.outcome.reason == UNKNOWN and not answer.repeated:
             self._guessed()

@@ -218,9 +218,7 @@ class Link:
         now = time.perf_counter_ns()
         times = self._links.meter.reply
         for _, begun, replies in batches:
-            spent = now - begun
-            times.buckets[spent.bit_length()] += len(replies)
-            times.total += spent * len(replies)
+            times.add(now - begun, len(replies))
         session.sent(len(frames))
         if self._paused or session.closed:
             self._after(session)

@@ -33,10 +33,10 @@ class Times:
         self.buckets = [0] * BUCKETS
         self.total = 0
 
-    def add(self, duration_ns: int) -> None:
-        """Count one duration."""
-        self.buckets[duration_ns.bit_length()] += 1
-        self.total += duration_ns
+    def add(self, duration_ns: int, count: int = 1) -> None:
+        """Count a duration, or several that were the same."""
+        self.buckets[duration_ns.bit_length()] += count
+        self.total += duration_ns * count
 
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
         """The histogram in seconds."""
@@ -75,16 +75,6 @@ class Meter:
     def counted(self, name: str) -> int:
         """The value of a named counter."""
         return self._counts.get(name, 0)
-
-    def decoded(self, duration_ns: int) -> None:
-        """Note how long a message took to decode."""
-        self.decode.buckets[duration_ns.bit_length()] += 1
-        self.decode.total += duration_ns
-
-    def decided(self, duration_ns: int) -> None:
-        """Note how long a command took to decide."""
-        self.decide.buckets[duration_ns.bit_length()] += 1
-        self.decide.total += duration_ns
 
     def answered(self, transaction: str, code: str) -> None:
         """Count a reply."""

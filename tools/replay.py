@@ -82,7 +82,6 @@ class Replay:
 
     def __init__(self, source: Path, book: Book) -> None:
         """Read `source` from its beginning; write `book`, which is empty and made here."""
-        self._source = source
         self._book = cast("_Made", book)
         self._book.made = deque()
         self._machine = Machine(book)
