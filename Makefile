@@ -9,7 +9,7 @@ PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
 BIN := .venv/bin
 READY := .venv/ready
 COMPILED := .venv/compiled
-SOURCES := $(wildcard ledger/*.py engine/*.py engine/rules/*.py posd/*.py posd/iso8583/*.py)
+SOURCES := $(wildcard ledger/*.py engine/*.py engine/rules/*.py posd/*.py posd/builders/*.py posd/iso8583/*.py)
 
 .PHONY: demo run test check bench long lock clean
 

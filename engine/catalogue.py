@@ -12,7 +12,9 @@ from typing import Any
 
 from engine.draft import Draft
 from engine.reasons import Reason
-from engine.rules import members, points, reference, terminals, undo
+from engine.rules import members, points, reference, refund, terminals, undo
+from engine.rules.refund import Return
+from engine.rules.undo import Hook
 
 
 @dataclass(slots=True)
@@ -27,6 +29,9 @@ class Rule:
             reversal, which names its original's; ``none`` for the rest.
         batch: ``in force`` where the batch must be; ``open`` where one not yet settled will do.
         undo: letters R, V, F.
+        refund: returns a share; for the letter F.
+        undone: takes back what it changed beside its legs, see `engine.rules.undo`.
+        redone: lets that stand again once its void was reversed.
     """
 
     kind: str
@@ -35,13 +40,24 @@ class Rule:
     identity: str
     batch: str
     undo: str
+    refund: Return | None = None
+    undone: Hook | None = None
+    redone: Hook | None = None
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("accrual", points.Accrual, points.accrue, "own", "in force", "RVF"),
-    Rule("redemption", points.Redemption, points.redeem, "own", "in force", "RVF"),
+    Rule("accrual", points.Accrual, points.accrue, "own", "in force", "RVF", refund.refund_accrual),
+    Rule(
+        "redemption",
+        points.Redemption,
+        points.redeem,
+        "own",
+        "in force",
+        "RVF",
+        refund.refund_redemption,
+    ),
     Rule("void", undo.Void, undo.void, "own", "in force", "R"),
-    Rule("refund", undo.Refund, undo.refund, "own", "in force", ""),
+    Rule("refund", refund.Refund, refund.refund, "own", "in force", ""),
     Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
     Rule("enrolment", members.Enrolment, members.enrol, "own", "in force", ""),
     Rule("pin change", members.PinChange, members.change_pin, "own", "in force", ""),
@@ -71,6 +87,16 @@ for _rule in RULES:
     undo.FIELDS[_rule.kind] = tuple(field.name for field in fields(_rule.command))
     if _rule.identity == "own":
         undo.UNDOABLE[_rule.kind] = _rule.undo
+    if ("F" in _rule.undo) != (_rule.refund is not None):
+        raise ImportError(
+            f"{_rule.kind} has the letter F, or what returns a share, without the other"
+        )
+    if _rule.refund is not None:
+        refund.REFUNDS[_rule.kind] = _rule.refund
+    if _rule.undone is not None:
+        undo.UNDONE[_rule.kind] = _rule.undone
+    if _rule.redone is not None:
+        undo.REDONE[_rule.kind] = _rule.redone
 
 
 def command_of(kind: str, values: tuple[Any, ...]) -> Any:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from engine import batches
 from engine.commands import Answer, Outcome, Pin
-from engine.inquiry import holdings
 from engine.machine import SwapFailed
 from engine.reasons import Reason
 from engine.records import Alias, Member
@@ -21,13 +20,15 @@ from engine.rules.members import PinCheck
 from engine.rules.terminals import ConfirmKeys
 from engine.terms import in_force
 from ledger import schema
-from posd import network, responses, security
-from posd.bindings import Binding, Incoming, Malformed, find, name_member
+from posd import elements, network, responses, security
+from posd.bindings import Binding, find
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
+from posd.incoming import Incoming, Malformed, name_member
+from posd.inquiries import Inquire
 from posd.iso8583.message import Message, Undecodable
 from posd.iso8583.spec import TAGS
-from posd.iso8583.tlv import MalformedTlv, build_tlv, parse_tlv
+from posd.iso8583.tlv import MalformedTlv, parse_tlv
 from posd.terminals import AES, CUP, KeySet, Mac, Standing
 
 SIGN_ON_AGAIN = 3
@@ -58,7 +59,9 @@ BALANCES_MAX = 3
 """Units in field 54: two entries each, six at most."""
 
 APPROVED = int(Reason.APPROVED)
-UNKNOWN = int(Reason.MEMBER_UNKNOWN)
+GUESSES = frozenset({int(Reason.MEMBER_UNKNOWN)})
+"""Reasons that count as a guess at a card or code."""
+
 ECHOED = (3, 11, 41, 42)
 PRIVATE = 60
 BATCH_END = 8
@@ -241,7 +244,7 @@ class Exchange:
             return
         host.meter.decide.add(perf_counter_ns() - begun)
         self.answer = answer
-        if answer.outcome.reason == UNKNOWN and not answer.repeated:
+        if answer.outcome.reason in GUESSES and not answer.repeated:
             self._guessed()
 
     def complete(self) -> None:
@@ -361,7 +364,7 @@ class Exchange:
             return self.decline(Reason.FUNCTION_UNKNOWN)
         self.binding = binding
         self.tag = binding.name
-        if binding.build is None and binding.handler == "engine":
+        if binding.build is None and binding.inquire is None:
             return self.decline(Reason.FUNCTION_OFF)
         incoming = Incoming(self.mti, fields, host.vault)
         self.incoming = incoming
@@ -381,8 +384,8 @@ class Exchange:
                     return self.fault(responses.GUESSING)
             if host.gate.shut and (binding.name == "reversal" or not self._is_known(incoming)):
                 return self.fault(responses.BUSY)
-            if binding.handler == "inquiry":
-                return self._balance(incoming)
+            if binding.inquire is not None:
+                return self._inquiry(incoming, binding.inquire)
             assert binding.build is not None  # noqa: S101 - judged above
             self.command = binding.build(incoming)
         except (Malformed, MalformedTlv):
@@ -457,35 +460,25 @@ class Exchange:
 
     # Inquiry.
 
-    def _balance(self, incoming: Incoming) -> Reply:
-        host = self.host
-        machine = host.machine
+    def _inquiry(self, incoming: Incoming, inquire: Inquire) -> Reply:
+        machine = self.host.machine
         draft = machine.look(self.at)
-        bad = draft.find_member(incoming.tokens)
-        if bad is None and incoming.pin != Pin.ABSENT:
+        bad = draft.find_member(incoming.tokens) if incoming.tokens else None
+        if bad is None and draft.member and incoming.pin != Pin.ABSENT:
             if incoming.pin == Pin.BAD_BLOCK:
                 bad = Reason.PIN_BLOCK_BAD
             else:
                 checked = machine.execute(PinCheck(draft.member, incoming.pin), self.at)
                 reason = Reason(checked.outcome.reason)
                 bad = None if reason in {Reason.APPROVED, Reason.UNCHANGED} else reason
+        if bad is None:
+            reason = inquire(incoming, draft)
+            bad = None if reason is Reason.APPROVED else reason
         if bad is not None:
-            if bad == Reason.MEMBER_UNKNOWN:
+            if bad in GUESSES:
                 self._guessed()
             return self.decline(bad, machine.sequence)
-        found = holdings(host.read, draft.member, draft.today)
-        if incoming.function[4:6] not in {"00", "65"}:  # 310060: stored value, of which is none
-            found = []
-        facts: list[tuple[str, Any]] = []
-        if found and found[0].next_expiry is not None:
-            facts.append(("next_expiry", found[0].next_expiry))
-        outcome = Outcome(
-            int(Reason.APPROVED),
-            draft.member,
-            tuple(("points", one.unit, one.available, one.ledger) for one in found),
-            tuple(facts),
-            (),
-        )
+        outcome = Outcome(0, draft.member, draft.balances, draft.facts, ())
         return self._reply_to(Answer(outcome, machine.sequence, machine.date, False))
 
     # Replies.
@@ -519,30 +512,20 @@ class Exchange:
             if outcome.balances:
                 extra[54] = _balances(outcome)
         if outcome.facts:
-            elements = self._elements(dict(outcome.facts))
-            if elements:
-                extra[ELEMENTS] = elements
+            told = elements.build(self._facts(outcome.facts))
+            if told:
+                extra[ELEMENTS] = told
         row = responses.BY_NUMBER[outcome.reason]
         return self.build(row, extra, sequence or self.host.machine.sequence)
 
-    def _elements(self, facts: dict[str, Any]) -> bytes:
-        """Field 48 of what a reply tells; empty for nothing."""
-        elements: list[tuple[str, bytes]] = []
-        moved = facts.get("moved")
-        if moved is not None:
-            if "program" in facts:
-                moved += self._unit_to_name(facts["program"])
-            if len(facts) == 1:
-                return b"30%03d%b" % (len(moved), moved.encode("ascii"))
-            elements.append(("30", moved.encode("ascii")))
-        expiry = facts.get("next_expiry")
-        if expiry is not None:
-            elements.append(("32", b"%012d%08d" % expiry))
-        elements.extend(
-            ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
-            for line in facts.get("totals", ())
-        )
-        return build_tlv(elements)
+    def _facts(self, facts: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+        """The facts to tell: points moved with their unit, where the message does not say it."""
+        if len(facts) == 1:
+            return facts
+        told = dict(facts)
+        if "moved" in told and "program" in told:
+            told["moved"] += self._unit_to_name(told["program"])
+        return tuple(told.items())
 
     def _unit_to_name(self, program: str) -> str:
         """The unit of points moved, where it is not that of field 49 or the merchant's own."""

@@ -15,7 +15,7 @@ import msgpack
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger import schema
-from posd.bindings import Incoming
+from posd.incoming import Incoming
 from posd.iso8583.compile import COMPILED_MAX, Codec
 from posd.metrics import Meter
 from posd.terminals import STANDINGS_MAX, Guards, Standing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.reasons import Reason
 from engine.rules.terminals import SignOn
 from posd import responses, security
-from posd.bindings import Incoming, Malformed
+from posd.incoming import Incoming, Malformed
 from posd.iso8583.tlv import MalformedTlv, build_tlv
 from posd.terminals import AES, Standing
 

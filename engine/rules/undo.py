@@ -1,28 +1,40 @@
-"""Void, reversal and refund: giving back what an earlier transaction moved.
+"""Void and reversal: giving back all that an earlier transaction moved.
 
-A void or reversal negates every stored leg of its original, whatever its date, on the date now
-open. A refund returns a part: each leg but the last of a unit up to the floor of its cumulative
-share, the last leg minus their sum. Lots are refilled in the reverse order of their consumption.
+Every stored leg of the original is negated, whatever its date, on the date now open. Lots are
+refilled in the reverse order of their consumption. What a transaction changed beside its legs, its
+family takes back itself: `UNDONE` when it is undone, `REDONE` when the void that undid it was
+reversed. Both may refuse, before anything has moved.
 
 What may be undone and how is declared in the catalogue: R by reversal, V by void, F by refund.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from engine import batches, rounding
+from engine import batches
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
-from engine.records import NEW_BATCH, NO_UNDO, Batch, Identity, Program, Undo
-from engine.terms import add_days
+from engine.records import NEW_BATCH, NO_UNDO, Batch, Identity, Undo
 from ledger import chart, schema
-from ledger.model import MONEY, Entry, Posting
+from ledger.model import MONEY, Entry
 
 UNDOABLE: dict[str, str] = {}
 """Kind of command to the letters R, V, F of its undo; filled by the catalogue."""
+
+Hook: TypeAlias = Callable[[Entry, Draft], Reason | None]
+
+UNDONE: dict[str, Hook] = {}
+"""Kind of command to what else is taken back with its legs; filled by the catalogue."""
+
+REDONE: dict[str, Hook] = {}
+"""Kind of command to what else stands again once its void was reversed; filled by the catalogue."""
+
+FIELDS: dict[str, tuple[str, ...]] = {}
+"""Kind of command to the names of its fields; filled by the catalogue."""
 
 REMEMBERED = b""
 """Content digest of an identity that was reversed before it arrived."""
@@ -45,22 +57,6 @@ class Void(Request):
     original: int
     original_batch: int
     original_stan: int
-
-
-@dataclass(slots=True)
-class Refund(Request):
-    """Return of a part of an earlier transaction of the same merchant.
-
-    Attributes:
-        tokens: what names the member, may be empty.
-        unit, amount: how much, in the unit of the original's amount.
-        original: sequence number that the RRN carries, -1 for an RRN that carries none.
-    """
-
-    tokens: tuple[Token, ...]
-    unit: str
-    amount: int
-    original: int
 
 
 @dataclass(slots=True)
@@ -103,6 +99,10 @@ def void(command: Void, draft: Draft) -> Reason:
     undo: Undo = draft.read(schema.undo(sequence)) or NO_UNDO
     if undo != NO_UNDO:
         return Reason.ALREADY_UNDONE
+    bad = _take_back_beside(entry, draft)
+    if bad is not None:
+        draft.rows.clear()
+        return bad
     give_back(entry, draft)
     draft.rows[schema.undo(sequence)] = amended(undo, voided_by=draft.sequence)
     draft.facts = (*draft.facts, ("undid", sequence))
@@ -141,52 +141,14 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
         return Reason.NOT_UNDOABLE
     if undo.refunded:
         return Reason.ALREADY_UNDONE
+    bad = _take_back_beside(entry, draft) or _restore_voided(original, draft)
+    if bad is not None:
+        draft.rows.clear()
+        return bad
     give_back(entry, draft)
     draft.rows[schema.undo(known.sequence)] = amended(undo, reversed_by=draft.sequence)
     draft.facts = (*draft.facts, ("undid", known.sequence))
     draft.counted = _uncount(original)
-    _restore_voided(original, draft)
-    return Reason.APPROVED
-
-
-def refund(command: Refund, draft: Draft) -> Reason:
-    """Give back a part of an accrual or redemption of the same merchant."""
-    entry: Entry | None = None
-    if command.original > 0:
-        entry = draft.read(schema.entry(command.original))
-    if entry is None or entry.kind not in UNDOABLE or entry.command[1] != command.merchant:
-        return Reason.ORIGINAL_UNKNOWN
-    original = Outcome(*entry.outcome)
-    if original.reason != Reason.APPROVED:
-        return Reason.ORIGINAL_UNKNOWN
-    draft.member = original.member
-    if not draft.names_member(command.tokens, original.member):
-        return Reason.OTHER_MEMBER
-    if "F" not in UNDOABLE[entry.kind]:
-        return Reason.NOT_UNDOABLE
-    undo: Undo = draft.read(schema.undo(command.original)) or NO_UNDO
-    bad = _refund_differs(command, entry, undo)
-    if bad is not None:
-        return bad
-    program_id = original.counted[0][0]
-    tariff = draft.find_tariff(command.merchant, program_id)
-    if tariff is None:
-        return Reason.NO_TERMS
-    terms, program = tariff.terms, tariff.program
-    if terms.refund_days and draft.date > add_days(entry.date, terms.refund_days):
-        return Reason.TOO_LATE
-    after = undo.refunded + command.amount
-    shares = (undo.refunded, after, _amount(entry))
-    if entry.kind == "accrual":
-        moved = _refund_accrual(entry, draft, program, shares, fee=terms.refund_fee)
-        sign, side = "-", "D"
-    else:
-        moved = _refund_redemption(entry, draft, program, shares, fee=terms.refund_fee)
-        sign, side = "+", "C"
-    draft.rows[schema.undo(command.original)] = amended(undo, refunded=after)
-    draft.facts = (("moved", f"{sign}{moved}"), ("program", program_id), *draft.facts)
-    draft.counted = ((program_id, side, moved),)
-    draft.show(draft.purse(original.member, program_id))
     return Reason.APPROVED
 
 
@@ -227,7 +189,7 @@ def _of_other_batch(entry: Entry, draft: Draft) -> Reason:
 
 def _same_message(command: Reversal, entry: Entry, original: Outcome, draft: Draft) -> bool:
     """True when a reversal repeats its original's function, amount, unit and member."""
-    fields = _fields(entry)
+    fields = fields_of(entry)
     if (
         command.function != fields["function"]
         or command.amount != fields.get("amount", 0)
@@ -243,44 +205,28 @@ def _same_message(command: Reversal, entry: Entry, original: Outcome, draft: Dra
 
 
 def _amount_differs(command: Void, entry: Entry) -> Reason | None:
-    if command.unit != _unit(entry):
+    if command.unit != unit_of(entry):
         return Reason.UNIT_DIFFERS
-    if command.amount != _amount(entry):
+    if command.amount != amount_of(entry):
         return Reason.AMOUNT_DIFFERS
     return None
 
 
-def _refund_differs(command: Refund, entry: Entry, undo: Undo) -> Reason | None:
-    if command.unit != _unit(entry):
-        return Reason.UNIT_DIFFERS
-    if command.amount <= 0:
-        return Reason.AMOUNT_ZERO
-    if undo.refunded + command.amount > _amount(entry):
-        return Reason.REFUND_EXCEEDS
-    if undo.voided_by or undo.reversed_by:
-        return Reason.ALREADY_UNDONE
-    return None
-
-
-def _fields(entry: Entry) -> dict[str, Any]:
+def fields_of(entry: Entry) -> dict[str, Any]:
     """The command's fields of an entry, by name."""
     return dict(zip(FIELDS[entry.kind], entry.command, strict=True))
 
 
-def _amount(entry: Entry) -> int:
+def amount_of(entry: Entry) -> int:
     """The amount of a transaction, in the unit of its message."""
-    amount: int = _fields(entry).get("amount", 0)
+    amount: int = fields_of(entry).get("amount", 0)
     return amount
 
 
-def _unit(entry: Entry) -> str:
+def unit_of(entry: Entry) -> str:
     """The unit of a transaction's amount; an accrual's sale is always money."""
-    unit: str = _fields(entry).get("unit", MONEY)
+    unit: str = fields_of(entry).get("unit", MONEY)
     return unit
-
-
-FIELDS: dict[str, tuple[str, ...]] = {}
-"""Kind of command to the names of its fields; filled by the catalogue."""
 
 
 # Giving back.
@@ -294,24 +240,39 @@ def give_back(entry: Entry, draft: Draft) -> None:
     """
     for account, unit, amount in reversed(entry.postings):
         kind, _, rest = account.partition(":")
-        if kind == "Lot":
-            member, program, issuer, expiry = rest.split(":")
-            purse = draft.purse(member, program)
-            if amount > 0:
-                purse.claw_back(issuer, int(expiry), amount, owe=True)
-            else:
-                purse.put(issuer, int(expiry), -amount)
-        elif kind == "Debt":
-            member, program, issuer = rest.split(":")
-            purse = draft.purse(member, program)
-            if amount > 0:
-                purse.owe(issuer, amount)
-            else:
-                purse.settle_debt(issuer, -amount)
-        else:
+        give = GIVE_BACK.get(kind)
+        if give is None:
             draft.post(on_date(account, draft.date), unit, -amount)
+        else:
+            give(draft, rest, amount)
     moved = [purse for purse in draft.purses if purse.postings]
     draft.show(*moved)
+
+
+def _give_back_lot(draft: Draft, rest: str, amount: int) -> None:
+    member, program, issuer, expiry = rest.split(":")
+    purse = draft.purse(member, program)
+    if amount > 0:
+        purse.claw_back(issuer, int(expiry), amount, owe=True)
+    else:
+        purse.put(issuer, int(expiry), -amount)
+
+
+def _give_back_debt(draft: Draft, rest: str, amount: int) -> None:
+    member, program, issuer = rest.split(":")
+    purse = draft.purse(member, program)
+    if amount > 0:
+        purse.owe(issuer, amount)
+    else:
+        purse.settle_debt(issuer, -amount)
+
+
+GIVE_BACK: dict[str, Callable[[Draft, str, int], None]] = {
+    "Lot": _give_back_lot,
+    "Debt": _give_back_debt,
+}
+"""Kinds of accounts that live in members' records to how a leg on them is negated: the draft, the
+account's parts after its kind, and the leg's amount."""
 
 
 def on_date(account: str, date: int) -> str:
@@ -321,14 +282,26 @@ def on_date(account: str, date: int) -> str:
     return account
 
 
-def _restore_voided(original: Outcome, draft: Draft) -> None:
+def _take_back_beside(entry: Entry, draft: Draft) -> Reason | None:
+    """Take back what a transaction changed beside its legs; the reason where that cannot be."""
+    undone = UNDONE.get(entry.kind)
+    return undone(entry, draft) if undone is not None else None
+
+
+def _restore_voided(original: Outcome, draft: Draft) -> Reason | None:
     """After a void was reversed, its original stands again and is counted again."""
     for name, sequence in original.facts:
         if name != "undid":
             continue
+        entry: Entry = draft.read(schema.entry(sequence))
+        redone = REDONE.get(entry.kind)
+        bad = redone(entry, draft) if redone is not None else None
+        if bad is not None:
+            return bad
         key = schema.undo(sequence)
         undo: Undo = draft.read(key)
         draft.rows[key] = amended(undo, voided_by=0)
+    return None
 
 
 def _uncount(original: Outcome) -> tuple[tuple[str, str, int], ...]:
@@ -337,104 +310,3 @@ def _uncount(original: Outcome) -> tuple[tuple[str, str, int], ...]:
         (unit, side[1:] if side.startswith("-") else f"-{side}", amount)
         for unit, side, amount in original.counted
     )
-
-
-Shares = tuple[int, int, int]
-"""Refunded before, refunded with this one, and the original's amount."""
-
-
-def _delta(leg: int, shares: Shares) -> int:
-    before, after, whole = shares
-    return rounding.part(leg, after, whole) - rounding.part(leg, before, whole)
-
-
-def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
-    """An entry's legs: in points, in money, and the pair of the fee."""
-    points = [leg for leg in entry.postings if leg[1] != MONEY]
-    money = [leg for leg in entry.postings if leg[1] == MONEY]
-    if money and money[-1][0].startswith("Fee:"):
-        return points, money[:-2], money[-2:]
-    return points, money, []
-
-
-def _return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
-    """Return the shares of money legs; the last leg is minus the sum of the others."""
-    total = 0
-    for account, unit, amount in legs[:-1]:
-        share = _delta(amount, shares) * (-1 if amount > 0 else 1)
-        total += share
-        draft.post(on_date(account, draft.date), unit, share)
-    if legs:
-        account, unit, _ = legs[-1]
-        draft.post(on_date(account, draft.date), unit, -total)
-
-
-def _refund_accrual(
-    entry: Entry, draft: Draft, program: Program, shares: Shares, *, fee: bool
-) -> int:
-    """Take back the share of the points that were given; returns the points taken.
-
-    Those that are spent already become a debt, or stay with the merchant, by the program's policy.
-    """
-    points, money, fees = _split(entry)
-    given = -sum(leg[2] for leg in points if leg[0].startswith("Issued:"))
-    wanted = _delta(given, shares)
-    lots = [leg for leg in points if leg[0].startswith("Lot:")]
-    issuer = entry.command[1]
-    expiry = int(lots[0][0].rsplit(":", 1)[1]) if lots else 0
-    purse = draft.purse(Outcome(*entry.outcome).member, program.id)
-    taken = purse.claw_back(issuer, expiry, wanted, owe=program.clawback == "negative")
-    draft.post(chart.issued(program.id, issuer), program.id, taken)
-    if taken == wanted:
-        _return_money(money, draft, shares)
-        if fee:
-            _return_money(fees, draft, shares)
-    else:
-        _return_money(money, draft, (0, taken, given))
-        draft.facts = (("kept", wanted - taken),)
-    return taken
-
-
-def _refund_redemption(
-    entry: Entry, draft: Draft, program: Program, shares: Shares, *, fee: bool
-) -> int:
-    """Put the share of the points back into their lots, the last consumed first."""
-    points, money, fees = _split(entry)
-    lots = [leg for leg in points if leg[0].startswith("Lot:")]
-    spent = -sum(leg[2] for leg in lots)
-    skip = rounding.part(spent, shares[0], shares[2])
-    wanted = _delta(spent, shares)
-    redeemer = entry.command[1]
-    left = wanted
-    for account, _, amount in reversed(lots):
-        used = min(skip, -amount)
-        skip -= used
-        part = min(left, -amount - used)
-        if not part:
-            continue
-        left -= part
-        issuer, expiry = account.split(":")[3:]
-        draft.post(chart.redeemed(program.id, issuer, redeemer), program.id, -part)
-        _put_back(draft, program, issuer, int(expiry), part)
-    _return_money(money, draft, shares)
-    if fee:
-        _return_money(fees, draft, shares)
-    return wanted
-
-
-def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: int) -> None:
-    """Return points to their lot; where its day has passed, as the program's rule says."""
-    purse = draft.purse(draft.member, program.id)
-    if expiry >= draft.today:
-        purse.put(issuer, expiry, part)
-        return
-    if program.after_expiry == "reissue":
-        purse.put(issuer, add_days(draft.today, program.grace_days), part)
-        return
-    purse.put(issuer, expiry, part)
-    purse.expire(issuer, expiry, part)
-    draft.post(chart.expired(program.id, issuer), program.id, part)
-    if program.settled:
-        value = rounding.fund_value(part, program)
-        draft.post(chart.fund(program.id), MONEY, -value)
-        draft.post(chart.breakage("points"), MONEY, value)

@@ -15,14 +15,14 @@ from engine.commands import Answer, Pin, Token
 from engine.machine import Machine
 from engine.points import Purse
 from engine.records import NEVER
-from engine.rules import members, points, reference, terminals, undo
+from engine.rules import members, points, reference, refund, terminals, undo
 from ledger import schema
 
 FUNCTIONS = {
     points.Accrual: "220065",
     points.Redemption: "006500",
     undo.Void: "200000",
-    undo.Refund: "200000",
+    refund.Refund: "200000",
     members.Enrolment: "980000",
     members.PinChange: "990000",
     terminals.Settlement: "",

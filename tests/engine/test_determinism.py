@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.commands import Pin
 from engine.machine import Machine
 from engine.reasons import Reason
-from engine.rules import members, terminals, undo
+from engine.rules import members, refund, terminals, undo
 from ledger import audit, schema
 from ledger.book import Book
 from tests.engine.house import House, moment, sealed, token
@@ -45,7 +45,7 @@ def business(house, after_each=lambda: None):
         said = {"tokens": (CARD,), "unit": unit, "amount": 30 + number, "original": spent.sequence}
         if number % 3:
             said["amount"] //= 2
-            house.send(undo.Refund, till, at, **said)
+            house.send(refund.Refund, till, at, **said)
         else:
             house.send(undo.Void, till, at, original_batch=0, original_stan=0, **said)
         after_each()

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.catalogue import BY_COMMAND, command_of
-from posd.bindings import BINDINGS, Incoming, find, luhn_valid
+from posd.bindings import BINDINGS, find
+from posd.incoming import Incoming, luhn_valid
 from posd.iso8583.message import Message
 from tests.posd.conversation import CARD, PHONE, PIN, Conversation
 

@@ -26,7 +26,7 @@ from engine.holdings import holdings
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
-from engine.rules import members, points, reference, terminals, undo
+from engine.rules import members, points, reference, refund, terminals, undo
 from ledger import audit, schema
 from ledger.book import Book, Limits
 from ledger.storage import Storage
@@ -301,7 +301,7 @@ class Counter(RuleBasedStateMachine):
     def return_part(self, original, amount, tokens, till):
         self.send(
             self.request(
-                undo.Refund,
+                refund.Refund,
                 till or original.terminal,
                 tokens=tokens,
                 unit=as_original(original)[1],

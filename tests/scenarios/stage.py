@@ -31,7 +31,7 @@ from engine.commands import Answer, Pin
 from engine.draft import amended
 from engine.reasons import Reason
 from engine.records import CALENDAR, NEW_BATCH, Link
-from engine.rules import members, points, reference, terminals, undo
+from engine.rules import members, points, reference, refund, terminals, undo
 from ledger import codec, schema
 from ledger.model import MONEY
 from posd.responses import RESPONSES
@@ -293,7 +293,7 @@ class Stage:
 
     def refund(self, words: Words) -> Any:
         return self.request(
-            undo.Refund,
+            refund.Refund,
             words,
             tokens=words.named(),
             unit=words.unit,

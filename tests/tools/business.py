@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from engine.directory import open_machine, open_vault
 from engine.rules.points import Accrual, Redemption
-from engine.rules.undo import Refund, Reversal, Void
+from engine.rules.refund import Refund
+from engine.rules.undo import Reversal, Void
 from tests.tools.conftest import CARD, HOTEL
 
 TERMINAL_ID = "00000001"

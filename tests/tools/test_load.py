@@ -26,7 +26,8 @@ from tests.tools.conftest import (
     write_lines,
 )
 from tools import load as loading
-from tools.load import TERMS, TYPES, Lines, Rejected
+from tools.load_checks import Rejected
+from tools.load_lines import TERMS, TYPES, Lines
 
 
 def report(directory, file):

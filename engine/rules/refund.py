@@ -1,0 +1,199 @@
+"""Refund: giving back a part of what an earlier transaction of the same merchant moved.
+
+Each leg but the last of a unit is returned up to the floor of its cumulative share, the last leg is
+minus their sum. Lots are refilled in the reverse order of their consumption. How a family returns a
+share is its own function in `REFUNDS`, which the catalogue fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from engine import rounding
+from engine.commands import Outcome, Request, Token
+from engine.draft import Draft, amended
+from engine.reasons import Reason
+from engine.records import NO_UNDO, Program, Undo
+from engine.rules.undo import UNDOABLE, amount_of, on_date, unit_of
+from engine.tariffs import Tariff
+from engine.terms import add_days
+from ledger import chart, schema
+from ledger.model import MONEY, Entry, Posting
+
+Shares: TypeAlias = tuple[int, int, int]
+"""Refunded before, refunded with this one, and the original's amount."""
+
+Returned: TypeAlias = tuple[str, str, int]
+"""What a refund moved, as the terminal's totals count it: unit, ``D`` or ``C``, amount."""
+
+Return: TypeAlias = Callable[[Entry, Draft, Tariff, Shares], Returned]
+
+REFUNDS: dict[str, Return] = {}
+"""Kind of command to what returns a share of it; filled by the catalogue."""
+
+
+@dataclass(slots=True)
+class Refund(Request):
+    """Return of a part of an earlier transaction of the same merchant.
+
+    Attributes:
+        tokens: what names the member, may be empty.
+        unit, amount: how much, in the unit of the original's amount.
+        original: sequence number that the RRN carries, -1 for an RRN that carries none.
+    """
+
+    tokens: tuple[Token, ...]
+    unit: str
+    amount: int
+    original: int
+
+
+def refund(command: Refund, draft: Draft) -> Reason:
+    """Give back a part of an earlier transaction of the same merchant."""
+    entry: Entry | None = None
+    if command.original > 0:
+        entry = draft.read(schema.entry(command.original))
+    if entry is None or entry.kind not in UNDOABLE or entry.command[1] != command.merchant:
+        return Reason.ORIGINAL_UNKNOWN
+    original = Outcome(*entry.outcome)
+    if original.reason != Reason.APPROVED:
+        return Reason.ORIGINAL_UNKNOWN
+    draft.member = original.member
+    if not draft.names_member(command.tokens, original.member):
+        return Reason.OTHER_MEMBER
+    if "F" not in UNDOABLE[entry.kind]:
+        return Reason.NOT_UNDOABLE
+    undo: Undo = draft.read(schema.undo(command.original)) or NO_UNDO
+    bad = _refund_differs(command, entry, undo)
+    if bad is not None:
+        return bad
+    unit = original.counted[0][0]
+    # What was paid in money falls under the terms of the merchant's own program.
+    tariff = draft.find_tariff(command.merchant, unit if unit[0] == "P" else "")
+    if tariff is None:
+        return Reason.NO_TERMS
+    terms = tariff.terms
+    if terms.refund_days and draft.date > add_days(entry.date, terms.refund_days):
+        return Reason.TOO_LATE
+    after = undo.refunded + command.amount
+    shares = (undo.refunded, after, amount_of(entry))
+    moved = REFUNDS[entry.kind](entry, draft, tariff, shares)
+    draft.rows[schema.undo(command.original)] = amended(undo, refunded=after)
+    sign = "-" if moved[1] == "D" else "+"
+    draft.facts = (("moved", f"{sign}{moved[2]}"), ("program", moved[0]), *draft.facts)
+    draft.counted = (moved,)
+    return Reason.APPROVED
+
+
+def _refund_differs(command: Refund, entry: Entry, undo: Undo) -> Reason | None:
+    if command.unit != unit_of(entry):
+        return Reason.UNIT_DIFFERS
+    if command.amount <= 0:
+        return Reason.AMOUNT_ZERO
+    if undo.refunded + command.amount > amount_of(entry):
+        return Reason.REFUND_EXCEEDS
+    if undo.voided_by or undo.reversed_by:
+        return Reason.ALREADY_UNDONE
+    return None
+
+
+# Returning a share.
+
+
+def _delta(leg: int, shares: Shares) -> int:
+    before, after, whole = shares
+    return rounding.part(leg, after, whole) - rounding.part(leg, before, whole)
+
+
+def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
+    """An entry's legs: in points, in money, and the pair of the fee."""
+    points = [leg for leg in entry.postings if leg[1] != MONEY]
+    money = [leg for leg in entry.postings if leg[1] == MONEY]
+    if money and money[-1][0].startswith("Fee:"):
+        return points, money[:-2], money[-2:]
+    return points, money, []
+
+
+def _return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
+    """Return the shares of money legs; the last leg is minus the sum of the others."""
+    total = 0
+    for account, unit, amount in legs[:-1]:
+        share = _delta(amount, shares) * (-1 if amount > 0 else 1)
+        total += share
+        draft.post(on_date(account, draft.date), unit, share)
+    if legs:
+        account, unit, _ = legs[-1]
+        draft.post(on_date(account, draft.date), unit, -total)
+
+
+def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
+    """Take back the share of the points that were given.
+
+    Those that are spent already become a debt, or stay with the merchant, by the program's policy.
+    """
+    program, fee = tariff.program, tariff.terms.refund_fee
+    points, money, fees = _split(entry)
+    given = -sum(leg[2] for leg in points if leg[0].startswith("Issued:"))
+    wanted = _delta(given, shares)
+    lots = [leg for leg in points if leg[0].startswith("Lot:")]
+    issuer = entry.command[1]
+    expiry = int(lots[0][0].rsplit(":", 1)[1]) if lots else 0
+    purse = draft.purse(Outcome(*entry.outcome).member, program.id)
+    taken = purse.claw_back(issuer, expiry, wanted, owe=program.clawback == "negative")
+    draft.post(chart.issued(program.id, issuer), program.id, taken)
+    if taken == wanted:
+        _return_money(money, draft, shares)
+        if fee:
+            _return_money(fees, draft, shares)
+    else:
+        _return_money(money, draft, (0, taken, given))
+        draft.facts = (("kept", wanted - taken),)
+    draft.show(purse)
+    return program.id, "D", taken
+
+
+def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
+    """Put the share of the points back into their lots, the last consumed first."""
+    program, fee = tariff.program, tariff.terms.refund_fee
+    points, money, fees = _split(entry)
+    lots = [leg for leg in points if leg[0].startswith("Lot:")]
+    spent = -sum(leg[2] for leg in lots)
+    skip = rounding.part(spent, shares[0], shares[2])
+    wanted = _delta(spent, shares)
+    redeemer = entry.command[1]
+    left = wanted
+    for account, _, amount in reversed(lots):
+        used = min(skip, -amount)
+        skip -= used
+        part = min(left, -amount - used)
+        if not part:
+            continue
+        left -= part
+        issuer, expiry = account.split(":")[3:]
+        draft.post(chart.redeemed(program.id, issuer, redeemer), program.id, -part)
+        _put_back(draft, program, issuer, int(expiry), part)
+    _return_money(money, draft, shares)
+    if fee:
+        _return_money(fees, draft, shares)
+    draft.show(draft.purse(draft.member, program.id))
+    return program.id, "C", wanted
+
+
+def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: int) -> None:
+    """Return points to their lot; where its day has passed, as the program's rule says."""
+    purse = draft.purse(draft.member, program.id)
+    if expiry >= draft.today:
+        purse.put(issuer, expiry, part)
+        return
+    if program.after_expiry == "reissue":
+        purse.put(issuer, add_days(draft.today, program.grace_days), part)
+        return
+    purse.put(issuer, expiry, part)
+    purse.expire(issuer, expiry, part)
+    draft.post(chart.expired(program.id, issuer), program.id, part)
+    if program.settled:
+        value = rounding.fund_value(part, program)
+        draft.post(chart.fund(program.id), MONEY, -value)
+        draft.post(chart.breakage("points"), MONEY, value)

@@ -1,0 +1,1 @@
+"""Builders of commands from messages, one module a family of transactions."""

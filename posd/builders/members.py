@@ -1,0 +1,41 @@
+"""Commands of enrolment and PIN change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.rules.members import Enrolment, PinChange
+from posd.incoming import Incoming, luhn_valid, token_text
+
+CARD_DIGITS_MIN = 8
+
+
+def enrolment(incoming: Incoming) -> Any:
+    """A new member."""
+    clear: list[tuple[str, str]] = []
+    if incoming.pan:
+        clear.append(("C", incoming.pan))
+    if "10" in incoming.tlv:
+        text = token_text(incoming.tlv["10"])
+        if (text[0], text[1:]) not in clear:
+            clear.append((text[0], text[1:]))
+    vault = incoming.vault
+    cards = [value for kind, value in clear if kind == "C"]
+    return Enrolment(
+        *incoming.request(),
+        incoming.tokens,
+        tuple(vault.seal(f"token:{kind}", value.encode()) for kind, value in clear),
+        all(
+            len(card) >= CARD_DIGITS_MIN and card.isdecimal() and luhn_valid(card) for card in cards
+        ),
+    )
+
+
+def pin_change(incoming: Incoming) -> Any:
+    """A new PIN, known by the old one."""
+    return PinChange(
+        *incoming.request(),
+        incoming.tokens,
+        incoming.pin,
+        incoming.new_pin,
+    )

@@ -1,0 +1,46 @@
+"""Facts of an outcome to elements of field 48 of the reply (``protocol.md``, section 5).
+
+`ELEMENTS` is the table, in the order in which the elements are sent: the fact's name and what makes
+its elements. A fact without a row stays inside (an exception noted, what a void undid).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from posd.iso8583.tlv import build_tlv
+
+Elements: TypeAlias = list[tuple[str, bytes]]
+
+
+def _moved(value: str) -> Elements:
+    return [("30", value.encode("ascii"))]
+
+
+def _next_expiry(value: tuple[int, int]) -> Elements:
+    return [("32", b"%012d%08d" % value)]
+
+
+def _totals(value: tuple[tuple[str, int, int, int, int], ...]) -> Elements:
+    return [("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:])) for line in value]
+
+
+ELEMENTS: tuple[tuple[str, Callable[[Any], Elements]], ...] = (
+    ("moved", _moved),
+    ("next_expiry", _next_expiry),
+    ("totals", _totals),
+)
+
+
+def build(facts: tuple[tuple[str, Any], ...]) -> bytes:
+    """Field 48 of what a reply tells; empty for nothing."""
+    if len(facts) == 1 and facts[0][0] == "moved":  # nearly every reply
+        moved: str = facts[0][1]
+        return b"30%03d%b" % (len(moved), moved.encode("ascii"))
+    told = dict(facts)
+    elements: Elements = []
+    for name, make in ELEMENTS:
+        if name in told:
+            elements += make(told[name])
+    return build_tlv(elements)

@@ -1,0 +1,188 @@
+"""A request on its way to a command: its fields, and what names the member.
+
+Builders (`posd.builders`) take an `Incoming` and return a command, or raise `Malformed` (30).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.commands import Pin, Token
+from engine.vault import Vault
+
+TOKEN_LETTERS = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
+RRN_UNKNOWN = -1
+
+
+class Malformed(Exception):
+    """A request whose form is wrong although it could be decoded: response 30."""
+
+
+class Incoming:
+    """A request on its way to a command.
+
+    Attributes:
+        mti: message type as sent.
+        fields: decoded fields by number.
+        elements: tags and values of field 48 as sent; tlv: the same by tag, the last of each.
+        totals: the values of the elements 50.
+        pan: card number in clear from field 2 or 35, empty for none; never stored.
+        pin: the verdict on the PIN; new_pin: keyed digest of the one in field 62, empty for none.
+        tokens: what names the member.
+        content: keyed digest of the content.
+    """
+
+    __slots__ = (
+        "batch",
+        "content",
+        "elements",
+        "fields",
+        "function",
+        "merchant",
+        "mti",
+        "new_pin",
+        "pan",
+        "pin",
+        "stan",
+        "terminal",
+        "tlv",
+        "tokens",
+        "totals",
+        "vault",
+    )
+
+    def __init__(self, mti: str, fields: dict[int, Any], vault: Vault) -> None:
+        self.mti = mti
+        self.fields = fields
+        self.vault = vault
+        self.function: str = fields.get(3, "")
+        self.terminal: str = fields[41]
+        self.merchant: str = fields[42]
+        self.stan = 0
+        self.batch = 0
+        self.pan = ""
+        self.pin: int = Pin.ABSENT
+        self.new_pin = b""
+        self.content = b""
+        self.elements: list[tuple[str, bytes]] = []
+        self.tokens: tuple[Token, ...] = ()
+        self.tlv: dict[str, bytes] = {}
+        self.totals: list[bytes] = []
+
+    def request(self) -> tuple[str, str, int, int, bytes, str]:
+        """The fields of `engine.commands.Request`, with which every command begins."""
+        return (
+            self.terminal,
+            self.merchant,
+            self.batch,
+            self.stan,
+            self.content,
+            self.function,
+        )
+
+    def amount(self) -> int:
+        """Field 4, required here."""
+        try:
+            return int(self.fields[4])
+        except KeyError:
+            raise Malformed("amount missing") from None
+
+    def unit(self) -> str:
+        """Field 49, required here: ``156`` or a program."""
+        unit: str = self.fields.get(49, "")
+        if unit != "156" and not is_program(unit):
+            raise Malformed("unit missing or unknown")
+        return unit
+
+
+def is_program(unit: str) -> bool:
+    """True for ``P01`` to ``P99``."""
+    return len(unit) == 3 and unit[0] == "P" and unit[1:].isdecimal() and unit != "P00"  # noqa: PLR2004
+
+
+def luhn_valid(number: str) -> bool:
+    """True when the last digit of a card number is its check digit (ISO/IEC 7812-1)."""
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value  # noqa: PLR2004
+    return total % 10 == 0
+
+
+def name_member(incoming: Incoming) -> None:
+    """Turn what names the member (field 2, field 35, element 10) into tokens.
+
+    Raises:
+        Malformed: a name that is not of its form.
+    """
+    fields = incoming.fields
+    tokens: list[Token] = []
+    pan = fields.get(2, "")
+    digest = incoming.vault.token_digest
+    if pan:
+        tokens.append(("C", digest("C", pan)))
+    track = fields.get(35)
+    if track is not None:
+        number, separator, _ = track.partition("D")
+        if not separator or not number.isdecimal():
+            raise Malformed("track 2 without a card number")
+        token = ("C", digest("C", number))
+        if token not in tokens:
+            tokens.append(token)
+        pan = pan or number
+    named = incoming.tlv.get("10")
+    if named is not None:
+        token = token_of(named, incoming.vault)
+        if token not in tokens:
+            tokens.append(token)
+    incoming.pan = pan
+    incoming.tokens = tuple(tokens)
+
+
+def token_of(named: bytes, vault: Vault) -> Token:
+    """The token of an element 10 or 11: a letter and the value.
+
+    Raises:
+        Malformed: an unknown letter or an empty or unprintable value.
+    """
+    text = token_text(named)
+    return text[0], vault.token_digest(text[0], text[1:])
+
+
+def token_text(named: bytes) -> str:
+    """The letter and value of an element 10 or 11 as text.
+
+    Raises:
+        Malformed: as `token_of`.
+    """
+    if len(named) < 2 or not named.isascii():  # noqa: PLR2004
+        raise Malformed("member's name too short or not ASCII")
+    text = named.decode("ascii")
+    if text[0] not in TOKEN_LETTERS or not text.isprintable():
+        raise Malformed("member's name of an unknown kind")
+    return text
+
+
+def original_rrn(incoming: Incoming) -> int:
+    """The sequence number in field 37; 0 without the field, -1 where it carries none of ours."""
+    rrn = incoming.fields.get(37)
+    if rrn is None:
+        return 0
+    found = incoming.vault.sequence(rrn)
+    return found[1] if found is not None and found[0] == 0 and found[1] else RRN_UNKNOWN
+
+
+def original_identity(incoming: Incoming) -> tuple[int, int]:
+    """Batch and STAN in field 61, zeros without the field."""
+    original = incoming.fields.get(61)
+    if original is None:
+        return 0, 0
+    if len(original) not in {12, 16}:
+        raise Malformed("field 61 is batch, STAN and perhaps a date")
+    return int(original[:6]), int(original[6:12])
+
+
+def network_code(incoming: Incoming) -> str:
+    """Field 60.3."""
+    code: str = incoming.fields[60][8:11]
+    return code

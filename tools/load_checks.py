@@ -1,0 +1,164 @@
+"""Checks of the values in lines of `load`: each returns the value as the command wants it.
+
+A check raises `Rejected` with what the value has to be, in words that follow the key's name, and
+never with the value itself: it may be a secret in the wrong place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from typing import Any, Final
+
+from engine.records import Ratio
+
+AMOUNT_MAX: Final = 999_999_999_999
+NAME_MAX: Final = 100
+_RATIO_MAX: Final = 10**9
+
+
+class Rejected(Exception):
+    """A line that is not applied; one sentence with the key at fault, without its value."""
+
+
+Check = Callable[[Any], Any]
+
+
+def matching(pattern: str, what: str) -> Check:
+    """A check for text of a form, which `what` says in words."""
+    matches = re.compile(pattern, re.ASCII).fullmatch
+
+    def check(value: Any) -> str:
+        if type(value) is str and matches(value):
+            return value
+        raise Rejected(f"has to be {what}")
+
+    return check
+
+
+def whole(least: int, most: int) -> Check:
+    """A check for a whole number between bounds."""
+
+    def check(value: Any) -> int:
+        # A JSON true is an int to Python, and a float is never an amount.
+        if type(value) is int and least <= value <= most:
+            return value
+        raise Rejected(f"has to be a whole number from {least} to {most}")
+
+    return check
+
+
+def choice(*words: str) -> Check:
+    """A check for one of some words."""
+
+    def check(value: Any) -> str:
+        if type(value) is str and value in words:
+            return value
+        raise Rejected(f"has to be one of {', '.join(words)}")
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    """True or false."""
+    if type(value) is bool:
+        return value
+    raise Rejected("has to be true or false")
+
+
+def text(value: Any) -> str:
+    """A text for people; the ideographic space is one of its letters."""
+    if (
+        type(value) is str
+        and value
+        and value.replace("\u3000", " ").isprintable()
+        and (len(value) <= NAME_MAX)
+    ):
+        return value
+    raise Rejected(f"has to be a text of 1 to {NAME_MAX} printable characters")
+
+
+def ratio(value: Any) -> Ratio:
+    """A ratio ``n/d`` as a pair."""
+    if type(value) is str:
+        return _parse_ratio(value)
+    raise Rejected('has to be a ratio in quotes, like "1/1"')
+
+
+@lru_cache(maxsize=1024)
+def _parse_ratio(text: str) -> Ratio:
+    found = re.fullmatch(r"(\d{1,10})/(\d{1,10})", text, re.ASCII)
+    if found is None:
+        raise Rejected('has to be a ratio in quotes, like "1/1"')
+    above, below = int(found[1]), int(found[2])
+    if not below or above > _RATIO_MAX or below > _RATIO_MAX:
+        raise Rejected(f"has to be a ratio of numbers up to {_RATIO_MAX}, the second not 0")
+    return above, below
+
+
+def part(value: Any) -> Ratio:
+    """A ratio that is at most one."""
+    above, below = ratio(value)
+    if above > below:
+        raise Rejected("has to be a ratio of at most 1")
+    return above, below
+
+
+def day(value: Any) -> int:
+    """A day YYYY-MM-DD as YYYYMMDD."""
+    if type(value) is str:
+        return _parse_day(value)
+    raise Rejected("has to be a date in quotes, like 2026-12-31")
+
+
+@lru_cache(maxsize=4096)
+def _parse_day(text: str) -> int:
+    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", text, re.ASCII)
+    try:
+        day = date(*map(int, found.groups())) if found else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise Rejected("has to be a date in quotes, like 2026-12-31")
+    return day.year * 10000 + day.month * 100 + day.day
+
+
+def network(value: Any) -> str:
+    """A network in CIDR form."""
+    try:
+        if type(value) is str:
+            return str(ipaddress.ip_network(value))
+    except ValueError:
+        pass
+    raise Rejected("has to be a network like 127.0.0.0/8, without bits behind its length")
+
+
+def list_of(check: Check, most: int) -> Check:
+    """A check for a list of at most `most` different values."""
+
+    def check_all(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) > most:
+            raise Rejected(f"has to be a list of at most {most}")
+        return tuple([check(one) for one in value])
+
+    return check_all
+
+
+ident = matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, _ or -")
+program = matching(r"P(0[1-9]|[1-9]\d)", "P01 to P99")
+merchant = matching(r"[A-Za-z0-9]{15}", "15 letters or digits")
+terminal = matching(r"[A-Za-z0-9]{8}", "8 letters or digits")
+card = matching(r"\d{8,19}", "8 to 19 digits in quotes")
+phone = matching(r"\d{5,15}", "5 to 15 digits in quotes")
+token = matching(r"[QU][\x21-\x7e]{1,40}", "Q or U and 1 to 40 characters behind it")
+pin = matching(r"\d{4,12}", "4 to 12 digits in quotes")
+key = matching(r"[0-9A-Fa-f]{32}", "32 hexadecimal digits")
+serial = matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
+unit = matching(r"156|P(0[1-9]|[1-9]\d)", "P01 to P99")
+expiry = matching(
+    r"none|rolling:[1-9]\d{0,2}m|calendar:[1-9]\d?y",
+    "none, rolling:24m or calendar:1y with the length of your choice",
+)

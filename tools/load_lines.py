@@ -1,0 +1,252 @@
+"""Lines of `load` to commands: the keys of each type with their checks and defaults.
+
+`TYPES` is the table; ``LOAD.md`` beside this file explains it. Clear card numbers, phones, PINs and
+keys end here: what goes on are digests and ciphertexts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from engine.records import NEVER, Terminal
+from engine.rules import reference
+from engine.vault import Vault
+from ledger import schema
+from ledger.model import MONEY
+from posd import security
+from tools import load_checks as check
+from tools.load_checks import AMOUNT_MAX, NAME_MAX, Check, Rejected
+
+TOKENS_MAX: Final = 100
+_REQUIRED: Final = object()
+
+
+def _terms(value: Any) -> tuple[tuple[Any, ...], ...]:
+    if type(value) is not list:
+        raise Rejected("has to be a list of terms")
+    rows = []
+    for number, one in enumerate(value, 1):
+        if type(one) is not dict:
+            raise Rejected(f"number {number} has to be an object")
+        try:
+            rows.append(tuple(_values(one, TERMS).values()))
+        except Rejected as fault:
+            raise Rejected(f"number {number}: {fault}") from None
+    if len({row[:2] for row in rows}) != len(rows):
+        raise Rejected("has two for the same program from the same day")
+    return tuple(rows)
+
+
+Fields = dict[str, tuple[Check, Any]]
+
+TERMS: Final[Fields] = {
+    "from": (check.day, _REQUIRED),
+    "program": (check.program, _REQUIRED),
+    "earn": (check.ratio, _REQUIRED),
+    "funding_fen_per_point": (check.ratio, _REQUIRED),
+    "settlement": (check.part, _REQUIRED),
+    "fee_permille": (check.whole(0, 1000), 0),
+    "fee_min_fen": (check.whole(0, AMOUNT_MAX), 0),
+    "fee_max_fen": (check.whole(0, AMOUNT_MAX), 0),
+    "refund_days": (check.whole(0, 3650), 0),
+    "refund_fee": (check.flag, False),
+}
+
+TYPES: Final[dict[str, Fields]] = {
+    "program": {
+        "id": (check.program, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "points_per_yuan": (check.whole(1, 1_000_000), _REQUIRED),
+        "expiry": (check.expiry, "none"),
+        "settled": (check.flag, True),
+        "after_expiry": (check.choice("expire", "reissue"), "expire"),
+        "grace_days": (check.whole(0, 3650), 0),
+        "clawback": (check.choice("negative", "zero"), "negative"),
+        "phone_spends": (check.flag, False),
+    },
+    "institution": {"id": (check.ident, _REQUIRED), "name": (check.text, _REQUIRED)},
+    "merchant": {
+        "id": (check.merchant, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "institution": (check.ident, _REQUIRED),
+        "category": (check.matching(r"\d{4}", "4 digits in quotes"), "0000"),
+        "terms": (_terms, ()),
+        "enabled": (check.flag, True),
+    },
+    "terminal": {
+        "id": (check.terminal, _REQUIRED),
+        "merchant": (check.merchant, _REQUIRED),
+        "profile": (check.choice("aes", "tdes-x919", "tdes-cup"), "aes"),
+        "tmk": (check.key, _REQUIRED),
+        "charset": (check.choice("gb18030", "utf-8"), "gb18030"),
+        "networks": (check.list_of(check.network, 100), ()),
+        "serial": (check.serial, ""),
+        "role": (check.choice("sales", "information"), "sales"),
+        "enabled": (check.flag, True),
+    },
+    "member": {
+        "id": (check.ident, _REQUIRED),
+        "cards": (check.list_of(check.card, TOKENS_MAX), ()),
+        "phone": (check.phone, ""),
+        "tokens": (check.list_of(check.token, TOKENS_MAX), ()),
+        "tier": (check.ident, "base"),
+        "state": (check.choice("active", "frozen", "closed"), "active"),
+        "pin": (check.pin, ""),
+    },
+    "balance": {
+        "member": (check.ident, _REQUIRED),
+        "unit": (check.unit, _REQUIRED),
+        "amount": (check.whole(0, AMOUNT_MAX), _REQUIRED),
+        "expires": (check.day, NEVER),
+    },
+}
+"""Types of lines: their keys in the order of the command's fields, each with check and default."""
+
+
+def _values(row: dict[str, Any], known: Fields) -> dict[str, Any]:
+    """The values of a line by key, checked, in the order of the table.
+
+    Raises:
+        Rejected: a key is unknown, missing or has a value that it may not have.
+    """
+    values = {}
+    used = 0
+    for name, (judge, default) in known.items():
+        value = row.get(name)
+        if name in row:
+            used += 1
+        if value is None:
+            if default is _REQUIRED:
+                raise Rejected(f"{name} is missing")
+            values[name] = default
+            continue
+        try:
+            values[name] = judge(value)
+        except Rejected as fault:
+            raise Rejected(f"{name} {fault}") from None
+    if used != len(row):
+        raise Rejected(_unknown("key", next(name for name in row if name not in known), known))
+    return values
+
+
+def _unknown(what: str, name: str, known: Any) -> str:
+    nearest = difflib.get_close_matches(name, list(known), 1, 0.4)
+    # A name that is none may be a value in the wrong place.
+    shown = name if name.isidentifier() and len(name) <= NAME_MAX else "of such a name"
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+    return f"there is no {what} {shown}; {hint}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise Rejected("a key is there twice")
+    return row
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique).decode
+
+
+class Lines:
+    """Lines to commands.
+
+    Args:
+        vault: makes digests and ciphertexts.
+        read: rows that are there already, where they can be had, so that nothing is sealed twice.
+        private: whether keys in clear are taken from this file.
+    """
+
+    def __init__(self, vault: Vault, read: Callable[[bytes], Any | None], *, private: bool) -> None:
+        self._vault = vault
+        self._read = read
+        self._private = private
+        self._makers: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "program": lambda values: reference.PutProgram(*values.values()),
+            "institution": lambda values: reference.PutInstitution(*values.values()),
+            "merchant": lambda values: reference.PutMerchant(*values.values()),
+            "terminal": self._terminal,
+            "member": self._member,
+            "balance": _balance,
+        }
+
+    def command(self, line: bytes) -> Any:
+        """The command that a line asks for.
+
+        Raises:
+            Rejected: it is not a valid line.
+        """
+        try:
+            row = _decode(line.decode())
+        except UnicodeDecodeError:
+            raise Rejected("the line is not UTF-8") from None
+        except (ValueError, RecursionError):
+            raise Rejected("the line is not valid JSON") from None
+        if type(row) is not dict:
+            raise Rejected("the line is not a JSON object")
+        kind = row.pop("type", None)
+        if kind == "campaign":
+            raise Rejected("campaigns are not built yet: leave these lines out")
+        if type(kind) is not str or kind not in TYPES:
+            raise Rejected(
+                "type is missing" if kind is None else _unknown("type", str(kind), TYPES)
+            )
+        return self._makers[kind](_values(row, TYPES[kind]))
+
+    def _terminal(self, values: dict[str, Any]) -> reference.PutTerminal:
+        if not self._private:
+            raise Rejected(
+                "tmk in clear is taken from a file of mode 0600 only: run chmod 600 on the file"
+            )
+        vault, terminal, profile = self._vault, values["id"], values["profile"]
+        key = bytes.fromhex(values["tmk"])
+        check = security.check_value(profile, key).hex()
+        known: Terminal | None = self._read(schema.terminal(schema.TERMINAL, terminal))
+        sealed = (
+            known.tmk
+            if known is not None and (known.tmk_check, known.profile) == (check, profile)
+            else vault.seal(f"tmk:{terminal}", key)
+        )
+        serial = values["serial"]
+        return reference.PutTerminal(
+            terminal,
+            values["merchant"],
+            profile,
+            sealed,
+            check,
+            values["charset"],
+            values["networks"],
+            vault.token_digest("D", serial) if serial else b"",
+            values["role"],
+            values["enabled"],
+        )
+
+    def _member(self, values: dict[str, Any]) -> reference.PutMember:
+        vault, member, pin = self._vault, values["id"], values["pin"]
+        clear = [("C", card) for card in values["cards"]]
+        if values["phone"]:
+            clear.append(("P", values["phone"]))
+        clear += [(token[0], token[1:]) for token in values["tokens"]]
+        tokens, sealed = [], []
+        for kind, value in dict.fromkeys(clear):
+            digest = vault.token_digest(kind, value)
+            tokens.append((kind, digest))
+            # The ciphertext of a token that is there already is never replaced.
+            there = self._read(schema.alias(kind, digest)) is not None
+            sealed.append(b"" if there else vault.seal(f"token:{kind}", value.encode()))
+        return reference.PutMember(
+            member,
+            values["tier"],
+            values["state"],
+            vault.pin_digest(member, pin) if pin else b"",
+            tuple(tokens),
+            tuple(sealed),
+        )
+
+
+def _balance(values: dict[str, Any]) -> reference.OpeningBalance:
+    if values["unit"] == MONEY:
+        raise Rejected("unit 156, stored value, is not built yet: load balances of points only")
+    return reference.OpeningBalance(*values.values())
