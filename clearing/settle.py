@@ -1,0 +1,522 @@
+"""Netting: a pure fold of the legs that entries stored into the totals of a business date.
+
+Nothing is computed anew at night: what a party owes or is owed is the sum of the legs on its
+position, and what each leg was for (its *heading*) follows from the legs beside it. The money legs
+of an entry fall into groups that sum to zero, in the order of ``accounting.md``; the other accounts
+of a leg's group, and the points that the entry moved, say the heading (`heading_of`). No list of
+transaction types is consulted, so a type that posts the legs of ``accounting.md`` is settled
+without a line here.
+
+A void, reversal or refund has its original's legs with the signs turned; it falls under the
+original's headings. That an entry undoes is told by what it counted: a side with a minus before it,
+or a refund.
+
+Post-backs, confirmations and the true-up of funds are outside every fold: they settle what was
+netted, and counting them again would settle it twice. They are known by their legs: ``Payable`` and
+``Bank``, or ``Rounding`` beside ``Fund``.
+
+`Fold.add` takes entries one by one, `Totals.merge` adds what two processes found. Memory grows with
+parties, programs and the operator's own accounts, never with entries: lines are handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from clearing.model import (
+    ADJUSTMENT,
+    BREAKAGE_SHARE,
+    COUPON_FUNDED,
+    COUPON_HONOURED,
+    EXCHANGE,
+    FEE,
+    GIFT,
+    ISSUED,
+    RECHARGE_SOLD,
+    REDEEMED,
+    REVENUE_SHARE,
+    TOPPED_UP,
+    VALUE_LOADED,
+    VALUE_SPENT,
+    VOUCHER_SOLD,
+)
+from engine.catalogue import RULES
+from engine.commands import Request
+from ledger import chart
+from ledger.model import MONEY
+
+FAULTS_MAX = 20
+"""Entries that are named when a day does not hold; more are counted."""
+
+_PARSED_MAX = 200_000
+_QUARTER_MS = 900_000
+_MEMBERS = frozenset({"Lot", "Held", "Debt"})
+_OUTSTANDING = frozenset({"Lot", "Held", "Debt", "Transit"})
+_BY_KIND_ONLY = frozenset({"Value", "ValueExpired"})
+"""Accounts of single members: the day tells their sum, not each of them."""
+
+Leg = tuple[tuple[str, ...], int]
+"""Kind and parts of an account, and the amount."""
+
+
+@dataclass(slots=True)
+class PartyTotals:
+    """What a date did to a party.
+
+    Attributes:
+        amounts: heading to count, debit and credit, the last two ≥ 0.
+        points: program to points issued and points taken, net of what was undone.
+        fees: kind of fee to fen paid by the party.
+        lines: how many lines it has.
+    """
+
+    amounts: dict[str, list[int]] = field(default_factory=dict)
+    points: dict[str, list[int]] = field(default_factory=dict)
+    fees: dict[str, int] = field(default_factory=dict)
+    lines: int = 0
+
+    @property
+    def net(self) -> int:
+        """Credits less debits, fen."""
+        return sum(credit - debit for _, debit, credit in self.amounts.values())
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a date, or a part of it, adds up to.
+
+    Attributes:
+        parties: by id.
+        programs: program to issued, redeemed, expired, change of what is outstanding, change of
+            the fund, entries that moved the fund.
+        matrix: (program, issuer, redeemer) to points.
+        channels: (channel, kind) to count, points issued, points redeemed, debit, credit.
+        movements: the operator's own money accounts to fen.
+        transit: program to points that left one member and have not reached another.
+        faults: sentences about entries that cannot be settled.
+        more_faults: how many there are beyond those.
+        entries: entries that were folded; post-backs are not.
+    """
+
+    parties: dict[str, PartyTotals] = field(default_factory=dict)
+    programs: dict[str, list[int]] = field(default_factory=dict)
+    matrix: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    channels: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    movements: dict[str, int] = field(default_factory=dict)
+    transit: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    more_faults: int = 0
+    entries: int = 0
+
+    def party(self, name: str) -> PartyTotals:
+        """The totals of a party, begun where there are none."""
+        found = self.parties.get(name)
+        if found is None:
+            found = self.parties[name] = PartyTotals()
+        return found
+
+    def fault(self, text: str) -> None:
+        """Note an entry that cannot be settled."""
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(text)
+        else:
+            self.more_faults += 1
+
+    def merge(self, other: Totals) -> None:
+        """Add what the entries behind these came to."""
+        for name, theirs in other.parties.items():
+            ours = self.party(name)
+            _add_lists(ours.amounts, theirs.amounts)
+            _add_lists(ours.points, theirs.points)
+            _add_numbers(ours.fees, theirs.fees)
+            ours.lines += theirs.lines
+        _add_lists(self.programs, other.programs)
+        _add_lists(self.channels, other.channels)
+        _add_numbers(self.matrix, other.matrix)
+        _add_numbers(self.movements, other.movements)
+        _add_numbers(self.transit, other.transit)
+        for text in other.faults:
+            self.fault(text)
+        self.more_faults += other.more_faults
+        self.entries += other.entries
+
+
+def _add_lists(ours: dict[Any, list[int]], theirs: dict[Any, list[int]]) -> None:
+    for key, numbers in theirs.items():
+        known = ours.get(key)
+        ours[key] = (
+            numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+        )
+
+
+def _add_numbers(ours: dict[Any, int], theirs: dict[Any, int]) -> None:
+    for key, number in theirs.items():
+        ours[key] = ours.get(key, 0) + number
+
+
+def _command_places() -> dict[str, tuple[int, int, int]]:
+    """Kind of command to the places of amount, unit and original in it, -1 for none; requests."""
+    places = {}
+    for rule in RULES:
+        if issubclass(rule.command, Request):
+            names = list(rule.command.__dataclass_fields__)
+            places[rule.kind] = (
+                names.index("amount") if "amount" in names else -1,
+                names.index("unit") if "unit" in names else -1,
+                names.index("original") if "original" in names else -1,
+            )
+    return places
+
+
+REQUESTS = _command_places()
+
+
+def undoes(kind: str, counted: tuple[tuple[str, str, int], ...], facts: Any) -> bool:
+    """True when an entry's legs are those of another with the signs turned.
+
+    A reversal of a void turns them back, which shows in what it counts.
+    """
+    if kind == "refund":
+        return True
+    for _, side, _ in counted:
+        return side[0] == "-"
+    return any(name == "undid" for name, _ in facts)
+
+
+def heading_of(
+    kinds: frozenset[str],
+    moved: frozenset[str],
+    *,
+    positive: bool,
+    raised: bool,
+    own_issue: bool,
+) -> str:
+    """What a leg on a position was for, all signs as its original had them.
+
+    Args:
+        kinds: kinds of the operator's accounts in the leg's group.
+        moved: kinds of points accounts that the entry moved.
+        positive: the leg is a credit of the party.
+        raised: the first of the operator's accounts in the group is credited.
+        own_issue: the points are the program's own, as those of a top-up.
+    """
+    if "Fund" in kinds:
+        if "Issued" in moved:
+            return TOPPED_UP if own_issue else ISSUED
+        if "Redeemed" in moved:
+            return REDEEMED
+        return EXCHANGE if "Converted" in moved else ADJUSTMENT
+    if "CardStock" in kinds:
+        return RECHARGE_SOLD
+    if "Voucher" in kinds:
+        if raised:
+            return VOUCHER_SOLD
+        return COUPON_HONOURED if positive else COUPON_FUNDED
+    if "Value" in kinds:
+        return VALUE_SPENT if positive else VALUE_LOADED
+    if "Breakage" in kinds:
+        return BREAKAGE_SHARE
+    if "Fee" in kinds:
+        return FEE if raised else REVENUE_SHARE
+    if "Margin" in kinds:
+        return EXCHANGE if "Converted" in moved else REVENUE_SHARE
+    if kinds <= {"Promo"}:
+        return COUPON_HONOURED if positive else COUPON_FUNDED
+    return ADJUSTMENT
+
+
+class LocalTimes:
+    """Times in ms as local YYYYMMDDhhmmss; one look into the zone each quarter of an hour."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = ZoneInfo(zone)
+        self._quarter = -1
+        self._base = 0
+        self._start = 0
+
+    def __call__(self, at: int) -> int:
+        """The local time of `at`, ms since 1970 UTC."""
+        quarter = at // _QUARTER_MS
+        if quarter != self._quarter:
+            moment = datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, UTC)
+            local = moment.astimezone(self._zone)
+            self._base = int(local.strftime("%Y%m%d%H%M%S"))
+            self._quarter, self._start = quarter, quarter * _QUARTER_MS
+        minutes, seconds = divmod((at - self._start) // 1000, 60)
+        return self._base + minutes * 100 + seconds
+
+
+def masked(member: str) -> str:
+    """A member's id with its middle hidden, as it stands in files for others."""
+    if len(member) <= 4:  # noqa: PLR2004 - too short to show anything of it
+        return "*" * len(member)
+    return f"{member[0]}{'*' * (len(member) - 4)}{member[-3:]}"
+
+
+class Fold:
+    """Adds the entries of a date up.
+
+    Args:
+        date: the business date.
+        parties: ids of registered merchants, institutions, sponsors, channels: whoever has a line
+            for points alone. Whoever has a position has one anyway.
+        zone: the operator's time zone.
+        emit: takes the fields of each `clearing.model.Line` as they come.
+        rrn: makes the retrieval reference number of a transaction.
+    """
+
+    def __init__(
+        self,
+        date: int,
+        parties: frozenset[str],
+        zone: str,
+        emit: Callable[[tuple[Any, ...]], None] | None = None,
+        rrn: Callable[[int], str] | None = None,
+    ) -> None:
+        self.totals = Totals()
+        self._date = str(date)
+        self._parties = parties
+        self._local = LocalTimes(zone)
+        self._emit = emit
+        self._rrn = rrn
+        self._parsed: dict[str, tuple[str, ...]] = {}
+        self._headings: dict[tuple[Any, ...], str] = {}
+
+    def add(self, fields: tuple[Any, ...]) -> None:
+        """Take in an entry, given as the fields of `ledger.model.Entry`."""
+        sequence, kind, outcome, postings = fields[0], fields[4], fields[6], fields[7]
+        if not postings:
+            if outcome[0] == 0 and outcome[4]:
+                self._channel(fields)[0] += 1
+                self.totals.entries += 1
+            return
+        sums: dict[str, int] = {}
+        money: list[Leg] = []
+        points: list[tuple[tuple[str, ...], int]] = []
+        try:
+            for account, unit, amount in postings:
+                parsed = self._parsed.get(account) or self._parse(account)
+                sums[unit] = sums.get(unit, 0) + amount
+                if unit == MONEY:
+                    money.append((parsed, amount))
+                else:
+                    points.append((parsed, amount))
+        except chart.UnknownAccount as error:
+            self.totals.fault(f"entry {sequence} ({kind}): {error}")
+            return
+        for unit, total in sums.items():
+            if total:
+                self.totals.fault(f"entry {sequence} ({kind}): its legs in {unit} sum to {total:+}")
+                return
+        named = {parsed[0] for parsed, _ in money}
+        if named & {"Payable", "Bank"} or named >= {"Rounding", "Fund"}:
+            return
+        if "Pos" in named and not self._on_date(sequence, kind, money):
+            return
+        self.totals.entries += 1
+        self._settle(fields, points, money)
+
+    def _parse(self, account: str) -> tuple[str, ...]:
+        parts = tuple(account.split(":"))
+        known = chart.KINDS.get(parts[0])
+        if known is None or len(parts) != len(known.parts) + 1:
+            raise chart.UnknownAccount(f"{account} is not of the chart of accounts")
+        if parts[0] not in _MEMBERS:
+            if len(self._parsed) >= _PARSED_MAX:
+                self._parsed.clear()
+            self._parsed[account] = parts
+        return parts
+
+    def _on_date(self, sequence: int, kind: str, money: list[Leg]) -> bool:
+        for parsed, _ in money:
+            if parsed[0] == "Pos" and parsed[2] != self._date:
+                self.totals.fault(
+                    f"entry {sequence} ({kind}) of {self._date} posts on the position of"
+                    f" {parsed[1]} of {parsed[2]}"
+                )
+                return False
+        return True
+
+    def _channel(self, fields: tuple[Any, ...]) -> list[int]:
+        """The totals of an entry's channel and kind."""
+        key = ("pos" if fields[4] in REQUESTS else "admin", fields[4])
+        found = self.totals.channels.get(key)
+        if found is None:
+            found = self.totals.channels[key] = [0, 0, 0, 0, 0]
+        return found
+
+    def _settle(
+        self,
+        fields: tuple[Any, ...],
+        points: list[tuple[tuple[str, ...], int]],
+        money: list[Leg],
+    ) -> None:
+        channel = self._channel(fields)
+        channel[0] += 1
+        lines: dict[tuple[str, str], list[Any]] = {}
+        moved: set[str] = set()
+        own_issue = False
+        for parsed, amount in points:
+            kind, unit = parsed[0], parsed[2 if parsed[0] in _MEMBERS else 1]
+            program = self.totals.programs.get(unit)
+            if program is None:
+                program = self.totals.programs[unit] = [0, 0, 0, 0, 0, 0]
+            if kind in _OUTSTANDING:
+                program[3] += amount
+                if kind == "Transit":
+                    self.totals.transit[unit] = self.totals.transit.get(unit, 0) + amount
+                continue
+            moved.add(kind)
+            if kind == "Issued":
+                program[0] -= amount
+                channel[1] -= amount
+                own_issue = own_issue or parsed[2] == unit
+                self._points(lines, parsed[2], unit, 0, -amount)
+            elif kind == "Redeemed":
+                program[1] += amount
+                channel[2] += amount
+                if amount:
+                    key = (unit, parsed[2], parsed[3])
+                    self.totals.matrix[key] = self.totals.matrix.get(key, 0) + amount
+                self._points(lines, parsed[3], unit, 1, amount)
+            elif kind == "Expired":
+                program[2] += amount
+        if money:
+            self._money(fields, money, lines, frozenset(moved), channel, own_issue=own_issue)
+        if lines:
+            self._emit_lines(fields, lines)
+
+    def _points(
+        self, lines: dict[tuple[str, str], list[Any]], party: str, unit: str, place: int, count: int
+    ) -> None:
+        """Note points that a party issued (place 0) or took (place 1)."""
+        if party not in self._parties:
+            return
+        totals = self.totals.party(party).points
+        known = totals.get(unit)
+        if known is None:
+            known = totals[unit] = [0, 0]
+        known[place] += count
+        line = lines.get((party, unit))
+        if line is None:
+            line = lines[party, unit] = [0, {}]
+        line[0] += count if place == 0 else -count
+
+    def _money(
+        self,
+        fields: tuple[Any, ...],
+        money: list[Leg],
+        lines: dict[tuple[str, str], list[Any]],
+        moved: frozenset[str],
+        channel: list[int],
+        *,
+        own_issue: bool,
+    ) -> None:
+        """Give each leg on a position its heading, and add the rest to the operator's accounts."""
+        outcome = fields[6]
+        turn = -1 if undoes(fields[4], outcome[4], outcome[3]) else 1
+        gift = fields[4].startswith("gift")
+        unit = next((line[1] for line in lines), MONEY)
+        start = total = 0
+        for place, (_, amount) in enumerate(money, 1):
+            total += amount
+            if total:
+                continue
+            group = money[start:place]
+            start = place
+            own = [leg for leg in group if leg[0][0] != "Pos"]
+            for leg in own:
+                self._own(leg)
+            if len(own) == len(group):
+                continue
+            kinds = frozenset([leg[0][0] for leg in own])
+            fund = next((leg[0][1] for leg in own if leg[0][0] == "Fund"), unit)
+            raised = bool(own) and own[0][1] * turn > 0
+            for parsed, fen in group:
+                if parsed[0] != "Pos":
+                    continue
+                positive = fen * turn > 0
+                key = (kinds, moved, positive, raised, own_issue)
+                heading = self._headings.get(key)
+                if heading is None:
+                    heading = self._headings[key] = heading_of(
+                        kinds, moved, positive=positive, raised=raised, own_issue=own_issue
+                    )
+                if gift and heading == REDEEMED:
+                    heading = GIFT
+                self._leg(lines, parsed[1], fund, heading, fen)
+                channel[3 if fen < 0 else 4] += abs(fen)
+                if heading == FEE:
+                    fees = self.totals.party(parsed[1]).fees
+                    kind = next(leg[0][1] for leg in own if leg[0][0] == "Fee")
+                    fees[kind] = fees.get(kind, 0) - fen
+
+    def _own(self, leg: Leg) -> None:
+        parsed, amount = leg
+        name = parsed[0] if parsed[0] in _BY_KIND_ONLY else ":".join(parsed)
+        movements = self.totals.movements
+        movements[name] = movements.get(name, 0) + amount
+        if parsed[0] == "Fund":
+            program = self.totals.programs.get(parsed[1])
+            if program is None:
+                program = self.totals.programs[parsed[1]] = [0, 0, 0, 0, 0, 0]
+            program[4] += amount
+            program[5] += 1
+
+    def _leg(
+        self,
+        lines: dict[tuple[str, str], list[Any]],
+        party: str,
+        unit: str,
+        heading: str,
+        fen: int,
+    ) -> None:
+        amounts = self.totals.party(party).amounts
+        known = amounts.get(heading)
+        if known is None:
+            known = amounts[heading] = [0, 0, 0]
+        known[0] += 1
+        known[1 if fen < 0 else 2] += abs(fen)
+        line = lines.get((party, unit))
+        if line is None:
+            line = lines[party, unit] = [0, {}]
+        line[1][heading] = line[1].get(heading, 0) + fen
+
+    def _emit_lines(self, fields: tuple[Any, ...], lines: dict[tuple[str, str], list[Any]]) -> None:
+        sequence, at, date, _, kind, command, outcome, _, _ = fields
+        totals = self.totals
+        for party, _ in lines:
+            totals.parties[party].lines += 1
+        if self._emit is None:
+            return
+        request = REQUESTS.get(kind)
+        merchant = terminal = rrn = text = ""
+        batch = stan = sale = original = 0
+        if request is not None:
+            terminal, merchant, batch, stan = command[:4]
+            amount_at, unit_at, original_at = request
+            if amount_at >= 0 and (unit_at < 0 or command[unit_at] == MONEY):
+                sale = command[amount_at]
+            if original_at >= 0:
+                original = max(0, command[original_at])
+            rrn = self._rrn(sequence) if self._rrn else ""
+        for name, value in outcome[3]:
+            if name == "undid":
+                original = value
+            elif name == "text":
+                text = value
+        local = self._local(at)
+        member = masked(outcome[1]) if outcome[1] else ""
+        channel = "pos" if request is not None else "admin"
+        for (party, unit), (points, money) in lines.items():
+            self._emit(
+                (
+                    *(party, sequence, rrn, local, date, merchant, terminal, batch, stan, channel),
+                    *(kind, unit, points, sale, tuple(sorted(money.items())), member),
+                    *(original, text),
+                )
+            )
