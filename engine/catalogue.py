@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.draft import Draft
 from engine.reasons import Reason
-from engine.rules import members, points, reference, refund, terminals, undo
+from engine.rules import cards, members, points, reference, refund, terminals, undo
 from engine.rules.refund import Return
 from engine.rules.undo import Hook
 
@@ -60,6 +60,8 @@ RULES: tuple[Rule, ...] = (
     Rule("refund", refund.Refund, refund.refund, "own", "in force", ""),
     Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
     Rule("enrolment", members.Enrolment, members.enrol, "own", "in force", ""),
+    Rule("loss report", cards.LossReport, cards.report_loss, "own", "in force", ""),
+    Rule("card replacement", cards.CardReplacement, cards.replace_card, "own", "in force", ""),
     Rule("pin change", members.PinChange, members.change_pin, "own", "in force", ""),
     Rule("pin check", members.PinCheck, members.check_pin, "none", "", ""),
     Rule("settlement", terminals.Settlement, terminals.settle, "own", "open", ""),

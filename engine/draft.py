@@ -18,12 +18,14 @@ from engine.tariffs import Tariff, Tariffs
 from ledger import schema
 from ledger.model import Account, Posting, Unit
 
-_ALIAS_STATES = {
+ALIAS_STATES = {
     "lost": Reason.CARD_LOST,
     "replaced": Reason.CARD_BLOCKED,
+    "removed": Reason.CARD_BLOCKED,
     "frozen": Reason.CARD_BLOCKED,
     "closed": Reason.MEMBER_CLOSED,
 }
+"""States of a card, phone or token in which it cannot be used, and why."""
 
 PIN_FAILURES_MAX = 3
 
@@ -147,8 +149,21 @@ class Draft:
                 return Reason.MEMBERS_DIFFER
             self.member = alias.member
             if alias.state != "active":
-                bad = _ALIAS_STATES[alias.state]
+                bad = ALIAS_STATES[alias.state]
         return bad
+
+    def find_whoever(self, tokens: tuple[Token, ...]) -> Reason | None:
+        """Find the one member that all tokens name, whatever their states."""
+        if not tokens:
+            return Reason.MEMBER_MISSING
+        for kind, digest in tokens:
+            alias: Alias | None = self.read(schema.alias(kind, digest))
+            if alias is None:
+                return Reason.MEMBER_UNKNOWN
+            if self.member and alias.member != self.member:
+                return Reason.MEMBERS_DIFFER
+            self.member = alias.member
+        return None
 
     def names_member(self, tokens: tuple[Token, ...], member: str) -> bool:
         """True when every token, whatever its state, names `member`."""

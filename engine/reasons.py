@@ -61,6 +61,11 @@ class Reason(IntEnum):
     TOTALS_DIFFER = 80
     # administration
     REFUSED = 90
+    # cards
+    NO_CARD = 140
+    CARD_TAKEN = 141
+    CARD_UNCLEAR = 142
+    CARDS_TOO_MANY = 143
 
 
 UNSTORED = frozenset(

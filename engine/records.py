@@ -183,14 +183,30 @@ class Alias:
 
     Attributes:
         member: the member named.
-        state: ``active``, ``lost``, ``replaced``; or the state of the member where that is not
-            ``active``, so that a transaction need not read the member to know.
-        sealed: the token, sealed under the key file.
+        state: ``active``, ``lost``, ``replaced``, ``removed``; or the state of the member where
+            that is not ``active``, so that a transaction need not read the member to know.
+        sealed: the token, sealed under the key file; empty for an identity number, of which the
+            digest alone is kept.
+        tier: the member's tier, likewise; empty for one outside the ladder.
     """
 
     member: str
     state: str
     sealed: bytes
+    tier: str = ""
+
+
+@dataclass(slots=True)
+class Replacement:
+    """What a replaced card leads to.
+
+    Attributes:
+        card: digest of the card that took its place.
+        at: when, ms since 1970 UTC.
+    """
+
+    card: bytes
+    at: int
 
 
 @dataclass(slots=True)
@@ -317,6 +333,7 @@ codec.register(schema.IDENTITY, Identity)
 codec.register(schema.UNDO, Undo)
 codec.register(schema.MEMBER, Member)
 codec.register(schema.ALIAS, Alias, sealed=("sealed",))
+codec.register(schema.REPLACEMENT, Replacement)
 codec.register(schema.POINTS, Points)
 codec.register(schema.LOTS, Chunk)
 codec.register(schema.PROGRAM, Program)

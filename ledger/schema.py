@@ -26,6 +26,7 @@ them. Nothing else in the project packs or cuts a key.
 | 17 | calendar | name | open business date, cut-off hour, epoch |
 | 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
 | 19 | campaign | campaign id | reserved for campaigns |
+| 76 | replacement | digest (16) of the old card | the card that took its place |
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ OPENING = 16
 CALENDAR = 17
 UPLOAD = 18
 CAMPAIGN = 19
+REPLACEMENT = 76
 
 NAMES: dict[int, str] = {
     number: name.lower()
@@ -111,6 +113,11 @@ def terminal(table: int, terminal_id: str) -> bytes:
 def alias(kind: str, digest: bytes) -> bytes:
     """Key of a card, phone or token: its kind's letter and its keyed digest."""
     return bytes((ALIAS, ord(kind))) + digest
+
+
+def replacement(card: bytes) -> bytes:
+    """Key of what a replaced card, named by its digest, leads to."""
+    return bytes((REPLACEMENT,)) + card
 
 
 def points(member: str, program: str) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posd import inquiries
-from posd.builders import batches, members, points, undo
+from posd.builders import batches, cards, members, points, undo
 from posd.incoming import Incoming
 from posd.inquiries import Inquire
 
@@ -68,8 +68,8 @@ BINDINGS: dict[tuple[str, str], Binding] = {
     ("032", ANY): Binding("upload", batches.upload, False, False, False),
     ("040", ANY): Binding("reversal", undo.reversal, True, False, False),
     ("050", ANY): Binding("settlement", batches.settlement, False, False, False),
-    ("060", "96"): _off("loss_report"),
-    ("060", "97"): _off("card_replacement"),
+    ("060", "96"): Binding("loss_report", cards.loss_report, False, True, False),
+    ("060", "97"): Binding("card_replacement", cards.replacement, False, True, False),
     ("060", "98"): Binding("enrolment", members.enrolment, False, True, False),
     ("060", "99"): Binding("pin_change", members.pin_change, False, True, False),
 }

@@ -53,6 +53,7 @@ may send any, and is answered."""
 MAC_PLACEHOLDER = bytes(8)
 ELEMENTS = 48
 UNIT = 49
+PIN_CHANGE = "99"
 PIN_BLOCK = 52
 PIN_BLOCK_AES = 110
 BALANCES_MAX = 3
@@ -443,7 +444,7 @@ class Exchange:
         pin_key = self.keys.keys.pin_key
         try:
             pin = security.read_pin_block(profile, pin_key, block, incoming.pan)
-            if incoming.mti[:3] == "060":
+            if incoming.mti[:3] == "060" and incoming.function[:2] == PIN_CHANGE:
                 new = security.read_pin_block(profile, pin_key, fields.get(62, b""), incoming.pan)
                 incoming.new_pin = self.host.vault.pin_digest(member.id, new)
         except security.PinBlockError:

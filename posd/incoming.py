@@ -11,6 +11,8 @@ from engine.commands import Pin, Token
 from engine.vault import Vault
 
 TOKEN_LETTERS = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
+LOSS_REPORT = "96"
+"""The function in which an identity number names the member: it may block cards, never spend."""
 RRN_UNKNOWN = -1
 
 
@@ -135,6 +137,8 @@ def name_member(incoming: Incoming) -> None:
         token = token_of(named, incoming.vault)
         if token not in tokens:
             tokens.append(token)
+    if "1H" in incoming.tlv and incoming.function[:2] == LOSS_REPORT:
+        tokens.append(identity_token(incoming.tlv["1H"], incoming.vault))
     incoming.pan = pan
     incoming.tokens = tuple(tokens)
 
@@ -147,6 +151,18 @@ def token_of(named: bytes, vault: Vault) -> Token:
     """
     text = token_text(named)
     return text[0], vault.token_digest(text[0], text[1:])
+
+
+def identity_token(named: bytes, vault: Vault) -> Token:
+    """The token of an identity number (element 1H); small letters count as capitals.
+
+    Raises:
+        Malformed: nothing that an identity document could bear.
+    """
+    text = named.decode("ascii", "replace")
+    if not text.isascii() or not text.isalnum():
+        raise Malformed("identity number of another form")
+    return "I", vault.token_digest("I", text.upper())
 
 
 def token_text(named: bytes) -> str:

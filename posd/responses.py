@@ -51,6 +51,10 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.NOT_ENOUGH: ("51", "NOT ENOUGH"),
     Reason.TOTALS_DIFFER: ("95", "TOTALS DIFFER"),
     Reason.REFUSED: ("96", "REFUSED"),
+    Reason.NO_CARD: ("14", "MEMBER HAS NO SUCH CARD"),
+    Reason.CARD_TAKEN: ("12", "CARD NUMBER IS TAKEN"),
+    Reason.CARD_UNCLEAR: ("12", "NAME THE OLD CARD"),
+    Reason.CARDS_TOO_MANY: ("65", "TOO MANY CARDS"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

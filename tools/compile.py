@@ -29,6 +29,7 @@ MODULES = (
     "engine/rules/undo.py",
     "engine/rules/refund.py",
     "engine/rules/members.py",
+    "engine/rules/cards.py",
     "engine/rules/terminals.py",
     "engine/rules/reference.py",
     "engine/catalogue.py",

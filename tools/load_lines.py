@@ -92,6 +92,7 @@ TYPES: Final[dict[str, Fields]] = {
         "cards": (check.list_of(check.card, TOKENS_MAX), ()),
         "phone": (check.phone, ""),
         "tokens": (check.list_of(check.token, TOKENS_MAX), ()),
+        "identity": (check.identity, ""),
         "tier": (check.ident, "base"),
         "state": (check.choice("active", "frozen", "closed"), "active"),
         "pin": (check.pin, ""),
@@ -229,13 +230,18 @@ class Lines:
         if values["phone"]:
             clear.append(("P", values["phone"]))
         clear += [(token[0], token[1:]) for token in values["tokens"]]
+        if values["identity"]:
+            clear.append(("I", values["identity"].upper()))
         tokens, sealed = [], []
         for kind, value in dict.fromkeys(clear):
             digest = vault.token_digest(kind, value)
             tokens.append((kind, digest))
             # The ciphertext of a token that is there already is never replaced.
             there = self._read(schema.alias(kind, digest)) is not None
-            sealed.append(b"" if there else vault.seal(f"token:{kind}", value.encode()))
+            # An identity number is looked up and never shown: its digest is enough.
+            sealed.append(
+                b"" if there or kind == "I" else vault.seal(f"token:{kind}", value.encode())
+            )
         return reference.PutMember(
             member,
             values["tier"],

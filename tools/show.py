@@ -39,6 +39,7 @@ from engine.records import (
     Points,
     Program,
     Ratio,
+    Replacement,
     Terminal,
     Undo,
 )
@@ -131,13 +132,22 @@ def _ratio(ratio: Ratio) -> str:
 
 def _token(sources: Sources, kind: str, digest: bytes) -> Shown:
     alias: Alias | None = sources.read(schema.alias(kind, digest))
-    shown = {"kind": TOKEN_NAMES.get(kind, kind), "value": HIDDEN, "state": "unknown"}
+    shown = {
+        "kind": TOKEN_NAMES.get(kind, kind),
+        "value": HIDDEN,
+        "state": "unknown",
+        "replaced_by": None,
+    }
     if alias is None:
         return shown
     shown["state"] = alias.state
     if kind in {"C", "P"}:
         clear = sources.vault.unseal(f"token:{kind}", alias.sealed).decode()
         shown["value"] = mask_card(clear) if kind == "C" else mask_phone(clear)
+    if kind == "C":
+        successor: Replacement | None = sources.read(schema.replacement(digest))
+        if successor is not None:
+            shown["replaced_by"] = _token(sources, kind, successor.card)["value"]
     return shown
 
 

@@ -8,6 +8,7 @@ from engine.rules.members import Enrolment, PinChange
 from posd.incoming import Incoming, luhn_valid, token_text
 
 CARD_DIGITS_MIN = 8
+CARD_DIGITS_MAX = 19
 
 
 def enrolment(incoming: Incoming) -> Any:
@@ -25,9 +26,17 @@ def enrolment(incoming: Incoming) -> Any:
         *incoming.request(),
         incoming.tokens,
         tuple(vault.seal(f"token:{kind}", value.encode()) for kind, value in clear),
-        all(
-            len(card) >= CARD_DIGITS_MIN and card.isdecimal() and luhn_valid(card) for card in cards
-        ),
+        all(card_number_valid(card) for card in cards),
+    )
+
+
+def card_number_valid(number: str) -> bool:
+    """True for a card number of a length that cards have, with its check digit."""
+    return (
+        CARD_DIGITS_MIN <= len(number) <= CARD_DIGITS_MAX
+        and number.isascii()
+        and number.isdecimal()
+        and luhn_valid(number)
     )
 
 

@@ -15,7 +15,7 @@ from engine.commands import Answer, Pin, Token
 from engine.machine import Machine
 from engine.points import Purse
 from engine.records import NEVER
-from engine.rules import members, points, reference, refund, terminals, undo
+from engine.rules import cards, members, points, reference, refund, terminals, undo
 from ledger import schema
 
 FUNCTIONS = {
@@ -25,6 +25,8 @@ FUNCTIONS = {
     refund.Refund: "200000",
     members.Enrolment: "980000",
     members.PinChange: "990000",
+    cards.LossReport: "960000",
+    cards.CardReplacement: "970000",
     terminals.Settlement: "",
     terminals.UploadItem: "220065",
 }

@@ -51,7 +51,9 @@ MERCHANT = "104110045110012"
 OTHER_MERCHANT = "104110045110013"
 CARD = "6222020000000000018"
 OTHER_CARD = "6222020000000000026"
+NEXT_CARD = "6222020000000000042"
 PHONE = "13800000001"
+IDENTITY = "11010519491231002X"
 PIN = "123456"
 TMK = bytes.fromhex("0123456789abcdeffedcba9876543210")
 SERIAL = "356938035643809"
@@ -109,6 +111,7 @@ class Conversation:
         self.sessions = {}
         self.tills = {}
         self.words = {"card": CARD, "other": OTHER_CARD, "phone": PHONE, "serial": SERIAL}
+        self.words |= {"identity": IDENTITY, "next": NEXT_CARD}
         self._load()
         self.till("00000001")
         self.peer(LOOPBACK)
@@ -131,7 +134,7 @@ class Conversation:
             self.register(name)
         for name, cards in (("M1", (CARD,)), ("M2", (OTHER_CARD,))):
             tokens = [("C", card) for card in cards]
-            tokens += [("P", PHONE)] if name == "M1" else []
+            tokens += [("P", PHONE), ("I", IDENTITY)] if name == "M1" else []
             self.administer(
                 reference.PutMember(
                     name,

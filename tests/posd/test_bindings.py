@@ -6,7 +6,7 @@ from engine.catalogue import BY_COMMAND, command_of
 from posd.bindings import BINDINGS, find
 from posd.incoming import Incoming, luhn_valid
 from posd.iso8583.message import Message
-from tests.posd.conversation import CARD, PHONE, PIN, Conversation
+from tests.posd.conversation import CARD, IDENTITY, NEXT_CARD, PHONE, PIN, Conversation
 
 # Message type, processing code, the transaction; in the order of the protocol's section 4.
 ROWS = [
@@ -49,7 +49,7 @@ TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
     "rate", "day_totals", "coupon_inquiry", "hold", "release", "purchase", "top_up", "conversion",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery", "capture",
-    "offline_accrual", "loss_report", "card_replacement",
+    "offline_accrual",
 ]  # fmt: skip
 
 
@@ -119,6 +119,10 @@ def test_what_has_no_row_is_12(desk, mti, function):
         f"0500 code=201 48=50:{TOTALS},50:{TOTALS}",
         "0320 3=220065 code=201 39=00",
         "0320 3=220065 code=000 61=000001000001",
+        "0600 3=960000",
+        "0600 3=960000 48=1H:1101-0519",
+        "0600 3=970000 2={card}",
+        "0600 3=970000 48=1F:6222020000000000034",
     ],
 )
 def test_a_wrong_form_is_30_and_leaves_the_identity_free(desk, said):
@@ -147,7 +151,7 @@ def test_no_command_and_no_request_shows_a_card_a_phone_or_a_pin(desk):
     shown = [repr(incoming), str(incoming), repr(Message("0200", fields))]
     talk = Conversation()
     talk.sign_on()
-    talk.words["new"] = "6222020000000000034"
+    talk.words |= {"new": "6222020000000000034", "next": NEXT_CARD}
     talk.play("""
         >> 0200 3=006500 35={card}D2912 48=10:P{phone} 4=000000000100 49=P01 pin=123456 stan=500
         .. redemption APPROVED
@@ -160,12 +164,18 @@ def test_no_command_and_no_request_shows_a_card_a_phone_or_a_pin(desk):
         << 0610 39=00 64=*
         >> 0100 3=310000 2={card} pin=123456
         << 0110 39=00 48=* 54=* 64=*
+        >> 0600 3=960000 48=1H:{identity}
+        .. loss report APPROVED
+        << 0610 39=00 64=*
+        >> 0600 3=970000 2={card} 48=1F:{next}
+        .. card replacement APPROVED
+        << 0610 39=00 64=*
         """)
     entries = map(talk.book.entry, range(1, talk.book.sequence + 1))
     commands = [command_of(entry.kind, entry.command) for entry in entries]
     assert {BY_COMMAND[type(one)].kind for one in commands} >= {"redemption", "enrolment"}
     shown += [repr(one) for one in commands]
-    secrets = (CARD, PHONE, PIN, talk.words["new"], CARD[6:-4])
+    secrets = (CARD, PHONE, PIN, IDENTITY, talk.words["new"], NEXT_CARD, CARD[6:-4])
     assert not [text for text in shown for secret in secrets if secret in text]
     # Nor does the journal hold any of them in clear.
     assert not [one for one in talk.book.entries for secret in secrets if secret.encode() in one]

@@ -103,7 +103,7 @@ def test_an_information_desk_inquires_only(talk):
         << 0510 {refused}
         >> 0600 3=980000 2={{card}}
         << 0610 {refused}
-        >> 0600 3=970000 2={{card}}
+        >> 0600 3=970000 2={{card}} 48=1F:{{next}}
         << 0610 {refused}
         >> 0820 code=002
         << 0830 39=00 64=*

@@ -16,6 +16,7 @@ WEEK_MS = 7 * 24 * 3600 * 1000
 FOR_EVER = 99991231
 MONEY = "156"
 ABSENT, RIGHT, WRONG = 0, 1, 2
+BLOCKED = {"lost": "CARD_LOST", "replaced": "CARD_BLOCKED"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -163,6 +164,8 @@ class Model:
         self.at = 0
         self.date = 0
         self.members: dict[tuple[str, bytes], str] = {}
+        self.states: dict[tuple[str, bytes], str] = defaultdict(lambda: "active")
+        self.replaced: set = set()
         self.failures: dict[str, int] = defaultdict(int)
         self.holdings: dict[tuple[str, str], Holding] = defaultdict(Holding)
         self.batches: dict[tuple[str, int], Batch] = defaultdict(Batch)
@@ -225,14 +228,17 @@ class Model:
         self.done[key] = self.by_sequence[done.sequence] = done
         return done.reason, done
 
-    def find(self, tokens: tuple, done: Done) -> str:
+    def find(self, tokens: tuple, done: Done, *, whatever_state: bool = False) -> str:
         for token in tokens:
             if token not in self.members:
                 return "MEMBER_UNKNOWN"
             if done.member and self.members[token] != done.member:
                 return "MEMBERS_DIFFER"
             done.member = self.members[token]
-        return "" if tokens else "MEMBER_MISSING"
+        if not tokens:
+            return "MEMBER_MISSING"
+        bad = [BLOCKED[self.states[token]] for token in tokens if self.states[token] != "active"]
+        return "" if whatever_state or not bad else bad[-1]
 
     def names(self, tokens: tuple, member: str) -> bool:
         return all(self.members.get(token) == member for token in tokens)
@@ -298,6 +304,45 @@ class Model:
             return "MEMBER_KNOWN"
         done.member = f"E{self.sequence + 1:010d}"
         self.members |= dict.fromkeys(command.tokens, done.member)
+        return "APPROVED"
+
+    def lossreport(self, command: Any, done: Done) -> str:
+        bad = self.find(command.tokens, done, whatever_state=True)
+        if bad:
+            return bad
+        cards = [token for token in command.tokens if token[0] == "C"] or [
+            token
+            for token, member in self.members.items()
+            if member == done.member and token[0] == "C"
+        ]
+        usable = [token for token in cards if self.states[token] == "active"]
+        if not usable:
+            return BLOCKED[self.states[cards[-1]]] if cards else "NO_CARD"
+        self.states |= dict.fromkeys(usable, "lost")
+        return "APPROVED"
+
+    def cardreplacement(self, command: Any, done: Done) -> str:
+        bad = self.find(command.tokens, done, whatever_state=True)
+        if bad:
+            return bad
+        cards = [token for token in command.tokens if token[0] == "C"]
+        if not cards:
+            mine = [token for token, member in self.members.items() if member == done.member]
+            fit = [token for token in mine if token[0] == "C" and token not in self.replaced]
+            cards = [token for token in fit if self.states[token] == "lost"] or fit
+        if len(cards) != 1:
+            return "CARD_UNCLEAR" if cards else "NO_CARD"
+        if cards[0] in self.replaced:
+            return BLOCKED[self.states[cards[0]]]
+        if ("C", command.new_card) in self.members:
+            return "CARD_TAKEN"
+        bad = self.judge_pin(command.pin, done.member, needed=False)
+        if bad:
+            return bad
+        if self.states[cards[0]] == "active":
+            self.states[cards[0]] = "replaced"
+        self.replaced.add(cards[0])
+        self.members["C", command.new_card] = done.member
         return "APPROVED"
 
     def void(self, command: Any, done: Done) -> str:

@@ -26,7 +26,7 @@ from engine.holdings import holdings
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
-from engine.rules import members, points, reference, refund, terminals, undo
+from engine.rules import cards, members, points, reference, refund, terminals, undo
 from ledger import audit, schema
 from ledger.book import Book, Limits
 from ledger.storage import Storage
@@ -46,12 +46,21 @@ CARD, PHONE, OTHER, STRANGER = (
     token("C", "C"),
     token("C", "nobody"),
 )
-OPENING = (("M1", "P01", 900, 20260310), ("M1", "P02", 50, 20260402), ("M2", "P02", 400, 20271231))
+HOLDER = token("P", "H")
+WALLET = [token("C", f"W{number}") for number in range(6)]
+"""A third member's phone, and the cards it has had or may come to have."""
+OPENING = (
+    ("M1", "P01", 900, 20260310),
+    ("M1", "P02", 50, 20260402),
+    ("M2", "P02", 400, 20271231),
+    ("M3", "P02", 300, 20271231),
+)
 SEALED = (sealed("A"), sealed("B"))
 
 tills = st.sampled_from(sorted(TERMINALS))
 named = st.sampled_from([(CARD,), (CARD,), (PHONE,), (CARD, PHONE), (OTHER,), (OTHER,)])
 badly_named = st.sampled_from([(STRANGER,), (CARD, OTHER), ()])
+holders = st.sampled_from([(HOLDER,), *((card,) for card in WALLET), tuple(WALLET[:2])])
 LIMITS = Limits(segment_bytes_alone=1 << 20)
 PLOT = ["spend", "spend", "earn", "void", "un-void", "void", "refund", "refund", "reverse"]
 PLOT += ["a day", "a month"]
@@ -120,10 +129,12 @@ class Counter(RuleBasedStateMachine):
             house.terminal(name, merchant, START)
         house.member("M1", START, (("C", "A"), ("P", "B")))
         house.member("M2", START, (("C", "C"),))
+        house.member("M3", START, (("P", "H"), ("C", "W0"), ("C", "W1")))
         for member, unit, amount, expiry in OPENING:
             house.balance(member, unit, amount, START, expiry)
             model.holdings[member, unit].lots[expiry, "opening"] = amount
         model.members = {CARD: "M1", PHONE: "M1", OTHER: "M2"}
+        model.members |= dict.fromkeys((HOLDER, *WALLET[:2]), "M3")
         model.date, model.at, model.sequence = 20260301, START, self.book.sequence
         self.flush()
 
@@ -251,6 +262,24 @@ class Counter(RuleBasedStateMachine):
         named_by = (token("C", f"N{number}"), token("P", f"O{number % 3}"))
         said = {"tokens": named_by, "sealed": SEALED, "numbers_valid": True}
         self.send(self.request(members.Enrolment, till, **said))
+
+    @rule(till=tills, who=holders)
+    def report_a_loss(self, till, who):
+        self.send(self.request(cards.LossReport, till, tokens=who))
+
+    @rule(till=tills, who=holders, new=st.sampled_from(WALLET), pin=pins)
+    def replace_a_card(self, till, who, new, pin):
+        said = {"new_card": new[1], "sealed": sealed("W"), "number_valid": True, "pin": pin}
+        self.send(self.request(cards.CardReplacement, till, tokens=who, **said))
+
+    @rule(till=tills, card=st.sampled_from(WALLET), amount=sales, spends=st.booleans())
+    def use_a_card_of_many(self, till, card, amount, spends):
+        """One that may be lost, replaced, new or unknown; what it did is undone like any other."""
+        said = {"tokens": (card,), "amount": amount % 300 if spends else amount}
+        if spends:
+            said |= {"unit": "P02", "pin": Pin.ABSENT}
+        kind = points.Redemption if spends else points.Accrual
+        self.send(self.request(kind, till, **said))
 
     @precondition(lambda self: self.sent)
     @rule(meant=earlier, other_amount=st.booleans())

@@ -37,8 +37,10 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
+from tests.scenarios import cards
+from tests.scenarios.cards import Cards
 
-KINDS = {"card": "C", "phone": "P", "qr": "Q"}
+KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
 BEGINNING = moment(20260101, "00:00")
 VALUED = ("batch", "stan", "as", "pin", "by", "merchant")
@@ -113,7 +115,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage:
+class Stage(Cards):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -231,7 +233,7 @@ class Stage:
         return self.house.balance(member, unit, int(amount), at, **expiry)
 
     def set_card(self, words: list[str], _at: int) -> None:
-        """Cards are reported lost by a function that is not switched on yet: change the row."""
+        """A card that was reported lost long ago: change the row."""
         key = schema.alias(*token("C", words[0]))
         row = amended(self.book.view.get(key), state=words[2])
         self.book.view.put(key, codec.pack_record(row))
@@ -523,6 +525,7 @@ SETTINGS = {
     "balance": Stage.set_balance,
     "card": Stage.set_card,
     "batch": Stage.set_batch,
+    **cards.SETTINGS,
 }
 
 ACTS = {
@@ -541,6 +544,7 @@ ACTS = {
     "sign-on": Stage.sign_on,
     "keys": Stage.keys,
     "opened": Stage.opened,
+    **cards.ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -559,8 +563,9 @@ EXPECTATIONS = [
     (r"batch in force (\d+)", Stage.expect_in_force),
     (rf"business date ({_DATE})", Stage.expect_date),
     (rf"cut-offs written ((?:{_DATE} ?)+)", Stage.expect_cut_offs),
-    (r"(exception|kept|text|program|undid) (.+)", Stage.expect_fact),
+    (r"(exception|kept|text|program|undid|blocked) (.+)", Stage.expect_fact),
     (r"host says (.+)", Stage.expect_totals_told),
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
+    *cards.EXPECTATIONS,
 ]

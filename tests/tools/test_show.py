@@ -41,8 +41,8 @@ def test_a_member_is_found_by_id_card_and_phone(traded):
     assert shown(directory, "card", CARD)["member"]["id"] == "M0000001"
     assert (member["tier"], member["state"], member["pin"]) == ("base", "active", "set")
     assert member["tokens"] == [
-        {"kind": "card", "value": "622202*********0018", "state": "active"},
-        {"kind": "phone", "value": "138****0001", "state": "active"},
+        {"kind": "card", "value": "622202*********0018", "state": "active", "replaced_by": None},
+        {"kind": "phone", "value": "138****0001", "state": "active", "replaced_by": None},
     ]
 
 

@@ -1,0 +1,150 @@
+"""Cards at the counter: reported lost, and replaced by a new one.
+
+A card is an alias of its member's account. A lost one is blocked at once; a replacement binds a new
+number to the same account and leaves the old one in place, in a state in which it buys nothing.
+Since the old number still names the member, refunds, voids and reversals of what was done with it
+go on working; the row that is left beside it says which card took its place.
+
+A contactless id sits in a card, so it is lost with its member's cards. An identity number names a
+member in a loss report and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from engine.commands import Request, Token
+from engine.draft import ALIAS_STATES, Draft, amended
+from engine.reasons import Reason
+from engine.records import Alias, Member, Replacement
+from ledger import schema
+
+CARD_KINDS: Final = "CU"
+"""Kinds of tokens that are things which can be lost: cards, and the contactless ids in them."""
+
+TOKENS_MAX: Final = 256
+"""Cards, phones and tokens, former ones included, that a member may have."""
+
+
+@dataclass(slots=True)
+class LossReport(Request):
+    """A member's card is lost.
+
+    Attributes:
+        tokens: what names the member, an identity number among them; cards named are the lost
+            ones, else all cards are.
+    """
+
+    tokens: tuple[Token, ...]
+
+
+@dataclass(slots=True)
+class CardReplacement(Request):
+    """A new card for a lost or worn one.
+
+    Attributes:
+        tokens: what names the member; a card named is the one to replace.
+        new_card: keyed digest of the new card's number; `sealed`: its ciphertext.
+        number_valid: False when the new number is none, or its check digit is wrong.
+        pin: the verdict on the PIN, see `engine.commands.Pin`; none is asked for.
+    """
+
+    tokens: tuple[Token, ...]
+    new_card: bytes
+    sealed: bytes
+    number_valid: bool
+    pin: int
+
+
+def report_loss(command: LossReport, draft: Draft) -> Reason:
+    """Block the cards named, or all of the member's, from now on."""
+    bad = draft.find_whoever(command.tokens)
+    if bad is not None:
+        return bad
+    lost = tuple(token for token in command.tokens if token[0] in CARD_KINDS)
+    if not lost:
+        member: Member = draft.read(schema.named(schema.MEMBER, draft.member))
+        lost = tuple(token for token in member.tokens if token[0] in CARD_KINDS)
+    why = Reason.NO_CARD
+    blocked = 0
+    for token in lost:
+        key = schema.alias(*token)
+        row: Alias = draft.read(key)
+        if row.state in {"active", "frozen"}:
+            draft.rows[key] = amended(row, state="lost")
+            blocked += 1
+        else:
+            why = ALIAS_STATES[row.state]
+    if not blocked:
+        return why
+    draft.facts = (("blocked", blocked),)
+    return Reason.APPROVED
+
+
+def replace_card(command: CardReplacement, draft: Draft) -> Reason:
+    """Let a new card name the account of an old one."""
+    bad = draft.find_whoever(command.tokens)
+    if bad is not None:
+        return bad
+    if not command.number_valid:
+        return Reason.CARD_NUMBER_BAD
+    member_key = schema.named(schema.MEMBER, draft.member)
+    member: Member = draft.read(member_key)
+    old, bad = _card_to_replace(command, draft, member)
+    if bad is not None:
+        return bad
+    place = schema.alias("C", command.new_card)
+    if draft.read(place) is not None:
+        return Reason.CARD_TAKEN
+    if len(member.tokens) >= TOKENS_MAX:
+        return Reason.CARDS_TOO_MANY
+    bad = draft.check_pin(command.pin, needed=False)
+    if bad is not None:
+        return bad
+    key = schema.alias("C", old)
+    row: Alias = draft.read(key)
+    draft.rows[place] = amended(row, state="active", sealed=command.sealed)
+    if row.state == "active":
+        draft.rows[key] = amended(row, state="replaced")
+    draft.rows[schema.replacement(old)] = Replacement(command.new_card, draft.at)
+    counted: Member = draft.rows.get(member_key) or member
+    tokens = (*member.tokens, ("C", command.new_card))
+    draft.rows[member_key] = amended(counted, tokens=tokens)
+    return Reason.APPROVED
+
+
+def _card_to_replace(
+    command: CardReplacement, draft: Draft, member: Member
+) -> tuple[bytes, Reason | None]:
+    """The digest of the card that is replaced, or why there is none.
+
+    It is the one that is named; else the only lost one, else the only one.
+    """
+    named = [digest for kind, digest in command.tokens if kind == "C"]
+    if named:
+        if len(named) > 1:
+            return b"", Reason.CARD_UNCLEAR
+        return named[0], _not_replaceable(draft, named[0])
+    if member.state != "active":
+        return b"", ALIAS_STATES[member.state]
+    found: dict[str, list[bytes]] = {"lost": [], "active": []}
+    for kind, digest in member.tokens:
+        if kind == "C" and _not_replaceable(draft, digest) is None:
+            state: str = draft.read(schema.alias(kind, digest)).state
+            found[state].append(digest)
+    cards = found["lost"] or found["active"]
+    if len(cards) != 1:
+        return b"", Reason.CARD_UNCLEAR if cards else Reason.NO_CARD
+    return cards[0], None
+
+
+def _not_replaceable(draft: Draft, card: bytes) -> Reason | None:
+    """Why a card cannot be replaced; a lost one can, once."""
+    row: Alias = draft.read(schema.alias("C", card))
+    if row.state == "active":
+        return None
+    if row.state == "lost" and draft.read(schema.replacement(card)) is None:
+        member: Member = draft.read(schema.named(schema.MEMBER, draft.member))
+        return ALIAS_STATES[member.state] if member.state != "active" else None
+    return ALIAS_STATES[row.state]
