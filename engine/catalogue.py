@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.draft import Draft
 from engine.reasons import Reason
-from engine.rules import cards, members, points, reference, refund, terminals, undo
+from engine.rules import cards, expiry, members, points, reference, refund, terminals, undo
 from engine.rules.refund import Return
 from engine.rules.undo import Hook
 
@@ -75,6 +75,7 @@ RULES: tuple[Rule, ...] = (
     Rule("member", reference.PutMember, reference.put_member, "none", "", ""),
     Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),
     Rule("calendar", reference.SetCalendar, reference.set_calendar, "none", "", ""),
+    Rule("points expiry", expiry.ExpirePoints, expiry.expire_points, "none", "", ""),
     Rule("cut-off", reference.CutOff, reference.cut_off, "none", "", ""),
     Rule("opened", reference.Opened, reference.opened, "none", "", ""),
 )

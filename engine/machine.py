@@ -27,6 +27,8 @@ from ledger.model import Entry, Posting, assert_balanced, values_of
 DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai")
 BALANCE_KEYS_MAX = 100_000
 
+_REFERENCE = schema.REFERENCE
+
 _BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
 
 
@@ -64,8 +66,8 @@ class Machine:
     """Executes commands on a book. One thread, one writer.
 
     Attributes:
-        revision: grows with every command that may change a terminal, its keys or a merchant, so
-            that what was derived from them can be looked at anew.
+        revision: grows with every command that changed a row of a reference table (a terminal,
+            its keys, a merchant, …), so that what was derived from them can be looked at anew.
     """
 
     __slots__ = (
@@ -140,12 +142,20 @@ class Machine:
         rule = BY_COMMAND[type(command)]
         draft = self._draft(at, nonce)
         if rule.identity == "none":
-            self.revision += 1
-            self._tariffs.forget()
-            return self._finish(rule, command, draft, rule.decide(command, draft))
+            answer = self._finish(rule, command, draft, rule.decide(command, draft))
+            self._changed(draft.rows)
+            return answer
         if rule.identity == "own":
             return self._request(rule, command, draft)
         return self._reversal(rule, command, draft)
+
+    def _changed(self, rows: dict[bytes, Any]) -> None:
+        """Forget what was derived from reference rows, where one of them changed."""
+        for key in rows:
+            if key[0] in _REFERENCE:
+                self.revision += 1
+                self._tariffs.forget()
+                return
 
     # Exactly once (protocol.md, section 6).
 

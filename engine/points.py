@@ -174,6 +174,26 @@ class Purse:
         index = bisect_left(self._lots, (expiry, issuer, 0))
         self._reduce(index, amount)
 
+    def lapse(self, today: int, lots_max: int) -> list[Lot]:
+        """Take lots whose day has passed before `today`, the oldest first.
+
+        Returns:
+            What was taken: expiry, issuer, points; at most `lots_max` of them.
+        """
+        taken: list[Lot] = []
+        while len(taken) < lots_max:
+            if not self._lots:
+                if not self._chunks or self._chunks[0][0] >= today:
+                    break
+                self._pull()
+                continue
+            lot = self._lots[0]
+            if lot[0] >= today:
+                break
+            self._reduce(0, lot[2])
+            taken.append(lot)
+        return taken
+
     def owe(self, issuer: str, amount: int) -> None:
         """Book a debt of the member."""
         self._debt(issuer, amount)

@@ -23,7 +23,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,6 +38,7 @@ from engine.machine import Machine
 from engine.reasons import Reason
 from ledger.book import Book, BookInUse
 from ledger.model import values_of
+from ledger.tables import Snapshot
 
 LENGTH = struct.Struct(">I")
 FRAME_BYTES_MAX = 1 << 20
@@ -143,13 +144,30 @@ class Submitter:
         """
         return next(self.submit_many((command,)))
 
-    def submit_many(self, commands: Iterable[Any]) -> Iterator[Result]:
+    def submit_many(self, commands: Iterable[Any], window: int = WINDOW) -> Iterator[Result]:
         """Execute commands in order; results come in the same order, some way behind.
+
+        Args:
+            commands: what to execute.
+            window: how many may be with the daemon unanswered: the fewer, the more room terminals
+                have beside it.
 
         Raises:
             Refused, AnswerMissing, ledger.book.OutcomeUnknown: see there.
         """
-        return self._opened.execute(iter(commands))
+        return self._opened.execute(iter(commands), window)
+
+    def scan(self, table: int, after: bytes = b"") -> Generator[tuple[bytes, Any], None, None]:
+        """Yield key and decoded row of a table in key order, read-only beside a daemon.
+
+        Rows that change meanwhile may be told as they were. Close the iterator when it is not read
+        to its end: beside a daemon it holds a snapshot open.
+
+        Args:
+            table: number of the table, see `ledger.schema`.
+            after: a key; only rows behind it are told.
+        """
+        return self._opened.scan(table, after)
 
     def read(self, key: bytes) -> Any | None:
         """The row under `key` where it can be had without asking: None beside a daemon."""
@@ -175,12 +193,15 @@ class _Own:
         self._book, self._machine = open_machine(directory, follower=False, progress=progress)
         self.read: Callable[[bytes], Any | None] = self._book.view.get
 
-    def execute(self, commands: Iterator[Any]) -> Iterator[Result]:
+    def execute(self, commands: Iterator[Any], _window: int) -> Iterator[Result]:
         book, execute = self._book, self._machine.execute
         while some := list(islice(commands, _GROUP)):
             answers = [execute(command, wall_ms()) for command in some]
             book.flush()
             yield from map(result_of, answers)
+
+    def scan(self, table: int, after: bytes) -> Generator[tuple[bytes, Any], None, None]:
+        yield from self._book.view.scan(bytes((table,)), after)
 
     def date(self) -> int:
         return self._machine.date
@@ -223,14 +244,15 @@ def _connect(directory: Path) -> _Daemon | None:
     except BaseException:
         link.close()
         raise
-    return _Daemon(link)
+    return _Daemon(link, directory)
 
 
 class _Daemon:
     """The daemon's control socket, from this side."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, directory: Path) -> None:
         self._link = link
+        self._directory = directory
         self._number = 0
         self._received = bytearray()
         self._waiting: deque[int] = deque()
@@ -238,18 +260,22 @@ class _Daemon:
     def read(self, _key: bytes) -> Any | None:
         return None
 
-    def execute(self, commands: Iterator[Any]) -> Iterator[Result]:
+    def scan(self, table: int, after: bytes) -> Generator[tuple[bytes, Any], None, None]:
+        with Snapshot(self._directory) as snapshot:
+            yield from snapshot.table(table, after)
+
+    def execute(self, commands: Iterator[Any], window: int) -> Iterator[Result]:
         sending: list[bytes] = []
         size = 0
         for command in commands:
             frame = self._frame("execute", BY_COMMAND[type(command)].kind, values_of(command))
             sending.append(frame)
             size += len(frame)
-            full = len(self._waiting) >= WINDOW
+            full = len(self._waiting) >= window
             if full or size >= _SEND_BYTES:
                 self._send(sending)
                 sending, size = [], 0
-            while full and len(self._waiting) > WINDOW // 2:
+            while full and len(self._waiting) > window // 2:
                 yield self._result()
         self._send(sending)
         while self._waiting:

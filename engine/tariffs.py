@@ -2,7 +2,8 @@
 
 A tariff holds the terms in force, their program, the expiry of points earned today and the names
 of the accounts that they post to. It is derived from reference rows and dates only, so forgetting
-it costs time and nothing else; the machine forgets all of them whenever such a row changes.
+it costs time and nothing else; the machine forgets all of them whenever a row of a reference table
+(`ledger.schema.REFERENCE`) changes by a command of administration.
 """
 
 from __future__ import annotations

@@ -193,6 +193,15 @@ class Snapshot:
         """Yield key and packed row in key order, the position row left out."""
         return self.view.rows(prefix)
 
+    def table(self, number: int, after: bytes = b"") -> Iterator[tuple[bytes, Any]]:
+        """Yield key and decoded row of a table in key order.
+
+        Args:
+            number: the table's, see `ledger.schema`.
+            after: a key; only rows behind it are told.
+        """
+        return self.view.scan(bytes((number,)), after)
+
 
 def check_position(reader: Reader, applied: int, digest: bytes) -> None:
     """Refuse tables that were folded from another journal than this one.

@@ -89,13 +89,17 @@ class View:
             self._cache.clear()
         self._cache[key] = value
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+    def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Any]]:
         """Yield the rows whose key begins with `prefix`, ascending, decoded.
 
         For sweeps, inspection and administration: it looks through the whole overlay. Rows that
         change while it is being read may be told as they were or as they are.
+
+        Args:
+            prefix: how the keys begin.
+            after: a key; only rows behind it are told.
         """
-        for key, value in self._merged(prefix):
+        for key, value in self._merged(prefix, after):
             yield key, codec.unpack_row(key, value) if isinstance(value, bytes) else value
 
     def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -108,12 +112,16 @@ class View:
         entry = schema.entry
         return self.overlay | {entry(number): packed for number, packed in self.entries.items()}
 
-    def _merged(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
+    def _merged(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Any]]:
         """Key and value, packed or not, ascending, removed rows left out."""
-        newer = {key: value for key, value in self._newer().items() if key.startswith(prefix)}
+        newer = {
+            key: value
+            for key, value in self._newer().items()
+            if key.startswith(prefix) and key > after
+        }
         waiting = iter(sorted(newer))
         ahead = next(waiting, None)
-        for key, packed in self._rows(prefix):
+        for key, packed in self._rows(prefix, after):
             while ahead is not None and ahead < key:
                 if newer[ahead] is not None:
                     yield ahead, newer[ahead]
@@ -125,9 +133,9 @@ class View:
                 yield ahead, newer[ahead]
             ahead = next(waiting, None)
 
-    def _rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _rows(self, prefix: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows of the tables in pieces, so that the snapshot may be renewed between two."""
-        start = prefix
+        start = max(prefix, after + b"\0") if after else prefix
         while True:
             rows: list[tuple[bytes, bytes]] = []
             with self._snapshot.cursor() as cursor:
@@ -225,10 +233,10 @@ class TailView(View):
         value = self._tail[key]
         return codec.unpack_row(key, value) if isinstance(value, bytes) else value
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Yield the rows whose key begins with `prefix`, ascending, decoded."""
-        for key, packed in self.rows(prefix):
-            yield key, codec.unpack_row(key, packed)
+    def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Any]]:
+        """Yield the rows whose key begins with `prefix`, ascending, decoded; see `View.scan`."""
+        for key, value in self._merged(prefix, after):
+            yield key, codec.unpack_row(key, _packed(value))
 
     def _newer(self) -> dict[bytes, Any]:
         return self._tail

@@ -4,8 +4,8 @@
 wire is told in `engine.submit`, whose `Submitter` is the usual peer. Requests of a connection are
 answered in order, each once what it reveals is durable.
 
-Bulk work leaves room for terminals: a connection executes at most `SLICE` commands a turn of the
-event loop, waits while the overlay is half full, and is not read while `PENDING_MAX` of its
+Bulk work leaves room for terminals: a connection begins commands for at most `SLICE_NS` in a turn
+of the event loop, waits while the overlay is half full, and is not read while `PENDING_MAX` of its
 requests are unanswered. While the daemon answers terminals 91, commands are refused with the
 reason in words.
 """
@@ -18,6 +18,7 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections import deque
 from dataclasses import fields
 from pathlib import Path
@@ -32,7 +33,9 @@ from engine.submit import FRAME_BYTES_MAX, LENGTH
 from posd.pipeline import Pipeline, monotonic_ms, wall_ms
 
 SLICE: Final = 50
-"""Commands that one connection executes in a turn of the event loop."""
+"""Commands that one connection executes at most in a turn of the event loop."""
+SLICE_NS: Final = 1_500_000
+"""Time after which a connection begins no further command in the same turn."""
 PENDING_MAX: Final = 4096
 """Requests of a connection that may be unanswered; past that it is not read."""
 CONNECTIONS_MAX: Final = 16
@@ -207,8 +210,11 @@ class Connection(asyncio.Protocol):
             # The tables are behind: terminals get what room there is.
             asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._work)
             return
+        end = time.perf_counter_ns() + SLICE_NS
         for _ in range(min(SLICE, len(self._requests))):
             self._answer(self._requests.popleft())
+            if time.perf_counter_ns() > end:
+                break
         if self._requests:
             self._pipeline.soon(self._work)
         else:

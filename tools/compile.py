@@ -32,6 +32,7 @@ MODULES = (
     "engine/rules/cards.py",
     "engine/rules/terminals.py",
     "engine/rules/reference.py",
+    "engine/rules/expiry.py",
     "engine/catalogue.py",
     "engine/tariffs.py",
     "engine/terms.py",

@@ -9,6 +9,7 @@ from engine.commands import Pin
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.rules import members, refund, terminals, undo
+from engine.rules.expiry import ExpirePoints
 from ledger import audit, schema
 from ledger.book import Book
 from tests.engine.house import House, moment, sealed, token
@@ -122,3 +123,19 @@ def test_grouping_and_restarts_change_nothing(tmp_path):
     business(House(memory))
     for every in (1, 3):
         assert on_disk(tmp_path / str(every), every) == (journal(memory), memory.digest())
+
+
+def test_only_a_changed_reference_row_makes_derived_terms_be_looked_at_anew():
+    house = House(MemoryBook())
+    business(house)
+    machine = house.machine
+    before = machine.revision
+    at = house.book.last_at
+    house.member("N1", at, (("C", "new"),))
+    house.balance("N1", "P01", 100, at, 20260101)
+    assert machine.execute(ExpirePoints("N1", "P01"), at).approved
+    assert machine.revision == before
+    house.institution("NEW", at)
+    assert machine.revision == before + 1
+    house.institution("NEW", at)
+    assert machine.revision == before + 1

@@ -25,6 +25,7 @@ moves = st.one_of(
     st.tuples(st.just("claw_back"), issuers, days, st.integers(1, 3000), st.booleans()),
     st.tuples(st.just("put_and_expire"), issuers, days, amounts),
     st.tuples(st.just("settle_debt"), issuers, amounts),
+    st.tuples(st.just("lapse"), st.integers(1, 300)),
 )
 
 
@@ -64,6 +65,10 @@ class Naive:
         if owe:
             self.debts[issuer] += left
         return amount - (0 if owe else left)
+
+    def lapse(self, lots_max):
+        lots = sorted(lot for lot, amount in self.lots.items() if amount and lot[0] < TODAY)
+        return [(*lot, self.lots.pop(lot)) for lot in lots[:lots_max]]
 
     def settle_debt(self, issuer, amount):
         part = min(amount, self.debts[issuer])
@@ -142,6 +147,8 @@ def play(purse, naive, move):
     elif kind == "put_and_expire":
         purse.put(*said)
         purse.expire(*said)
+    elif kind == "lapse":
+        assert purse.lapse(TODAY, *said) == naive.lapse(*said)
     else:
         purse.settle_debt(*said)
         naive.settle_debt(*said)

@@ -451,6 +451,25 @@ def test_a_snapshot_has_the_tail_over_the_tables(folder):
         assert digest(snapshot) == whole
 
 
+def test_a_table_is_read_on_from_any_key(folder):
+    book = opened(folder)
+    stage(book, dict.fromkeys("abdf", 1))
+    book.close()
+    book = opened(folder)
+    stage(book, {"b": None, "c": 2, "f": 3, "g": 4})
+    book.flush()
+    left = {"a": 1, "c": 2, "d": 1, "f": 3, "g": 4}
+    rows = [(note_key(name), Note(name, number)) for name, number in left.items()]
+    crash(book)
+    with Snapshot(folder) as snapshot:
+        table = rows[0][0][0]
+        assert list(snapshot.table(table)) == rows
+        for place, (key, _) in enumerate(rows):
+            assert list(snapshot.table(table, key)) == rows[place + 1 :]
+        assert list(snapshot.table(table, note_key("e"))) == rows[3:]
+        assert list(snapshot.table(table + 1)) == []
+
+
 def test_the_digest_does_not_depend_on_groups_epochs_or_folds(tmp_path):
     found = set()
     for way, every in enumerate((1, 3, 7, 100)):

@@ -182,6 +182,18 @@ class Model:
         while self.date < local_day(self.at):
             self.cut_off()
 
+    def sweep_points(self) -> int:
+        """Take every lot whose day has passed; returns how many entries that makes."""
+        made = 0
+        for holding in self.holdings.values():
+            gone = [lot for lot in sorted(holding.lots) if lot[0] < self.today]
+            for expiry, issuer in gone:
+                holding.move("lot", issuer, expiry, -holding.lots[expiry, issuer])
+            holding.moves = []
+            made += bool(gone)
+        self.sequence += made
+        return made
+
     def cut_off(self) -> None:
         self.date = after_days(self.date, 1)
         self.sequence += 1

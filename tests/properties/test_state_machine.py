@@ -27,6 +27,8 @@ from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
 from engine.rules import cards, members, points, reference, refund, terminals, undo
+from engine.rules.expiry import ExpirePoints
+from engine.sweeps import BY_NAME
 from ledger import audit, schema
 from ledger.book import Book, Limits
 from ledger.storage import Storage
@@ -419,6 +421,24 @@ class Counter(RuleBasedStateMachine):
     @rule(step=st.sampled_from([MINUTE, HOUR, 9 * HOUR, DAY, DAY, 8 * DAY, -HOUR]))
     def time_passes(self, step):
         self.at += step
+
+    @rule()
+    def sweep_points(self):
+        """What has run out is taken, once; what the sweep finds twice changes nothing."""
+        self.model.come(self.at)
+        at = self.model.at
+        prefix = bytes((schema.POINTS,))
+        due = [
+            command
+            for key, row in self.book.view.scan(prefix)
+            for command in BY_NAME["points"].candidates(key, row, self.model.today, at)
+        ]
+        answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
+        if not answers:
+            self.house.machine.execute(ExpirePoints("M1", "P01"), self.at)
+        made = self.model.sweep_points()
+        assert sum(answer.approved for answer in answers) == made
+        assert self.book.sequence == self.model.sequence
 
     @rule()
     def cut_off(self):

@@ -27,7 +27,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from engine.commands import Answer, Pin
+from engine.commands import Answer, Pin, bare
 from engine.draft import amended
 from engine.reasons import Reason
 from engine.records import CALENDAR, NEW_BATCH, Link
@@ -39,6 +39,7 @@ from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
 from tests.scenarios import cards
 from tests.scenarios.cards import Cards
+from tests.scenarios.sweeps import Sweeping
 
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
@@ -46,6 +47,7 @@ BEGINNING = moment(20260101, "00:00")
 VALUED = ("batch", "stan", "as", "pin", "by", "merchant")
 UNKNOWN_RRN = -1
 USUAL = "usual: usual"
+NOTHING_DUE = Answer(bare(Reason.UNCHANGED), 0, 0, False)
 
 
 class Wrong(AssertionError):
@@ -115,7 +117,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards):
+class Stage(Cards, Sweeping):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -160,6 +162,11 @@ class Stage(Cards):
             return
         words = Words(rest)
         command = ACTS[verb](self, words)
+        if isinstance(command, list):  # a sweep
+            self.answer = NOTHING_DUE
+            for one in command:
+                self.answer = self.house.machine.execute(one, self.at)
+            return
         self.answer = self.house.machine.execute(command, self.at)
         if "as" in words.valued:
             self.sent[words.valued["as"]] = command
@@ -440,7 +447,8 @@ class Stage(Cards):
         if wanted is None:
             return
         sequence = self.answer.sequence
-        found = Counter(self.book.entry(sequence).postings if sequence else ())
+        made = range(self.before + 1, sequence + 1) or ([sequence] if sequence else ())
+        found = Counter(leg for one in made for leg in self.book.entry(one).postings)
         if found != wanted:
             extra, missing = found - wanted, wanted - found
             raise Wrong(f"legs not said: {sorted(extra)}; legs missing: {sorted(missing)}")
@@ -545,6 +553,7 @@ ACTS = {
     "keys": Stage.keys,
     "opened": Stage.opened,
     **cards.ACTS,
+    "sweep": Stage.sweep,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -552,6 +561,7 @@ EXPECTATIONS = [
     (r"approved( again)?(?:, ([+-]\d+))?", Stage.expect_approved),
     (r"declined( again)? ([A-Z_]+) (\w\w)", Stage.expect_declined),
     (r"unchanged", Stage.expect_unchanged),
+    (r"swept (\d+)", Stage.expect_swept),
     (r"(\w+:\S+|Opening) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
     (r"no legs", Stage.expect_no_legs),
     (r"no entry", Stage.expect_no_entry),
