@@ -12,7 +12,17 @@ from typing import Any
 
 from engine.draft import Draft
 from engine.reasons import Reason
-from engine.rules import cards, expiry, members, points, reference, refund, terminals, undo
+from engine.rules import (
+    cards,
+    clearing,
+    expiry,
+    members,
+    points,
+    reference,
+    refund,
+    terminals,
+    undo,
+)
 from engine.rules.refund import Return
 from engine.rules.undo import Hook
 
@@ -78,6 +88,15 @@ RULES: tuple[Rule, ...] = (
     Rule("points expiry", expiry.ExpirePoints, expiry.expire_points, "none", "", ""),
     Rule("cut-off", reference.CutOff, reference.cut_off, "none", "", ""),
     Rule("opened", reference.Opened, reference.opened, "none", "", ""),
+    Rule("payee", clearing.PutPayee, clearing.put_payee, "none", "", ""),
+    Rule("run started", clearing.StartRun, clearing.start_run, "none", "", ""),
+    Rule("run advanced", clearing.AdvanceRun, clearing.advance_run, "none", "", ""),
+    Rule("carry forward", clearing.CarryForward, clearing.carry_forward, "none", "", ""),
+    Rule("post-back", clearing.PostBack, clearing.post_back, "none", "", ""),
+    Rule("true-up", clearing.TrueUp, clearing.true_up, "none", "", ""),
+    Rule("payment", clearing.Confirm, clearing.confirm, "none", "", ""),
+    Rule("discrepancy", clearing.NoteDiscrepancy, clearing.note_discrepancy, "none", "", ""),
+    Rule("resolution", clearing.ResolveDiscrepancy, clearing.resolve_discrepancy, "none", "", ""),
 )
 
 BY_KIND: dict[str, Rule] = {rule.kind: rule for rule in RULES}

@@ -114,7 +114,15 @@ def breakage(kind: str) -> Account:
     return f"Breakage:{kind}"
 
 
+def payable(party: str, run: str) -> Account:
+    """What a run of clearing (``20260301-1``) has to pay a party, or has to get from it."""
+    return f"Payable:{party}:{run}"
+
+
 OPENING: Account = "Opening"
+BANK: Account = "Bank"
+ROUNDING: Account = "Rounding"
+SUSPENSE: Account = "Suspense"
 
 
 class UnknownAccount(Exception):

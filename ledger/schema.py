@@ -26,6 +26,14 @@ them. Nothing else in the project packs or cuts a key.
 | 17 | calendar | name | open business date, cut-off hour, epoch |
 | 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
 | 19 | campaign | campaign id | reserved for campaigns |
+| 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
+| 41 | payee | party id | `engine.settlement.Payee` |
+| 42 | run | date u32, run u32 | `engine.settlement.Run` |
+| 43 | cleared | date u32 (0: the newest date) | number of the newest run (the newest date) |
+| 44 | carry | date u32, run u32, party id | what a party owes into the next run |
+| 45 | post-back | date u32, run u32, party id | settlement posted back, and its payment |
+| 46 | true-up | date u32, run u32, program id | rounding of a fund moved |
+| 47 | exception | exception id | `engine.settlement.Discrepancy` |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 """
 
@@ -52,6 +60,14 @@ OPENING = 16
 CALENDAR = 17
 UPLOAD = 18
 CAMPAIGN = 19
+VERSION = 40
+PAYEE = 41
+RUN = 42
+CLEARED = 43
+CARRY = 44
+POSTBACK = 45
+TRUEUP = 46
+EXCEPTION = 47
 REPLACEMENT = 76
 
 NAMES: dict[int, str] = {
@@ -67,7 +83,9 @@ _SEQUENCE = struct.Struct(">BQ").pack
 _IDENTITY = struct.Struct(">B8sII").pack
 _BATCH = struct.Struct(">B8sI").pack
 _UPLOAD = struct.Struct(">B8sIII").pack
+_RUN = struct.Struct(">BII").pack
 _BALANCE = bytes((BALANCE,))
+_VERSION = bytes((VERSION,))
 
 
 def entry(sequence: int) -> bytes:
@@ -155,3 +173,33 @@ def opening(member: str, unit: str, expiry: int) -> bytes:
 def upload(terminal_id: str, number: int, original: int, stan: int) -> bytes:
     """Key of an uploaded item: batch, the item's own STAN, then the STAN of the upload message."""
     return _UPLOAD(UPLOAD, terminal_id.encode("ascii"), number, original, stan)
+
+
+def version(row: bytes, sequence: int) -> bytes:
+    """Key of what the reference row under `row` was from an entry on."""
+    return _VERSION + row + sequence.to_bytes(8, "big")
+
+
+def version_parts(key: bytes) -> tuple[bytes, int]:
+    """Key of the reference row, and the entry from which on it was so."""
+    return key[1:-8], int.from_bytes(key[-8:], "big")
+
+
+def run(date: int, number: int) -> bytes:
+    """Key of a run of clearing."""
+    return _RUN(RUN, date, number)
+
+
+def cleared(date: int) -> bytes:
+    """Key of the newest run of a business date; date 0: of the newest date that has one."""
+    return bytes((CLEARED,)) + date.to_bytes(4, "big")
+
+
+def of_run(table: int, date: int, number: int, name: str) -> bytes:
+    """Key of a row that a run has for each party or program; no name for the prefix of all."""
+    return _RUN(table, date, number) + name.encode()
+
+
+def of_run_name(key: bytes) -> str:
+    """Party or program in the key of such a row."""
+    return key[9:].decode()

@@ -31,8 +31,9 @@ from engine.records import (
     Terminal,
     Terms,
 )
+from engine.settlement import KEPT, Version
 from engine.terms import add_days
-from ledger import chart, schema
+from ledger import chart, codec, schema
 from ledger.model import MONEY, values_of
 
 
@@ -144,12 +145,13 @@ _ENROLLED = re.compile(r"E\d{10}", re.ASCII).fullmatch
 """Ids that `engine.rules.members.enrol` makes; a member loaded under one would stand in its way."""
 
 
-def _refuse(draft: Draft, text: str) -> Reason:
+def refuse(draft: Draft, text: str) -> Reason:
+    """Refuse an administration command with a sentence."""
     draft.facts = (("text", text),)
     return Reason.REFUSED
 
 
-def _replace(draft: Draft, key: bytes, row: Any, old: Any) -> Reason:
+def replace_row(draft: Draft, key: bytes, row: Any, old: Any) -> Reason:
     """Store a row with the next revision unless it says what is there already."""
     if old is not None:
         row = amended(row, revision=old.revision)
@@ -157,6 +159,8 @@ def _replace(draft: Draft, key: bytes, row: Any, old: Any) -> Reason:
             return Reason.UNCHANGED
         row = amended(row, revision=old.revision + 1)
     draft.rows[key] = row
+    if key[0] in KEPT:
+        draft.rows[schema.version(key, draft.sequence)] = Version(codec.pack_record(row))
     return Reason.APPROVED
 
 
@@ -165,26 +169,26 @@ def put_program(command: PutProgram, draft: Draft) -> Reason:
     key = schema.named(schema.PROGRAM, command.id)
     old: Program | None = draft.read(key)
     if old is not None and old.points_per_yuan != command.points_per_yuan:
-        return _refuse(draft, "points_per_yuan of a program cannot change once it is registered")
+        return refuse(draft, "points_per_yuan of a program cannot change once it is registered")
     if old is not None and old.settled != command.settled:
-        return _refuse(draft, "settled of a program cannot change once it is registered")
-    return _replace(draft, key, Program(*[*values_of(command), 1]), old)
+        return refuse(draft, "settled of a program cannot change once it is registered")
+    return replace_row(draft, key, Program(*[*values_of(command), 1]), old)
 
 
 def put_institution(command: PutInstitution, draft: Draft) -> Reason:
     """Register or change an institution."""
     key = schema.named(schema.INSTITUTION, command.id)
-    return _replace(draft, key, Institution(command.id, command.name, 1), draft.read(key))
+    return replace_row(draft, key, Institution(command.id, command.name, 1), draft.read(key))
 
 
 def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
     """Register or change a merchant; its institution and programs must be there."""
     if draft.read(schema.named(schema.INSTITUTION, command.institution)) is None:
-        return _refuse(draft, f"institution {command.institution} is not registered; load it first")
+        return refuse(draft, f"institution {command.institution} is not registered; load it first")
     terms = tuple(sorted((Terms(*row) for row in command.terms), key=lambda row: row.since))
     for row in terms:
         if draft.read(schema.named(schema.PROGRAM, row.program)) is None:
-            return _refuse(draft, f"program {row.program} is not registered; load it first")
+            return refuse(draft, f"program {row.program} is not registered; load it first")
     key = schema.named(schema.MERCHANT, command.id)
     merchant = Merchant(
         command.id,
@@ -195,13 +199,13 @@ def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
         command.enabled,
         1,
     )
-    return _replace(draft, key, merchant, draft.read(key))
+    return replace_row(draft, key, merchant, draft.read(key))
 
 
 def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
     """Register or change a terminal; a new master key cancels the key sets in use."""
     if draft.read(schema.named(schema.MERCHANT, command.merchant)) is None:
-        return _refuse(draft, f"merchant {command.merchant} is not registered; load it first")
+        return refuse(draft, f"merchant {command.merchant} is not registered; load it first")
     key = schema.terminal(schema.TERMINAL, command.id)
     old: Terminal | None = draft.read(key)
     terminal = Terminal(*[*values_of(command), 1])
@@ -211,7 +215,7 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
         place = schema.terminal(schema.KEYS, command.id)
         keys: Keys = draft.read(place) or NO_KEYS
         draft.rows[place] = Keys(keys.number + 1, False, 0, 0)
-    return _replace(draft, key, terminal, old)
+    return replace_row(draft, key, terminal, old)
 
 
 def put_member(command: PutMember, draft: Draft) -> Reason:
@@ -226,13 +230,13 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             draft.rows[place] = Alias(command.id, command.state, sealed)
         elif alias.member != command.id:
             draft.rows.clear()
-            return _refuse(draft, "a card, phone or token of this line names another member")
+            return refuse(draft, "a card, phone or token of this line names another member")
         if token not in tokens:
             tokens.append(token)
     if old is None:
         if _ENROLLED(command.id):
             draft.rows.clear()
-            return _refuse(draft, "ids of E and ten digits are given at enrolment; choose another")
+            return refuse(draft, "ids of E and ten digits are given at enrolment; choose another")
         draft.member = command.id
         draft.rows[key] = Member(
             command.id, command.tier, command.state, command.pin, 0, tuple(tokens), (), 1
@@ -254,22 +258,22 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             if known.state in {"active", old.state}:
                 draft.rows[place] = amended(known, state=command.state)
     draft.member = command.id
-    return _replace(draft, key, row, old)
+    return replace_row(draft, key, row, old)
 
 
 def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
     """Post an opening balance of points once."""
     if draft.read(schema.named(schema.MEMBER, command.member)) is None:
-        return _refuse(draft, f"member {command.member} is not registered; load it first")
+        return refuse(draft, f"member {command.member} is not registered; load it first")
     program: Program | None = draft.read(schema.named(schema.PROGRAM, command.unit))
     if program is None:
-        return _refuse(draft, f"unit {command.unit} is not a registered program; load it first")
+        return refuse(draft, f"unit {command.unit} is not a registered program; load it first")
     key = schema.opening(command.member, command.unit, command.expiry)
     known: Opening | None = draft.read(key)
     if known is not None:
         if known.amount == command.amount:
             return Reason.UNCHANGED
-        return _refuse(
+        return refuse(
             draft, f"an opening balance of {known.amount} is posted already and cannot change"
         )
     draft.rows[key] = Opening(command.amount)
@@ -278,7 +282,7 @@ def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
         purse = draft.purse(command.member, program.id)
         purse.put("opening", command.expiry, command.amount)
         if purse.ledger() > POINTS_MAX:
-            return _refuse(draft, f"a member cannot have more than {POINTS_MAX} points")
+            return refuse(draft, f"a member cannot have more than {POINTS_MAX} points")
         draft.post(chart.opening_points(program.id, "opening"), program.id, -command.amount)
         if program.settled:
             value = rounding.fund_value(command.amount, program)
@@ -301,7 +305,7 @@ def cut_off(command: CutOff, draft: Draft) -> Reason:
     """Close the open business date; the next day opens."""
     old: Calendar = draft.read(CALENDAR)
     if command.date != old.date:
-        return _refuse(draft, f"the open business date is {old.date}")
+        return refuse(draft, f"the open business date is {old.date}")
     draft.rows[CALENDAR] = amended(old, date=add_days(old.date, 1))
     return Reason.APPROVED
 

@@ -37,7 +37,7 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards
+from tests.scenarios import cards, clearing_verbs
 from tests.scenarios.cards import Cards
 from tests.scenarios.sweeps import Sweeping
 
@@ -90,6 +90,7 @@ class Words:
     """The words of an act, taken apart: values behind known words, amounts, and the rest."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.valued: dict[str, str] = {}
         self.tokens: list[tuple[str, str]] = []
         self.amount: int | None = None
@@ -554,6 +555,7 @@ ACTS = {
     "opened": Stage.opened,
     **cards.ACTS,
     "sweep": Stage.sweep,
+    **clearing_verbs.ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -563,6 +565,7 @@ EXPECTATIONS = [
     (r"unchanged", Stage.expect_unchanged),
     (r"swept (\d+)", Stage.expect_swept),
     (r"(\w+:\S+|Opening) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
+    (r"(\w+:\S+|Opening|Bank|Rounding|Suspense) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
     (r"no legs", Stage.expect_no_legs),
     (r"no entry", Stage.expect_no_entry),
     (r"(\w+) has (-?\d+) (P\d\d)(?:, (-?\d+) in the ledger)?", Stage.expect_points),
