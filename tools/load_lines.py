@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.records import NEVER, Terminal
-from engine.rules import reference
+from engine.rules import clearing, reference
 from engine.vault import Vault
 from ledger import schema
 from ledger.model import MONEY
@@ -75,6 +75,14 @@ TYPES: Final[dict[str, Fields]] = {
         "category": (check.matching(r"\d{4}", "4 digits in quotes"), "0000"),
         "terms": (_terms, ()),
         "enabled": (check.flag, True),
+    },
+    "account": {
+        "party": (check.ident, _REQUIRED),
+        "kind": (check.choice("merchant", "institution", "sponsor", "channel"), "merchant"),
+        "name": (check.text, ""),
+        "account_name": (check.text, _REQUIRED),
+        "number": (check.matching(r"\d{5,34}", "5 to 34 digits in quotes"), _REQUIRED),
+        "bank": (check.matching(r"[0-9A-Z]{6,14}", "a bank code of 6 to 14 characters"), _REQUIRED),
     },
     "terminal": {
         "id": (check.terminal, _REQUIRED),
@@ -168,6 +176,7 @@ class Lines:
             "program": lambda values: reference.PutProgram(*values.values()),
             "institution": lambda values: reference.PutInstitution(*values.values()),
             "merchant": lambda values: reference.PutMerchant(*values.values()),
+            "account": lambda values: clearing.PutPayee(*values.values()),
             "terminal": self._terminal,
             "member": self._member,
             "balance": _balance,

@@ -272,3 +272,15 @@ def test_whatever_a_line_holds_it_is_a_command_or_rejected(line, changes):
     else:
         told = type(command).__name__
     assert 0 < len(told) < 300
+
+
+def test_a_settlement_account_loads_for_a_merchant_and_registers_a_sponsor(empty, tmp_path):
+    account = {"type": "account", "party": HOTEL, "account_name": "湖畔酒店", "number": "62220012"}
+    account["bank"] = "102100099996"
+    sponsor = account | {"party": "BREWERY", "kind": "sponsor", "name": "Brewery"}
+    stranger = account | {"party": "NOBODY"}
+    rejected = reasons(empty, tmp_path, *LINES[:3], account, sponsor, stranger)
+    assert rejected == {6: "merchant NOBODY is not registered; load it first"}
+    assert reasons(empty, tmp_path, account, account | {"number": "12-3"}) == {
+        2: "number has to be 5 to 34 digits in quotes"
+    }
