@@ -41,7 +41,7 @@ class Draft:
         nonce: the randomness that came with the command.
         postings: legs on accounts of the balances table.
         rows: changed rows by key, None for a deleted one.
-        member: the member concerned.
+        member: the member concerned; `tier`: its tier, empty for one outside the ladder.
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.
     """
@@ -60,6 +60,7 @@ class Draft:
         "rows",
         "sequence",
         "tariffs",
+        "tier",
         "today",
         "versions",
     )
@@ -85,6 +86,7 @@ class Draft:
         self.rows: dict[bytes, Any] = {}
         self.purses: list[Purse] = []
         self.member = ""
+        self.tier = ""
         self.balances: tuple[tuple[str, str, int, int], ...] = ()
         self.facts: tuple[tuple[str, Any], ...] = ()
         self.counted: tuple[tuple[str, str, int], ...] = ()
@@ -150,6 +152,7 @@ class Draft:
             self.member = alias.member
             if alias.state != "active":
                 bad = ALIAS_STATES[alias.state]
+            self.tier = alias.tier
         return bad
 
     def find_whoever(self, tokens: tuple[Token, ...]) -> Reason | None:

@@ -17,6 +17,9 @@ Ratio: TypeAlias = tuple[int, int]
 Lot: TypeAlias = tuple[int, str, int]
 """Expiry day, issuer, points: in the order in which lots are consumed."""
 
+ASKED_NEVER = 999_999_999_999_999
+"""A `pin_above` that no amount reaches."""
+
 NEVER = 99991231
 """The expiry day of points that do not expire."""
 
@@ -36,6 +39,7 @@ class Program:
         grace_days: days that reissued points last.
         clawback: ``negative`` or ``zero``: taking back points that are spent already.
         phone_spends: True when a member named by phone alone may spend without a PIN.
+        pin_above: fen; a redemption worth more asks for a PIN, also with a card.
         revision: counts the versions of this record, from 1.
     """
 
@@ -48,6 +52,7 @@ class Program:
     grace_days: int
     clawback: str
     phone_spends: bool
+    pin_above: int
     revision: int
 
 
@@ -74,6 +79,7 @@ class Terms:
         fee_min, fee_max: bounds of a fee in fen; 0 for no upper bound.
         refund_days: how long after a sale it may be refunded; 0 for no limit.
         refund_fee: True when a refund gives the fee back too.
+        pin_above: as the program's; the lower of both holds.
     """
 
     since: int
@@ -86,6 +92,7 @@ class Terms:
     fee_max: int
     refund_days: int
     refund_fee: bool
+    pin_above: int = ASKED_NEVER
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ class Tariff:
         versions: revisions of the merchant and the program.
         today: the local date for which the terms were chosen; `date`: the business date.
         expiry: last day of points earned today.
+        pin_above: fen; a redemption worth more asks for a PIN.
         position, fund, margin, issued: the accounts of the merchant and the program.
     """
 
@@ -38,6 +39,7 @@ class Tariff:
     today: int
     date: int
     expiry: int
+    pin_above: int
     position: Account
     fund: Account
     margin: Account
@@ -89,6 +91,7 @@ class Tariffs:
             today,
             date,
             expiry_of(program, today),
+            min(program.pin_above, terms.pin_above),
             chart.position(merchant_id, date),
             chart.fund(program.id),
             chart.margin(program.id),

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from engine.records import NEVER, Terminal
+from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rules import clearing, reference
 from engine.vault import Vault
 from ledger import schema
@@ -53,6 +53,7 @@ TERMS: Final[Fields] = {
     "fee_max_fen": (check.whole(0, AMOUNT_MAX), 0),
     "refund_days": (check.whole(0, 3650), 0),
     "refund_fee": (check.flag, False),
+    "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
 }
 
 TYPES: Final[dict[str, Fields]] = {
@@ -66,6 +67,7 @@ TYPES: Final[dict[str, Fields]] = {
         "grace_days": (check.whole(0, 3650), 0),
         "clawback": (check.choice("negative", "zero"), "negative"),
         "phone_spends": (check.flag, False),
+        "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
     },
     "institution": {"id": (check.ident, _REQUIRED), "name": (check.text, _REQUIRED)},
     "merchant": {

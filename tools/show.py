@@ -24,6 +24,7 @@ from engine.draft import PIN_FAILURES_MAX
 from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import (
+    ASKED_NEVER,
     CALENDAR,
     NEVER,
     NO_KEYS,
@@ -121,6 +122,11 @@ def _iso(date: int) -> str | None:
     if not date or date == NEVER:
         return None
     return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
+
+
+def _limit(fen: int) -> int | None:
+    """An amount that is asked about, None for one that no amount reaches."""
+    return None if fen == ASKED_NEVER else fen
 
 
 def _ratio(ratio: Ratio) -> str:
@@ -245,6 +251,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "fee_max_fen": terms.fee_max,
                 "refund_days": terms.refund_days,
                 "refund_fee": terms.refund_fee,
+                "pin_above_fen": _limit(terms.pin_above),
             }
             for terms in merchant.terms
         ],
@@ -262,7 +269,9 @@ def _program(sources: Sources, key: str) -> Shown:
     program: Program | None = sources.read(schema.named(schema.PROGRAM, key))
     if program is None:
         raise _missing("program")
-    return {name: getattr(program, name) for name in Program.__dataclass_fields__}
+    shown = {name: getattr(program, name) for name in Program.__dataclass_fields__}
+    shown["pin_above_fen"] = _limit(shown.pop("pin_above"))
+    return shown
 
 
 def _terminal(sources: Sources, key: str) -> Shown:
@@ -288,6 +297,7 @@ def _terminal(sources: Sources, key: str) -> Shown:
         "role": terminal.role,
         "enabled": terminal.enabled,
         "revision": terminal.revision,
+        "pin_above_fen": "PIN asked above (fen)",
         "key_set": keys.number if keys.live else None,
         "batch": number,
         "totals": []

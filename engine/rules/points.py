@@ -89,15 +89,16 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     terms, program = tariff.terms, tariff.program
-    bad = draft.check_pin(command.pin, needed=_needs_pin(command, program))
-    if bad is not None:
-        return bad
     if by_value:
         value = command.amount
         points = rounding.points_for_value(value, program)
     else:
         points = command.amount
         value = rounding.value_of_points(points, program)
+    needed = value > tariff.pin_above or _needs_pin(command, program)
+    bad = draft.check_pin(command.pin, needed=needed)
+    if bad is not None:
+        return bad
     purse = draft.purse(draft.member, program.id)
     taken = purse.take(points, draft.today)
     if taken is None:

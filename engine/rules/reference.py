@@ -17,6 +17,7 @@ from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import (
+    ASKED_NEVER,
     CALENDAR,
     NO_KEYS,
     Alias,
@@ -50,6 +51,7 @@ class PutProgram:
     grace_days: int
     clawback: str
     phone_spends: bool
+    pin_above: int = ASKED_NEVER
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class PutMerchant:
     name: str
     institution: str
     category: str
-    terms: tuple[tuple[int, str, Ratio, Ratio, Ratio, int, int, int, int, bool], ...]
+    terms: tuple[tuple[int, str, Ratio, Ratio, Ratio, int, int, int, int, bool, int], ...]
     enabled: bool
 
 

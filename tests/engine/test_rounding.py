@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import rounding
-from engine.records import Program, Terms
+from engine.records import ASKED_NEVER, Program, Terms
 
 fen = st.integers(0, 10**12)
 ratios = st.tuples(st.integers(0, 10**4), st.integers(1, 10**4))
@@ -15,7 +15,7 @@ rates = st.integers(1, 10**4)
 
 
 def program(rate):
-    return Program("P01", "", rate, "none", True, "expire", 0, "negative", False, 1)
+    return Program("P01", "", rate, "none", True, "expire", 0, "negative", False, ASKED_NEVER, 1)
 
 
 def terms(earn=(1, 1), funding=(1, 1), settlement=(1, 1), fee=(0, 0, 0)):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.records import NEVER, Merchant, Program, Terms
+from engine.records import ASKED_NEVER, NEVER, Merchant, Program, Terms
 from engine.terms import Clock, add_days, expiry_of, in_force, local_ms
 
 # Summer time by day and at midnight, halves of hours, a day that was left out.
@@ -30,7 +30,7 @@ def number(day):
 
 
 def program(expiry):
-    return Program("P01", "", 100, expiry, True, "expire", 0, "negative", False, 1)
+    return Program("P01", "", 100, expiry, True, "expire", 0, "negative", False, ASKED_NEVER, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ Setting the stage (before the first act, or in an act after ``load``)::
 
     open 2026-03-01 cut-off 23:30 zone Europe/Berlin
     program P01 rate 100 expiry rolling:24m [private] [reissue 30] [zero] [phone-spends]
+        [pin-above FEN]
     merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
-        [max 100] [refund-days 30] [refund-fee]      (more lines add terms)
+        [max 100] [refund-days 30] [refund-fee] [pin-above FEN]    (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen]
     balance M1 P01 5000 until 2027-12-31
@@ -30,7 +31,7 @@ from typing import Any
 from engine.commands import Answer, Pin, bare
 from engine.draft import amended
 from engine.reasons import Reason
-from engine.records import CALENDAR, NEW_BATCH, Link
+from engine.records import ASKED_NEVER, CALENDAR, NEW_BATCH, Link
 from engine.rules import members, points, reference, refund, terminals, undo
 from ledger import codec, schema
 from ledger.model import MONEY
@@ -200,6 +201,7 @@ class Stage(Cards, Sweeping):
             grace_days=int(said.get("reissue", 0)),
             clawback="zero" if "zero" in said else "negative",
             phone_spends="phone-spends" in said,
+            pin_above=int(said.get("pin-above", ASKED_NEVER)),
         )
 
     def set_merchant(self, words: list[str], at: int) -> Answer:
@@ -216,6 +218,7 @@ class Stage(Cards, Sweeping):
             int(said.get("max", 0)),
             int(said.get("refund-days", 0)),
             "refund-fee" in said,
+            int(said.get("pin-above", ASKED_NEVER)),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)

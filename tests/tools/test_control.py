@@ -108,7 +108,18 @@ def test_many_commands_are_pipelined_and_answered_in_order(daemon):
     assert sequences == list(range(sequences[0], sequences[0] + 5000))
 
 
-PROGRAM_VALUES = ["P09", "Nine", 100, "none", True, "expire", 0, "negative", False]
+PROGRAM_VALUES = [
+    "P09",
+    "Nine",
+    100,
+    "none",
+    True,
+    "expire",
+    0,
+    "negative",
+    False,
+    999_999_999_999_999,
+]
 
 
 @pytest.mark.parametrize(
