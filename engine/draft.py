@@ -44,6 +44,7 @@ class Draft:
         member: the member concerned; `tier`: its tier, empty for one outside the ladder.
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.
+        uses, events: of limits, see `engine.limits`.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Draft:
         "balances",
         "counted",
         "date",
+        "events",
         "facts",
         "member",
         "nonce",
@@ -62,6 +64,7 @@ class Draft:
         "tariffs",
         "tier",
         "today",
+        "uses",
         "versions",
     )
 
@@ -91,6 +94,8 @@ class Draft:
         self.facts: tuple[tuple[str, Any], ...] = ()
         self.counted: tuple[tuple[str, str, int], ...] = ()
         self.versions: tuple[int, ...] = ()
+        self.uses: Any = None
+        self.events: tuple[str, ...] = ()
 
     # Moving.
 

@@ -66,6 +66,11 @@ class Reason(IntEnum):
     CARD_TAKEN = 141
     CARD_UNCLEAR = 142
     CARDS_TOO_MANY = 143
+    # limits
+    LIMIT_BELOW = 160
+    LIMIT_AMOUNT = 161
+    LIMIT_COUNT = 162
+    POOL_EXHAUSTED = 163
 
 
 UNSTORED = frozenset(

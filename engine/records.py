@@ -80,6 +80,7 @@ class Terms:
         refund_days: how long after a sale it may be refunded; 0 for no limit.
         refund_fee: True when a refund gives the fee back too.
         pin_above: as the program's; the lower of both holds.
+        burn_min, burn_max: least and most points of one redemption; 0 for no bound.
     """
 
     since: int
@@ -93,6 +94,8 @@ class Terms:
     refund_days: int
     refund_fee: bool
     pin_above: int = ASKED_NEVER
+    burn_min: int = 0
+    burn_max: int = 0
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.records import Merchant, Program, Terms
+from engine.rulebook import Limits, limits_of
 from engine.terms import expiry_of, in_force
 from ledger import chart, schema
 from ledger.model import Account
@@ -31,6 +32,7 @@ class Tariff:
         expiry: last day of points earned today.
         pin_above: fen; a redemption worth more asks for a PIN.
         position, fund, margin, issued: the accounts of the merchant and the program.
+        limits: on the merchant's transactions; None for none, see `engine.limits`.
     """
 
     terms: Terms
@@ -44,6 +46,7 @@ class Tariff:
     fund: Account
     margin: Account
     issued: Account
+    limits: Limits | None
 
 
 class Tariffs:
@@ -96,6 +99,7 @@ class Tariffs:
             chart.fund(program.id),
             chart.margin(program.id),
             chart.issued(program.id, merchant_id),
+            limits_of(self._read, merchant_id, terms, today),
         )
         self._known[merchant_id, wanted] = tariff
         return tariff

@@ -26,6 +26,9 @@ them. Nothing else in the project packs or cuts a key.
 | 17 | calendar | name | open business date, cut-off hour, epoch |
 | 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
 | 19 | campaign | campaign id | reserved for campaigns |
+| 28 | rulebook | kind and owner | rules of one owner: `engine.rulebook.Rulebook` |
+| 29 | counter | owner | what was used of limits: `engine.rulebook.Counter` |
+| 30 | pool | name | a cap that all members share: `engine.pools.Pool` |
 | 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
 | 41 | payee | party id | `engine.settlement.Payee` |
 | 42 | run | date u32, run u32 | `engine.settlement.Run` |
@@ -60,6 +63,9 @@ OPENING = 16
 CALENDAR = 17
 UPLOAD = 18
 CAMPAIGN = 19
+RULEBOOK = 28
+COUNTER = 29
+POOL = 30
 VERSION = 40
 PAYEE = 41
 RUN = 42
@@ -76,7 +82,7 @@ NAMES: dict[int, str] = {
     if name.isupper() and isinstance(number, int)
 }
 
-REFERENCE = frozenset({PROGRAM, INSTITUTION, MERCHANT, TERMINAL, KEYS, LINK, CALENDAR})
+REFERENCE = frozenset({PROGRAM, INSTITUTION, MERCHANT, TERMINAL, KEYS, LINK, CALENDAR, RULEBOOK})
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
 
 _SEQUENCE = struct.Struct(">BQ").pack

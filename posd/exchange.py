@@ -513,6 +513,8 @@ class Exchange:
             if outcome.balances:
                 extra[54] = _balances(outcome)
         if outcome.facts:
+            if len(outcome.facts) > 1 and not answer.repeated:
+                self._tell_events(outcome.facts)
             told = elements.build(self._facts(outcome.facts))
             if told:
                 extra[ELEMENTS] = told
@@ -527,6 +529,13 @@ class Exchange:
         if "moved" in told and "program" in told:
             told["moved"] += self._unit_to_name(told["program"])
         return tuple(told.items())
+
+    def _tell_events(self, facts: tuple[tuple[str, Any], ...]) -> None:
+        """Tell operations of soft limits that a transaction went beyond."""
+        for name, value in facts:
+            if name == "event":
+                for limit in value:
+                    self.host.event("soft_limit", limit=limit, terminal=self.standing.row.id)
 
     def _unit_to_name(self, program: str) -> str:
         """The unit of points moved, where it is not that of field 49 or the merchant's own."""

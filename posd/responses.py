@@ -55,6 +55,10 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.CARD_TAKEN: ("12", "CARD NUMBER IS TAKEN"),
     Reason.CARD_UNCLEAR: ("12", "NAME THE OLD CARD"),
     Reason.CARDS_TOO_MANY: ("65", "TOO MANY CARDS"),
+    Reason.LIMIT_BELOW: ("61", "UNDER THE MINIMUM"),
+    Reason.LIMIT_AMOUNT: ("61", "OVER THE LIMIT"),
+    Reason.LIMIT_COUNT: ("65", "TOO OFTEN"),
+    Reason.POOL_EXHAUSTED: ("80", "PROGRAM CAP USED UP"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

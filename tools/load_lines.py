@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.records import ASKED_NEVER, NEVER, Terminal
-from engine.rules import clearing, reference
+from engine.rulebook import ANY, PERIODS, SCOPES
+from engine.rules import clearing, limits, reference
 from engine.vault import Vault
 from ledger import schema
 from ledger.model import MONEY
@@ -54,7 +55,26 @@ TERMS: Final[Fields] = {
     "refund_days": (check.whole(0, 3650), 0),
     "refund_fee": (check.flag, False),
     "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
+    "burn_min_points": (check.whole(0, AMOUNT_MAX), 0),
+    "burn_max_points": (check.whole(0, AMOUNT_MAX), 0),
 }
+
+WHAT: Final = (
+    "accrual",
+    "reward",
+    "redemption",
+    "top_up",
+    "purchase",
+    "hold",
+    "transfer",
+    "conversion",
+    "exchange",
+    "coupon",
+    "gift",
+    "lottery",
+    ANY,
+)
+"""What a limit may be about; the words that rules give to `engine.limits.check`."""
 
 TYPES: Final[dict[str, Fields]] = {
     "program": {
@@ -112,6 +132,20 @@ TYPES: Final[dict[str, Fields]] = {
         "unit": (check.unit, _REQUIRED),
         "amount": (check.whole(0, AMOUNT_MAX), _REQUIRED),
         "expires": (check.day, NEVER),
+    },
+    "limit": {
+        "id": (check.ident, _REQUIRED),
+        "scope": (check.choice(*SCOPES), _REQUIRED),
+        "key": (check.ident, ""),
+        "what": (check.choice(*WHAT), ANY),
+        "unit": (check.unit, _REQUIRED),
+        "per": (check.choice(*PERIODS), "transaction"),
+        "min_amount": (check.whole(0, AMOUNT_MAX), 0),
+        "max_amount": (check.whole(0, AMOUNT_MAX), 0),
+        "max_count": (check.whole(0, AMOUNT_MAX), 0),
+        "hard": (check.flag, True),
+        "from": (check.day, 0),
+        "until": (check.day, NEVER),
     },
 }
 """Types of lines: their keys in the order of the command's fields, each with check and default."""
@@ -182,6 +216,7 @@ class Lines:
             "terminal": self._terminal,
             "member": self._member,
             "balance": _balance,
+            "limit": _limit,
         }
 
     def command(self, line: bytes) -> Any:
@@ -267,3 +302,11 @@ def _balance(values: dict[str, Any]) -> reference.OpeningBalance:
     if values["unit"] == MONEY:
         raise Rejected("unit 156, stored value, is not built yet: load balances of points only")
     return reference.OpeningBalance(*values.values())
+
+
+def _limit(values: dict[str, Any]) -> limits.PutLimit:
+    if not (values["min_amount"] or values["max_amount"] or values["max_count"]):
+        raise Rejected("has no bound: give min_amount, max_amount or max_count")
+    if values["max_count"] and values["per"] == "transaction":
+        raise Rejected("max_count counts in a day or month: give per")
+    return limits.PutLimit(*values.values())

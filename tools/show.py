@@ -252,6 +252,8 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "refund_days": terms.refund_days,
                 "refund_fee": terms.refund_fee,
                 "pin_above_fen": _limit(terms.pin_above),
+                "burn_min_points": terms.burn_min,
+                "burn_max_points": terms.burn_max,
             }
             for terms in merchant.terms
         ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import rounding
+from engine import limits, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.points import POINTS_MAX
@@ -57,6 +57,11 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
         return Reason.AMOUNT_ZERO
     terms, program = tariff.terms, tariff.program
     points = rounding.earned(command.amount, terms.earn)
+    if tariff.limits is not None:
+        amounts = ((program.id, points), (MONEY, command.amount))
+        bad = limits.check(draft, command, tariff, "accrual", amounts)
+        if bad is not None:
+            return bad
     purse = draft.purse(draft.member, program.id)
     if points:
         merchant = command.merchant
@@ -74,7 +79,7 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
 
 
 def redeem(command: Redemption, draft: Draft) -> Reason:
@@ -95,6 +100,11 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     else:
         points = command.amount
         value = rounding.value_of_points(points, program)
+    if tariff.limits is not None:
+        amounts = ((program.id, points), (MONEY, value))
+        bad = limits.check(draft, command, tariff, "redemption", amounts)
+        if bad is not None:
+            return bad
     needed = value > tariff.pin_above or _needs_pin(command, program)
     bad = draft.check_pin(command.pin, needed=needed)
     if bad is not None:
@@ -119,7 +129,7 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)
     draft.counted = ((program.id, "D", points),)
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
 
 
 def _needs_pin(command: Redemption, program: Program) -> bool:

@@ -28,7 +28,6 @@ from engine.records import (
     Merchant,
     Opening,
     Program,
-    Ratio,
     Terminal,
     Terms,
 )
@@ -70,7 +69,7 @@ class PutMerchant:
     name: str
     institution: str
     category: str
-    terms: tuple[tuple[int, str, Ratio, Ratio, Ratio, int, int, int, int, bool, int], ...]
+    terms: tuple[tuple[Any, ...], ...]
     enabled: bool
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine import rounding
+from engine import limits, rounding
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
@@ -80,6 +80,7 @@ def refund(command: Refund, draft: Draft) -> Reason:
     after = undo.refunded + command.amount
     shares = (undo.refunded, after, amount_of(entry))
     moved = REFUNDS[entry.kind](entry, draft, tariff, shares)
+    limits.give_back_part(original.facts, draft, shares)
     draft.rows[schema.undo(command.original)] = amended(undo, refunded=after)
     sign = "-" if moved[1] == "D" else "+"
     draft.facts = (("moved", f"{sign}{moved[2]}"), ("program", moved[0]), *draft.facts)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from engine import batches
+from engine import batches, limits
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
@@ -285,7 +285,10 @@ def on_date(account: str, date: int) -> str:
 def _take_back_beside(entry: Entry, draft: Draft) -> Reason | None:
     """Take back what a transaction changed beside its legs; the reason where that cannot be."""
     undone = UNDONE.get(entry.kind)
-    return undone(entry, draft) if undone is not None else None
+    bad = undone(entry, draft) if undone is not None else None
+    if bad is None:
+        limits.give_back(entry.outcome[3], draft)
+    return bad
 
 
 def _restore_voided(original: Outcome, draft: Draft) -> Reason | None:
@@ -298,6 +301,7 @@ def _restore_voided(original: Outcome, draft: Draft) -> Reason | None:
         bad = redone(entry, draft) if redone is not None else None
         if bad is not None:
             return bad
+        limits.take_again(entry.outcome[3], draft)
         key = schema.undo(sequence)
         undo: Undo = draft.read(key)
         draft.rows[key] = amended(undo, voided_by=0)

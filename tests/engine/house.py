@@ -15,7 +15,7 @@ from engine.commands import Answer, Pin, Token
 from engine.machine import Machine
 from engine.points import Purse
 from engine.records import NEVER
-from engine.rules import cards, members, points, reference, refund, terminals, undo
+from engine.rules import cards, limits, members, points, reference, refund, terminals, undo
 from ledger import schema
 
 FUNCTIONS = {
@@ -124,6 +124,23 @@ class House:
 
     def balance(self, member: str, unit: str, amount: int, at: int, expiry: int = NEVER) -> Answer:
         return self.machine.execute(reference.OpeningBalance(member, unit, amount, expiry), at)
+
+    def limit(self, name: str, at: int, **said: Any) -> Answer:
+        """A hard limit on each transaction, but for what is `said`."""
+        usual = {
+            "scope": "member",
+            "key": "",
+            "what": "any",
+            "unit": "P01",
+            "per": "transaction",
+            "amount_min": 0,
+            "amount_max": 0,
+            "count_max": 0,
+            "hard": True,
+            "since": 0,
+            "until": NEVER,
+        }
+        return self.machine.execute(limits.PutLimit(name, **(usual | said)), at)
 
     # At the till.
 

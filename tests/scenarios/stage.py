@@ -10,12 +10,15 @@ Setting the stage (before the first act, or in an act after ``load``)::
     program P01 rate 100 expiry rolling:24m [private] [reissue 30] [zero] [phone-spends]
         [pin-above FEN]
     merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
-        [max 100] [refund-days 30] [refund-fee] [pin-above FEN]    (more lines add terms)
+        [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
+        (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen]
     balance M1 P01 5000 until 2027-12-31
     card A is lost
     batch in force 999999 at terminal 00000001
+    limit DAILY member redemption P01 day [of M1] [min 5] [max 500] [count 3] [soft]
+        [from 2026-03-02] [until 2026-03-05]
 
 Acts: ``at DATE TIME [terminal T] VERB …``; see `ACTS`. An act can be named with ``as NAME`` and
 referred to later. Money is written ``123.45 yuan``, points ``1001 P01``; legs are whole fen or
@@ -40,7 +43,9 @@ from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
 from tests.scenarios import cards, clearing_verbs
 from tests.scenarios.cards import Cards
+from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
+from tests.scenarios.words import day, options
 
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
@@ -71,10 +76,6 @@ def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
         for title, lines in found
         if title != USUAL
     ]
-
-
-def day(text: str) -> int:
-    return int(text.replace("-", ""))
 
 
 def fen(text: str) -> int:
@@ -119,7 +120,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards, Sweeping):
+class Stage(Cards, Sweeping, LimitsOnStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -190,7 +191,7 @@ class Stage(Cards, Sweeping):
         return self.house.open(day(words[0]), hours * 60 + minutes, self.zone, at)
 
     def set_program(self, words: list[str], at: int) -> Answer:
-        said = _options(words[1:], "private", "zero", "phone-spends")
+        said = options(words[1:], "private", "zero", "phone-spends")
         return self.house.program(
             words[0],
             at,
@@ -206,7 +207,7 @@ class Stage(Cards, Sweeping):
 
     def set_merchant(self, words: list[str], at: int) -> Answer:
         program = words.pop(3)
-        said = _options(words[1:], "refund-fee")
+        said = options(words[1:], "refund-fee")
         row = (
             day(said["from"]),
             program,
@@ -219,6 +220,8 @@ class Stage(Cards, Sweeping):
             int(said.get("refund-days", 0)),
             "refund-fee" in said,
             int(said.get("pin-above", ASKED_NEVER)),
+            int(said.get("burn-min", 0)),
+            int(said.get("burn-max", 0)),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)
@@ -517,16 +520,6 @@ class Stage(Cards, Sweeping):
         self.same("keys", (row.number, row.previous), (int(number), int(previous)))
 
 
-def _options(words: list[str], *flags: str) -> dict[str, str]:
-    """Words as a dict: flags stand alone, others are followed by a value."""
-    said: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        said[word] = "" if word in flags else rest.pop(0)
-    return said
-
-
 SETTINGS = {
     "open": Stage.set_open,
     "program": Stage.set_program,
@@ -538,6 +531,7 @@ SETTINGS = {
     "card": Stage.set_card,
     "batch": Stage.set_batch,
     **cards.SETTINGS,
+    "limit": Stage.set_limit,
 }
 
 ACTS = {
@@ -580,6 +574,8 @@ EXPECTATIONS = [
     (rf"business date ({_DATE})", Stage.expect_date),
     (rf"cut-offs written ((?:{_DATE} ?)+)", Stage.expect_cut_offs),
     (r"(exception|kept|text|program|undid|blocked) (.+)", Stage.expect_fact),
+    (r"event (.+)", Stage.expect_event),
+    (r"no event", Stage.expect_no_event),
     (r"host says (.+)", Stage.expect_totals_told),
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),

@@ -23,7 +23,8 @@ def test_scenario(lines):
 
 def given_by_rules() -> set[str]:
     """The names of all reasons that the machine, a draft or a rule may give."""
-    sources = [ENGINE / "machine.py", ENGINE / "draft.py", *(ENGINE / "rules").glob("*.py")]
+    whole = {"commands.py", "reasons.py", "submit.py"}  # not what decides
+    sources = [path for path in ENGINE.rglob("*.py") if path.name not in whole]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     return set(re.findall(r"Reason\.([A-Z_]+)", text))
 

@@ -29,6 +29,16 @@ from tools import load as loading
 from tools.load_checks import Rejected
 from tools.load_lines import TERMS, TYPES, Lines
 
+LIMIT = {
+    "type": "limit",
+    "id": "DAILY",
+    "scope": "member",
+    "what": "redemption",
+    "unit": "P01",
+    "per": "day",
+    "max_amount": 1000,
+}
+
 
 def report(directory, file):
     """The report of a load as data, and its exit status."""
@@ -139,6 +149,11 @@ def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_
         (BALANCE | {"unit": "156"}, "unit 156, stored value, is not built yet"),
         (BALANCE | {"unit": "P07"}, "unit P07 is not a registered program; load it first"),
         (BALANCE | {"member": "M9"}, "member M9 is not registered; load it first"),
+        (LIMIT | {"max_amount": None}, "has no bound: give min_amount, max_amount or max_count"),
+        (LIMIT | {"per": None, "max_count": 2}, "max_count counts in a day or month: give per"),
+        (LIMIT | {"what": "theft"}, "what has to be one of accrual"),
+        (LIMIT | {"unit": "P07"}, "program P07 is not registered; load it first"),
+        (LIMIT | {"key": "M9"}, "member M9 is not registered; load it first"),
     ],
 )
 def test_a_bad_line_is_rejected_with_its_reason(shared, tmp_path, line, reason):
@@ -149,6 +164,12 @@ def test_a_bad_line_is_rejected_with_its_reason(shared, tmp_path, line, reason):
     for secret in (CARD, PHONE, "123456", TMK):
         assert secret not in told["rejected"][0]["reason"]
     assert (told["loaded"], told["unchanged"]) == (0, 6), "nothing of the line was applied"
+
+
+def test_a_limit_is_loaded_once_and_changed_by_the_same_id(loaded, tmp_path):
+    for line in (LIMIT, LIMIT | {"max_amount": 2000}, LIMIT | {"key": "M0000001"}):
+        told, _ = report(loaded, write_lines(tmp_path / "file", [line, line]))
+        assert (told["loaded"], told["unchanged"]) == (1, 1)
 
 
 def test_keys_in_clear_are_taken_from_a_private_file_only(loaded, tmp_path):

@@ -1,0 +1,288 @@
+"""Limits per transaction, day and month: the one hook that rules call before they move anything.
+
+A rule of a transaction family calls two functions, both only where its tariff has limits::
+
+    if tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "redemption", ((program.id, points), …))
+        if bad is not None:
+            return bad
+    …                                   # PIN, funds, legs, reply: all that may still decline
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+`check` judges amounts and counts (61, 65) and writes nothing; `count` judges what the whole program
+shares (80), then books the use and notes it as the fact ``limits``, from which an undo gives it
+back. A counter belongs to a local day or month and starts anew with the next one; an undo gives
+back within the same period only. Soft limits decline nothing: they are told as the fact ``event``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from engine import pools, rounding
+from engine.commands import Request
+from engine.draft import Draft
+from engine.reasons import Reason
+from engine.rulebook import ANY, NO_COUNTER, Counter, Limit, Limits, book_name, limits_in
+from engine.tariffs import Tariff
+from ledger import schema
+from ledger.model import Unit
+
+Amounts: TypeAlias = tuple[tuple[Unit, int], ...]
+"""What a transaction moves, by unit: points, and money for the sale or the value."""
+
+Noted: TypeAlias = tuple[str, str, int, int]
+"""A use as its fact tells it: owner, limit, period, amount."""
+
+POOLED = "program"
+"""The owner of what a whole program shares, and the scope of such a limit."""
+
+COUNT_POOL = "#"
+"""Behind the name of a limit: the pool of its count."""
+
+FACT = "limits"
+EVENT = "event"
+
+
+@dataclass(slots=True)
+class Use:
+    """A limit that a transaction counts against.
+
+    Attributes:
+        limit: which.
+        owner: ``scope:key``, or ``program`` for what is pooled.
+        period: local day YYYYMMDD or month YYYYMM.
+        amount: in the limit's unit.
+    """
+
+    limit: Limit
+    owner: str
+    period: int
+    amount: int
+
+
+def check(
+    draft: Draft, command: Request, tariff: Tariff, what: str, amounts: Amounts
+) -> Reason | None:
+    """Judge a transaction by the limits of its member, terminal and merchant.
+
+    Args:
+        draft: the command being decided; its member is found already.
+        command: who asks.
+        tariff: with the limits.
+        what: kind of transaction, as limits name it (``tools/LOAD.md``).
+        amounts: what would be moved.
+
+    Returns:
+        The reason why not; None, and the uses noted in the draft, where all is well.
+    """
+    limits = tariff.limits
+    if limits is None:
+        return None
+    rules = limits.rules
+    if limits.marked:
+        rules = (*rules, *_of_single_owners(draft, command, limits))
+    uses: list[Use] = []
+    passed: list[str] = []
+    for limit in rules:
+        if limit.what not in {what, ANY}:
+            continue
+        amount = _in_unit(amounts, limit.unit)
+        if amount < 0:
+            continue
+        use = Use(limit, _owner(draft, command, limit), _period(limit, draft.today), amount)
+        bad = _judge(draft, use)
+        if bad is not None and limit.hard:
+            return bad
+        if bad is not None:
+            passed.append(limit.id)
+        if use.period:
+            uses.append(use)
+    draft.uses = uses
+    if passed:
+        draft.events = tuple(passed)
+    return None
+
+
+def count(draft: Draft) -> Reason:
+    """Book the uses that `check` noted; nothing may decline after it.
+
+    Returns:
+        APPROVED; or POOL_EXHAUSTED, and nothing booked, where a cap of the program is used up.
+    """
+    for use in draft.uses:
+        if use.owner == POOLED and not _pool_has_room(draft, use):
+            if use.limit.hard:
+                draft.facts = ()
+                return Reason.POOL_EXHAUSTED
+            draft.events = (*draft.events, use.limit.id)
+    noted: list[Noted] = []
+    for use in draft.uses:
+        limit = use.limit
+        if use.owner == POOLED:
+            if limit.amount_max:
+                pools.add(draft, limit.id, limit.amount_max, use.amount, use.period)
+            if limit.count_max:
+                pools.add(draft, limit.id + COUNT_POOL, limit.count_max, 1, use.period)
+        else:
+            _add(draft, use.owner, limit.id, use.period, use.amount, 1)
+        noted.append((use.owner, limit.id, use.period, use.amount))
+    facts: list[tuple[str, Any]] = [(FACT, tuple(noted))] if noted else []
+    if draft.events:
+        facts.append((EVENT, draft.events))
+    draft.facts = (*draft.facts, *facts)
+    return Reason.APPROVED
+
+
+# Undo.
+
+
+def give_back(facts: tuple[tuple[str, Any], ...], draft: Draft) -> None:
+    """Return what a transaction with these facts used, once it is undone."""
+    _move(facts, draft, -1)
+
+
+def take_again(facts: tuple[tuple[str, Any], ...], draft: Draft) -> None:
+    """Book again what a void gave back, once the void is undone; nothing is judged."""
+    _move(facts, draft, 1)
+
+
+def give_back_part(
+    facts: tuple[tuple[str, Any], ...], draft: Draft, shares: tuple[int, int, int]
+) -> None:
+    """Return the share of a refund: before, after and whole of the amount; never the count."""
+    before, after, whole = shares
+    for owner, name, period, amount in _noted(facts):
+        part = rounding.part(amount, after, whole) - rounding.part(amount, before, whole)
+        if owner == POOLED:
+            pools.give_back(draft, name, part, period)
+        else:
+            _take_off(draft, owner, name, period, part, 0)
+
+
+def _move(facts: tuple[tuple[str, Any], ...], draft: Draft, sign: int) -> None:
+    for owner, name, period, amount in _noted(facts):
+        if owner == POOLED:
+            pools.give_back(draft, name, -sign * amount, period)
+            pools.give_back(draft, name + COUNT_POOL, -sign, period)
+        else:
+            _take_off(draft, owner, name, period, -sign * amount, -sign)
+
+
+def _noted(facts: tuple[tuple[str, Any], ...]) -> tuple[Noted, ...]:
+    for name, value in facts:
+        if name == FACT:
+            noted: tuple[Noted, ...] = value
+            return noted
+    return ()
+
+
+# Judging.
+
+
+def _of_single_owners(draft: Draft, command: Request, limits: Limits) -> list[Limit]:
+    """The limits of this terminal and this member alone."""
+    found: list[Limit] = []
+    for unit, scope in limits.marked:
+        key = command.terminal if scope == "terminal" else draft.member
+        found += limits_in(draft.read, book_name(unit, scope, key), unit, draft.today)
+    return found
+
+
+def _in_unit(amounts: Amounts, wanted: Unit) -> int:
+    """The amount in a unit, -1 where there is none."""
+    for unit, amount in amounts:
+        if unit == wanted:
+            return amount
+    return -1
+
+
+def _owner(draft: Draft, command: Request, limit: Limit) -> str:
+    scope = limit.scope
+    if scope == "member":
+        return f"member:{draft.member}"
+    if scope == "terminal":
+        return f"terminal:{command.terminal}"
+    if scope == "merchant":
+        return f"merchant:{command.merchant}"
+    return POOLED
+
+
+def _period(limit: Limit, today: int) -> int:
+    """The day or month that a limit counts in; 0 for a single transaction."""
+    if limit.per == "day":
+        return today
+    return today // 100 if limit.per == "month" else 0
+
+
+def _judge(draft: Draft, use: Use) -> Reason | None:
+    limit = use.limit
+    if use.amount < limit.amount_min:
+        return Reason.LIMIT_BELOW
+    amount, times = use.amount, 1
+    if use.period:
+        if use.owner == POOLED:
+            return None  # judged last of all
+        used, counted = _used(draft, use.owner, limit.id, use.period)
+        amount += used
+        times += counted
+    if limit.amount_max and amount > limit.amount_max:
+        return Reason.LIMIT_AMOUNT
+    if limit.count_max and times > limit.count_max:
+        return Reason.LIMIT_COUNT
+    return None
+
+
+def _pool_has_room(draft: Draft, use: Use) -> bool:
+    limit = use.limit
+    if limit.amount_max:
+        left = pools.left(draft, limit.id, limit.amount_max, use.period)
+        if left < use.amount:
+            return False
+    if limit.count_max:
+        return pools.left(draft, limit.id + COUNT_POOL, limit.count_max, use.period) > 0
+    return True
+
+
+# Counters.
+
+
+def _counter(draft: Draft, key: bytes) -> Counter:
+    row: Counter | None = draft.rows.get(key)
+    if row is None:
+        row = draft.read(key)
+    return row if row is not None else NO_COUNTER
+
+
+def _used(draft: Draft, owner: str, name: str, period: int) -> tuple[int, int]:
+    for line in _counter(draft, schema.named(schema.COUNTER, owner)).lines:
+        if line[0] == name and line[1] == period:
+            return line[2], line[3]
+    return 0, 0
+
+
+def _add(draft: Draft, owner: str, name: str, period: int, amount: int, times: int) -> None:
+    """Count in the period that is now; lines of periods that have passed are dropped."""
+    key = schema.named(schema.COUNTER, owner)
+    now = (draft.today, draft.today // 100)
+    lines: list[tuple[str, int, int, int]] = []
+    for line in _counter(draft, key).lines:
+        if line[0] == name and line[1] == period:
+            amount += line[2]
+            times += line[3]
+        elif line[1] in now and line[0] != name:
+            lines.append(line)
+    lines.append((name, period, amount, times))
+    draft.rows[key] = Counter(tuple(lines))
+
+
+def _take_off(draft: Draft, owner: str, name: str, period: int, amount: int, times: int) -> None:
+    """Count back, where the counter still is in the period."""
+    key = schema.named(schema.COUNTER, owner)
+    lines = _counter(draft, key).lines
+    for index, line in enumerate(lines):
+        if line[0] == name and line[1] == period:
+            less = (name, period, line[2] - amount, line[3] - times)
+            draft.rows[key] = Counter((*lines[:index], less, *lines[index + 1 :]))
+            return
