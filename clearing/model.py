@@ -34,6 +34,9 @@ LEGS_MAX = 6
 PARTY_ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
 """Party ids are parts of file names and of end-to-end ids, so they are kept to these characters."""
 
+ACCOUNT = re.compile(r"[A-Za-z0-9-]{1,34}")
+"""Account numbers and bank codes that a payment file can carry; never cut, never guessed."""
+
 KINDS = ("merchant", "institution", "sponsor", "channel")
 
 
@@ -207,7 +210,11 @@ class PartyDay:
     @property
     def transferable(self) -> bool:
         """True when something is paid and it is known where to."""
-        return bool(self.payable and self.account_number and self.bank_code)
+        return bool(
+            self.payable
+            and ACCOUNT.fullmatch(self.account_number)
+            and ACCOUNT.fullmatch(self.bank_code)
+        )
 
 
 @dataclass(slots=True)

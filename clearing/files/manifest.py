@@ -1,0 +1,96 @@
+"""The manifest: what a set consists of, and a digest over itself.
+
+JSON in one canonical spelling: keys sorted, one space of indent, UTF-8, a line feed at the end. The
+key ``digest`` is the SHA-256 of the same spelling without that key, so that a changed byte shows
+either in the digest or in the spelling.
+
+``logical`` is a digest of the content alone: of the fields of the day's records and lines, not of
+the bytes of any format and not of the software's version. Two versions that write the files
+differently agree on it as long as they settle alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from clearing.files.folder import Written
+from clearing.model import Day, Line
+
+FORMAT = "counterfoil-settlement"
+LAYOUT = 1
+
+
+def spelled(content: dict[str, Any]) -> bytes:
+    """Spell a manifest, or a part of one, in the canonical way."""
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def sealed(content: dict[str, Any]) -> bytes:
+    """Spell a manifest with its digest."""
+    return spelled({**content, "digest": hashlib.sha256(spelled(content)).hexdigest()})
+
+
+class LinesDigest:
+    """The logical digest of the lines of one party."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, line: Line) -> None:
+        """Add a line; its fields are joined by a character that no field may hold."""
+        self._digest.update(
+            f"{line.party}\x1f{line.sequence}\x1f{line.rrn}\x1f{line.local}\x1f{line.date}\x1f"
+            f"{line.merchant}\x1f{line.terminal}\x1f{line.batch}\x1f{line.stan}\x1f{line.channel}"
+            f"\x1f{line.kind}\x1f{line.unit}\x1f{line.points}\x1f{line.sale}\x1f{line.money!r}\x1f"
+            f"{line.member}\x1f{line.original}\x1f{line.text}\x1e".encode("utf-8", "replace")
+        )
+
+    def hex(self) -> str:
+        """Give the digest of what was added so far."""
+        return self._digest.hexdigest()
+
+
+def logical_digest(day: Day, lines: Iterable[str]) -> str:
+    """Digest of the day's content; `lines` are the parties' digests in order."""
+    content = asdict(day)
+    del content["version"]
+    digest = hashlib.sha256(spelled(content))
+    for each in lines:
+        digest.update(each.encode("ascii"))
+    return digest.hexdigest()
+
+
+def make(day: Day, files: Iterable[Written], logical: str) -> bytes:
+    """Make the manifest of a set."""
+    return sealed(
+        {
+            "format": FORMAT,
+            "layout": LAYOUT,
+            "date": day.date,
+            "run": day.run,
+            "supersedes": day.supersedes,
+            "value_date": day.value_date,
+            "closed": day.closed,
+            "version": day.version,
+            "journal": {
+                "first": day.first_sequence,
+                "last": day.last_sequence,
+                "considered": day.considered,
+            },
+            "totals": {
+                "parties": len(day.parties),
+                "lines": sum(party.lines for party in day.parties),
+                "debit": sum(party.debit for party in day.parties),
+                "credit": sum(party.credit for party in day.parties),
+                "payable": sum(party.payable for party in day.parties),
+                "collect": sum(party.collect for party in day.parties),
+            },
+            "logical": logical,
+            "files": [asdict(each) for each in sorted(files, key=lambda each: each.name)],
+        }
+    )
