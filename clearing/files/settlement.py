@@ -24,6 +24,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 from clearing.files.figures import printable
@@ -123,7 +124,7 @@ LAYOUT: dict[str, tuple[Column, ...]] = {
         ("unit", 3, "a", "program of the points, 156 for money alone"),
         ("points", 14, "s", "as the member sees them: + received"),
         ("sale", 13, "n", "sale that it belongs to, fen"),
-        ("member", 24, "a", "the member, masked"),
+        ("member", 24, "t", "the member, masked"),
         ("original", 15, "n", "entry that it undoes or refunds"),
         *_legs(),
         ("text", 40, "t", "remark"),
@@ -173,6 +174,7 @@ _DETAIL_TEMPLATE = TEMPLATES[DETAIL]
 _DETAIL_LENGTH = LENGTHS[DETAIL] + 1
 _TEXT_WIDTH = LAYOUT[DETAIL][-1].width
 _NO_TEXT = " " * _TEXT_WIDTH
+_MEMBER_WIDTH = next(column.width for column in LAYOUT[DETAIL] if column.name == "member")
 _EMPTY_LEGS = tuple((0, 0) * rest for rest in range(LEGS_MAX + 1))
 
 
@@ -214,6 +216,11 @@ def fit(text: str, width: int) -> str:
     data = printable(text).encode("utf-8", "replace")[:width]
     kept = data.decode("utf-8", "ignore")
     return kept + " " * (width - len(kept.encode()))
+
+
+@lru_cache(maxsize=4096)
+def _fit_member(masked: str) -> str:
+    return fit(masked, _MEMBER_WIDTH)
 
 
 def record(kind: str, *values: object) -> bytes:
@@ -266,7 +273,7 @@ def detail(line: Line) -> bytes:
         line.unit,
         line.points,
         line.sale,
-        line.member,
+        _fit_member(line.member),
         line.original,
         *legs,
         *_EMPTY_LEGS[LEGS_MAX - len(line.money)],

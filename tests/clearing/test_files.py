@@ -81,7 +81,7 @@ def test_an_empty_day_has_a_settlement_file_too(tmp_path):
     [
         ({"terminal": "123456789"}, "terminal"),
         ({"points": 10**13}, "points"),
-        ({"member": "6222\n0018"}, "member"),
+        ({"rrn": "1234\n5678"}, "rrn"),
         ({"money": ((model.FEE, 10**13),)}, "amount 1"),
     ],
 )
