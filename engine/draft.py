@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine import cards
 from engine.commands import Pin, Token
 from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import Alias, Member
 from engine.tariffs import Tariff, Tariffs
+from engine.value import Wallet
 from ledger import schema
-from ledger.model import Account, Posting, Unit
+from ledger.model import MONEY, Account, Posting, Unit
 
 ALIAS_STATES = {
     "lost": Reason.CARD_LOST,
@@ -24,6 +26,7 @@ ALIAS_STATES = {
     "removed": Reason.CARD_BLOCKED,
     "frozen": Reason.CARD_BLOCKED,
     "closed": Reason.MEMBER_CLOSED,
+    "expired": Reason.CARD_EXPIRED,
 }
 """States of a card, phone or token in which it cannot be used, and why."""
 
@@ -42,6 +45,7 @@ class Draft:
         postings: legs on accounts of the balances table.
         rows: changed rows by key, None for a deleted one.
         member: the member concerned; `tier`: its tier, empty for one outside the ladder.
+        purses, wallets: members' points and stored value that are open for change.
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.
         uses, events: of limits, see `engine.limits`.
@@ -66,6 +70,7 @@ class Draft:
         "today",
         "uses",
         "versions",
+        "wallets",
     )
 
     def __init__(
@@ -88,6 +93,7 @@ class Draft:
         self.postings: list[Posting] = []
         self.rows: dict[bytes, Any] = {}
         self.purses: list[Purse] = []
+        self.wallets: list[Wallet] | None = None
         self.member = ""
         self.tier = ""
         self.balances: tuple[tuple[str, str, int, int], ...] = ()
@@ -113,8 +119,31 @@ class Draft:
         self.purses.append(purse)
         return purse
 
+    def wallet(self, member: str) -> Wallet:
+        """Open a member's stored value for change; the same wallet within one command.
+
+        Its legs stand among `postings`, where the rule makes them.
+        """
+        if self.wallets is None:
+            self.wallets = []
+        for wallet in self.wallets:
+            if wallet.member == member:
+                return wallet
+        wallet = Wallet(self.read, member, self.postings)
+        if wallet.fresh:
+            wallet.product = cards.product_of_issued(self.read, member)
+        self.wallets.append(wallet)
+        return wallet
+
     def close_purses(self) -> list[Posting]:
-        """Turn the open purses into rows; returns their postings, on lots and debts."""
+        """Turn the open purses and wallets into rows.
+
+        Returns:
+            The postings of the purses, on lots and debts.
+        """
+        if self.wallets is not None:
+            for wallet in self.wallets:
+                self.rows[schema.named(schema.VALUE, wallet.member)] = wallet.row(self.at)
         moved: list[Posting] = []
         for purse in self.purses:
             if purse.postings:
@@ -125,11 +154,15 @@ class Draft:
         return moved
 
     def show(self, *purses: Purse) -> None:
-        """Put the balances of purses into the reply."""
+        """Put the balances of purses into the reply, and of the wallets that are open."""
         shown = []
         for purse in purses:
             available = purse.available(self.today)
             shown.append(("points", purse.program, available, purse.ledger()))
+        if self.wallets is not None:
+            for wallet in self.wallets:
+                free = wallet.available(self.at, self.today)
+                shown.append(("value", MONEY, free, wallet.balance))
         self.balances = tuple(shown)
 
     def _join(self, member_id: str, program: str) -> None:
@@ -140,10 +173,15 @@ class Draft:
 
     # Finding. Each returns the reason why not, or what was found.
 
-    def find_member(self, tokens: tuple[Token, ...]) -> Reason | None:
+    def find_member(self, tokens: tuple[Token, ...], *, loading: bool = False) -> Reason | None:
         """Find the one member that all tokens name, and check that they may be used.
 
-        The member's id goes into `member`, also where the tokens may not be used.
+        The member's id goes into `member`, also where the tokens may not be used. A card of a
+        batch that is presented for the first time gets its account here.
+
+        Args:
+            tokens: what names the member.
+            loading: True where value is loaded, which may activate a card.
         """
         if not tokens:
             return Reason.MEMBER_MISSING
@@ -155,10 +193,24 @@ class Draft:
             if self.member and alias.member != self.member:
                 return Reason.MEMBERS_DIFFER
             self.member = alias.member
-            if alias.state != "active":
+            if alias.state == "issued":
+                bad = self._open_card((kind, digest), alias, loading=loading) or bad
+            elif alias.state != "active":
                 bad = ALIAS_STATES[alias.state]
             self.tier = alias.tier
         return bad
+
+    def _open_card(self, token: Token, alias: Alias, *, loading: bool) -> Reason | None:
+        """Give a card of a batch its account, if its range is active or this load activates it."""
+        state, product = cards.issued_state(self.read, alias.member)
+        activates = loading and state == "distributed" and product.activation == "top-up"
+        if product.named or not (state == "active" or activates):
+            return Reason.CARD_NOT_ACTIVE
+        self.rows[schema.alias(*token)] = amended(alias, state="active")
+        self.rows[schema.named(schema.MEMBER, alias.member)] = Member(
+            alias.member, "base", "active", b"", 0, (token,), (), 1
+        )
+        return None
 
     def find_whoever(self, tokens: tuple[Token, ...]) -> Reason | None:
         """Find the one member that all tokens name, whatever their states."""
@@ -195,7 +247,7 @@ class Draft:
         if pin == Pin.ABSENT and not needed:
             return None
         key = schema.named(schema.MEMBER, self.member)
-        member: Member = self.read(key)
+        member: Member = self.rows.get(key) or self.read(key)
         if member.pin_failures >= PIN_FAILURES_MAX:
             return Reason.PIN_LOCKED
         if pin == Pin.ABSENT:

@@ -1,5 +1,6 @@
 """The amounts inside members' records, by account: what an audit compares with the postings.
 
+A value record holds the balance of one ``Value`` account, in fen.
 A points record and a chunk of lots hold balances of ``Lot`` accounts (points, never below zero)
 and of ``Debt`` accounts (points owed, told with the sign of the chart: never above zero).
 """
@@ -8,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.records import Chunk, Points
+from engine.records import Chunk, Points, Value
 from ledger import chart, schema
-from ledger.model import Account, Unit
+from ledger.model import MONEY, Account, Unit
 
-TABLES = (schema.POINTS, schema.LOTS)
+TABLES = (schema.POINTS, schema.LOTS, schema.VALUE)
 """The tables whose records have amounts inside."""
 
 
-def holdings(key: bytes, row: Points | Chunk) -> Iterator[tuple[Account, Unit, int]]:
+def holdings(key: bytes, row: Points | Chunk | Value) -> Iterator[tuple[Account, Unit, int]]:
     """Tell the amounts inside a record.
 
     Args:
@@ -24,8 +25,11 @@ def holdings(key: bytes, row: Points | Chunk) -> Iterator[tuple[Account, Unit, i
         row: the record.
 
     Yields:
-        Account, unit and amount in points, with the sign of the account's postings.
+        Account, unit and amount in points or fen, with the sign of the account's postings.
     """
+    if isinstance(row, Value):
+        yield chart.value(schema.name_of(key)), MONEY, row.balance
+        return
     if isinstance(row, Chunk):
         member, program, _ = schema.lots_parts(key)
     else:

@@ -283,6 +283,8 @@ class Machine:
         for account, _, amount in postings:
             key = keys.get(account)
             if key is None:
+                if account.startswith("Value:"):  # in the member's row, never in `keys`
+                    continue
                 if len(keys) >= BALANCE_KEYS_MAX:
                     keys.clear()
                 key = keys[account] = schema.balance(account)

@@ -57,6 +57,14 @@ class Reason(IntEnum):
     PIN_LOCKED = 63
     # funds
     NOT_ENOUGH = 70
+    # stored value and its cards
+    CARD_NOT_ACTIVE = 100
+    CARD_EXPIRED = 101
+    NOT_RELOADABLE = 102
+    CARD_NOT_IN_STOCK = 103
+    OVER_FACE_VALUE = 104
+    CONVERTS_TO_NOTHING = 105
+    PROGRAM_NOT_SETTLED = 106
     # settlement
     TOTALS_DIFFER = 80
     # administration

@@ -194,7 +194,9 @@ class Alias:
     Attributes:
         member: the member named.
         state: ``active``, ``lost``, ``replaced``, ``removed``; or the state of the member where
-            that is not ``active``, so that a transaction need not read the member to know.
+            that is not ``active``, so that a transaction need not read the member to know;
+            ``issued`` for a card of a batch that nobody has presented yet, whose state is that of
+            its range (`CardBatch`); ``expired`` for one whose stored value has run out.
         sealed: the token, sealed under the key file; empty for an identity number, of which the
             digest alone is kept.
         tier: the member's tier, likewise; empty for one outside the ladder.
@@ -242,6 +244,90 @@ class Chunk:
     """Lots beyond those in the points record."""
 
     lots: tuple[Lot, ...]
+
+
+@dataclass(slots=True)
+class Value:
+    """A member's stored value.
+
+    Attributes:
+        balance: fen in the ledger; below zero after a load that was spent already was undone.
+        expires: last local day on which it can be spent; 0 before the first load.
+        product: the card product whose rules apply; empty for none.
+        holds: sequence of the hold, time in ms at which it ends, fen; what is held counts
+            against what is available and posts nothing.
+        used: time of the last movement, ms.
+    """
+
+    balance: int
+    expires: int
+    product: str
+    holds: tuple[tuple[int, int, int], ...]
+    used: int
+
+
+@dataclass(slots=True)
+class CardProduct:
+    """What cards of a kind may do.
+
+    Attributes:
+        id, name: for the operator.
+        named: True where a card is good only for a member that it was given to.
+        reloadable: False where value is loaded once.
+        face_max: the most that may be on a card, fen; 0 for no limit.
+        validity: ``none``, ``36m`` (through the end of that month) or ``1095d``: how long value
+            can be spent after it was loaded.
+        loss_reportable: whether a loss can be reported.
+        stock: True where only cards issued in a batch exist.
+        activation: ``operator``, or ``top-up`` where the first load at a terminal activates.
+        pin_above: a purchase of more fen needs the PIN; -1 for never.
+        prefix: the first digits of its numbers, 4 to 6.
+        length: digits of a number, its check digit included.
+        numbered: how many numbers have been given to batches.
+        revision: counts the versions of what the operator says, from 1.
+    """
+
+    id: str
+    name: str
+    named: bool
+    reloadable: bool
+    face_max: int
+    validity: str
+    loss_reportable: bool
+    stock: bool
+    activation: str
+    pin_above: int
+    prefix: str
+    length: int
+    numbered: int
+    revision: int
+
+
+@dataclass(slots=True)
+class CardPrefix:
+    """The product that covers the numbers of a prefix and a length."""
+
+    product: str
+
+
+@dataclass(slots=True)
+class CardBatch:
+    """Cards that are issued together; a card in it is named by its serial number from 1.
+
+    Attributes:
+        product: their card product.
+        first: the number of the first card among all of its product's, from 0.
+        count: cards in the batch.
+        issued: cards whose numbers are in the ledger, those with the lowest serial numbers.
+        ranges: serial numbers, first and last, and state of those that have left the state
+            ``produced``; ascending, neighbours of one state joined.
+    """
+
+    product: str
+    first: int
+    count: int
+    issued: int
+    ranges: tuple[tuple[int, int, str], ...]
 
 
 @dataclass(slots=True)
@@ -334,6 +420,7 @@ class Calendar:
 
 NO_UNDO = Undo(0, 0, 0)
 NO_POINTS = Points((), (), (), 0)
+NO_VALUE = Value(0, 0, "", (), 0)
 NO_KEYS = Keys(0, False, 0, 0)
 FIRST_LINK = Link(1)
 NEW_BATCH = Batch("open", 0, (), 0)
@@ -346,6 +433,10 @@ codec.register(schema.ALIAS, Alias, sealed=("sealed",))
 codec.register(schema.REPLACEMENT, Replacement)
 codec.register(schema.POINTS, Points)
 codec.register(schema.LOTS, Chunk)
+codec.register(schema.VALUE, Value)
+codec.register(schema.CARD_PRODUCT, CardProduct)
+codec.register(schema.CARD_PREFIX, CardPrefix)
+codec.register(schema.CARD_BATCH, CardBatch)
 codec.register(schema.PROGRAM, Program)
 codec.register(schema.INSTITUTION, Institution)
 codec.register(schema.MERCHANT, Merchant)

@@ -89,6 +89,10 @@ def expiry_of(program: Program, today: int) -> int:
     year = today // 10000
     if kind == "calendar":
         return (year + int(length[:-1])) * 10000 + 1231
-    months = year * 12 + today // 100 % 100 - 1 + int(length[:-1])
-    year, month = divmod(months, 12)
+    return month_end(today, int(length[:-1]))
+
+
+def month_end(today: int, months: int) -> int:
+    """The last day of the month that is `months` on."""
+    year, month = divmod(today // 10000 * 12 + today // 100 % 100 - 1 + months, 12)
     return year * 10000 + (month + 1) * 100 + calendar.monthrange(year, month + 1)[1]

@@ -46,8 +46,8 @@ KINDS: dict[str, Kind] = {
     "Margin": Kind(("program",), False, "table", 0),
     "Fee": Kind(("kind",), False, "table", 0),
     "Promo": Kind(("centre",), False, "table", 0),
-    "Value": Kind(("account",), False, "table", 0),
-    "ValueExpired": Kind(("account",), False, "table", 0),
+    "Value": Kind(("member",), False, "aggregate", 0),
+    "ValueExpired": Kind(("member",), False, "table", 1),
     "Voucher": Kind(("campaign",), False, "table", 0),
     "CardStock": Kind(("batch",), False, "table", 0),
     "Breakage": Kind(("kind",), False, "table", 0),
@@ -82,6 +82,21 @@ def redeemed(program: str, issuer: str, redeemer: str) -> Account:
 def expired(program: str, issuer: str) -> Account:
     """Points of `issuer` that ran out unused."""
     return f"Expired:{program}:{issuer}"
+
+
+def converted(program: str) -> Account:
+    """Points that became stored value, or points of another program."""
+    return f"Converted:{program}"
+
+
+def value(member: str) -> Account:
+    """Stored value of a member."""
+    return f"Value:{member}"
+
+
+def value_expired(member: str) -> Account:
+    """Stored value of a member that ran out and can be given back."""
+    return f"ValueExpired:{member}"
 
 
 def opening_points(program: str, issuer: str) -> Account:

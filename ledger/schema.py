@@ -26,6 +26,10 @@ them. Nothing else in the project packs or cuts a key.
 | 17 | calendar | name | open business date, cut-off hour, epoch |
 | 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
 | 19 | campaign | campaign id | reserved for campaigns |
+| 20 | value | member id | stored value of a member: `engine.records.Value` |
+| 21 | card product | product id | `engine.records.CardProduct` |
+| 22 | card batch | batch name | cards issued together, and how far each range is |
+| 67 | card prefix | first digits and length of a number | the product that covers it |
 | 28 | rulebook | kind and owner | rules of one owner: `engine.rulebook.Rulebook` |
 | 29 | counter | owner | what was used of limits: `engine.rulebook.Counter` |
 | 30 | pool | name | a cap that all members share: `engine.pools.Pool` |
@@ -63,6 +67,10 @@ OPENING = 16
 CALENDAR = 17
 UPLOAD = 18
 CAMPAIGN = 19
+VALUE = 20
+CARD_PRODUCT = 21
+CARD_BATCH = 22
+CARD_PREFIX = 67
 RULEBOOK = 28
 COUNTER = 29
 POOL = 30
@@ -82,7 +90,21 @@ NAMES: dict[int, str] = {
     if name.isupper() and isinstance(number, int)
 }
 
-REFERENCE = frozenset({PROGRAM, INSTITUTION, MERCHANT, TERMINAL, KEYS, LINK, CALENDAR, RULEBOOK})
+REFERENCE = frozenset(
+    {
+        PROGRAM,
+        INSTITUTION,
+        MERCHANT,
+        TERMINAL,
+        KEYS,
+        LINK,
+        CALENDAR,
+        RULEBOOK,
+        CARD_PRODUCT,
+        CARD_BATCH,
+        CARD_PREFIX,
+    }
+)
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
 
 _SEQUENCE = struct.Struct(">BQ").pack
@@ -125,8 +147,13 @@ def undo(sequence: int) -> bytes:
 
 
 def named(table: int, name: str) -> bytes:
-    """Key of a row that has one name: member, program, institution, merchant, calendar, …."""
+    """Key of a row that has one name: member, program, institution, merchant, …."""
     return bytes((table,)) + name.encode()
+
+
+def name_of(key: bytes) -> str:
+    """The name in the key of a row that has one name."""
+    return key[1:].decode()
 
 
 def terminal(table: int, terminal_id: str) -> bytes:

@@ -1,8 +1,8 @@
 """Messages to commands: which message type and processing code is which transaction.
 
 `BINDINGS` is the table of ``protocol.md``, section 4: dispatch is by message type (its first three
-digits, so that repeats go with their originals) and the first two digits of field 3, or four where
-the account debited makes another transaction of it. A row without
+digits, so that repeats go with their originals) and the first two digits of field 3, or four or all
+where the accounts debited and credited make another transaction of it. A row without
 a builder is in the protocol and not switched on here (response 40); what has no row is 12.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posd import inquiries
-from posd.builders import batches, cards, members, points, undo
+from posd.builders import batches, cards, members, points, undo, value
 from posd.incoming import Incoming
 from posd.inquiries import Inquire
 
@@ -53,10 +53,11 @@ BINDINGS: dict[tuple[str, str], Binding] = {
     ("010", "20"): _off("release"),
     ("020", "22"): Binding("accrual", points.accrual, True, True, False),
     ("020", "00"): Binding("redemption", points.redemption, True, True, False),
-    ("020", "0060"): _off("purchase"),
+    ("020", "0060"): Binding("purchase", value.purchase, True, True, False),
     ("020", "20"): Binding("void", undo.void, True, False, False),
-    ("020", "21"): _off("top_up"),
-    ("020", "40"): _off("conversion"),
+    ("020", "21"): Binding("top_up", value.top_up, True, True, False),
+    ("020", "406560"): Binding("conversion", value.conversion, True, True, False),
+    ("020", "40"): _off("exchange"),
     ("020", "91"): _off("coupon_issue"),
     ("020", "90"): _off("coupon_redemption"),
     ("020", "92"): _off("coupon_transfer"),
@@ -82,7 +83,8 @@ def find(mti: str, function: str) -> Binding | None:
         return _FOUND[key]
     kind = key[0]
     found = (
-        BINDINGS.get((kind, function[:4]))
+        BINDINGS.get((kind, function[:6]))
+        or BINDINGS.get((kind, function[:4]))
         or BINDINGS.get((kind, function[:2]))
         or BINDINGS.get((kind, ANY))
     )

@@ -14,6 +14,8 @@ TOKEN_LETTERS = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a 
 LOSS_REPORT = "96"
 """The function in which an identity number names the member: it may block cards, never spend."""
 RRN_UNKNOWN = -1
+REFERENCE_MAX = 40
+"""Bytes of an order or receipt reference."""
 
 
 class Malformed(Exception):
@@ -88,6 +90,22 @@ class Incoming:
             return int(self.fields[4])
         except KeyError:
             raise Malformed("amount missing") from None
+
+    def reference(self) -> str:
+        """Element 17, the order or receipt that this belongs to; empty for none.
+
+        Raises:
+            Malformed: it is empty, too long or not printable ASCII.
+        """
+        value = self.tlv.get("17")
+        if value is None:
+            return ""
+        if not 0 < len(value) <= REFERENCE_MAX or not value.isascii():
+            raise Malformed("a reference that is empty, too long or not ASCII")
+        text = value.decode("ascii")
+        if not text.isprintable():
+            raise Malformed("a reference that is not printable")
+        return text
 
     def unit(self) -> str:
         """Field 49, required here: ``156`` or a program."""

@@ -17,16 +17,18 @@ from posd.incoming import Incoming
 
 Inquire: TypeAlias = Callable[[Incoming, Draft], Reason]
 
-ALL_UNITS = "00"
-POINTS = "65"
+_KINDS = {"65": "points", "60": "value"}
+"""Accounts that an inquiry is about; another one stands for all."""
 
 
 def balance(incoming: Incoming, draft: Draft) -> Reason:
     """What a member has: ``310000`` in all units, ``310065`` points, ``310060`` stored value."""
-    found = holdings(draft.read, draft.member, draft.today)
-    if incoming.function[4:6] not in {ALL_UNITS, POINTS}:  # stored value, of which there is none
-        found = []
-    if found and found[0].next_expiry is not None:
-        draft.facts = (("next_expiry", found[0].next_expiry),)
-    draft.balances = tuple(("points", one.unit, one.available, one.ledger) for one in found)
+    found = holdings(draft.read, draft.member, draft.at, draft.today)
+    wanted = _KINDS.get(incoming.function[4:6])
+    if wanted is not None:
+        found = [one for one in found if one.kind == wanted]
+    points = [one for one in found if one.kind == "points"]
+    if points and points[0].next_expiry is not None:
+        draft.facts = (("next_expiry", points[0].next_expiry),)
+    draft.balances = tuple((one.kind, one.unit, one.available, one.ledger) for one in found)
     return Reason.APPROVED

@@ -158,7 +158,7 @@ token = matching(r"[QU][\x21-\x7e]{1,40}", "Q or U and 1 to 40 characters behind
 pin = matching(r"\d{4,12}", "4 to 12 digits in quotes")
 key = matching(r"[0-9A-Fa-f]{32}", "32 hexadecimal digits")
 serial = matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
-unit = matching(r"156|P(0[1-9]|[1-9]\d)", "P01 to P99")
+unit = matching(r"156|P(0[1-9]|[1-9]\d)", "156 or P01 to P99")
 expiry = matching(
     r"none|rolling:[1-9]\d{0,2}m|calendar:[1-9]\d?y",
     "none, rolling:24m or calendar:1y with the length of your choice",

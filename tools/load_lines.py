@@ -16,7 +16,6 @@ from engine.rulebook import ANY, PERIODS, SCOPES
 from engine.rules import clearing, limits, reference
 from engine.vault import Vault
 from ledger import schema
-from ledger.model import MONEY
 from posd import security
 from tools import load_checks as check
 from tools.load_checks import AMOUNT_MAX, NAME_MAX, Check, Rejected
@@ -215,8 +214,8 @@ class Lines:
             "account": lambda values: clearing.PutPayee(*values.values()),
             "terminal": self._terminal,
             "member": self._member,
-            "balance": _balance,
             "limit": _limit,
+            "balance": lambda values: reference.OpeningBalance(*values.values()),
         }
 
     def command(self, line: bytes) -> Any:
@@ -296,12 +295,6 @@ class Lines:
             tuple(tokens),
             tuple(sealed),
         )
-
-
-def _balance(values: dict[str, Any]) -> reference.OpeningBalance:
-    if values["unit"] == MONEY:
-        raise Rejected("unit 156, stored value, is not built yet: load balances of points only")
-    return reference.OpeningBalance(*values.values())
 
 
 def _limit(values: dict[str, Any]) -> limits.PutLimit:

@@ -73,7 +73,7 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
             draft.post(tariff.position, MONEY, -funding)
             draft.post(tariff.fund, MONEY, value)
             draft.post(tariff.margin, MONEY, funding - value)
-        _post_fee(draft, "accrual", value, tariff)
+        post_fee(draft, "accrual", value, tariff)
     draft.show(purse)
     if draft.balances[0][3] > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
@@ -125,7 +125,7 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
         draft.post(tariff.fund, MONEY, -worth)
         draft.post(tariff.position, MONEY, paid)
         draft.post(tariff.margin, MONEY, worth - paid)
-    _post_fee(draft, "redemption", value, tariff)
+    post_fee(draft, "redemption", value, tariff)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)
     draft.counted = ((program.id, "D", points),)
@@ -137,8 +137,8 @@ def _needs_pin(command: Redemption, program: Program) -> bool:
     return not program.phone_spends and all(kind == "P" for kind, _ in command.tokens)
 
 
-def _post_fee(draft: Draft, kind: str, value: int, tariff: Tariff) -> None:
-    """Post the fee on the money value of points, the last two legs of an entry."""
+def post_fee(draft: Draft, kind: str, value: int, tariff: Tariff) -> None:
+    """Post the fee on a money value, the last two legs of an entry."""
     fee = rounding.fee(value, tariff.terms)
     if fee:
         draft.post(tariff.position, MONEY, -fee)

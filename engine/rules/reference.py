@@ -33,6 +33,7 @@ from engine.records import (
 )
 from engine.settlement import KEPT, Version
 from engine.terms import add_days
+from engine.value import VALUE_MAX
 from ledger import chart, codec, schema
 from ledger.model import MONEY, values_of
 
@@ -109,7 +110,7 @@ class PutMember:
 
 @dataclass(slots=True)
 class OpeningBalance:
-    """Points brought in from before this ledger, posted once for (member, unit, expiry)."""
+    """Points or value from before this ledger, posted once for (member, unit, expiry)."""
 
     member: str
     unit: str
@@ -263,11 +264,11 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
 
 
 def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
-    """Post an opening balance of points once."""
+    """Post an opening balance of points or stored value once."""
     if draft.read(schema.named(schema.MEMBER, command.member)) is None:
         return refuse(draft, f"member {command.member} is not registered; load it first")
     program: Program | None = draft.read(schema.named(schema.PROGRAM, command.unit))
-    if program is None:
+    if program is None and command.unit != MONEY:
         return refuse(draft, f"unit {command.unit} is not a registered program; load it first")
     key = schema.opening(command.member, command.unit, command.expiry)
     known: Opening | None = draft.read(key)
@@ -279,6 +280,8 @@ def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
         )
     draft.rows[key] = Opening(command.amount)
     draft.member = command.member
+    if program is None:
+        return _open_value(command, draft)
     if command.amount:
         purse = draft.purse(command.member, program.id)
         purse.put("opening", command.expiry, command.amount)
@@ -289,6 +292,16 @@ def open_balance(command: OpeningBalance, draft: Draft) -> Reason:
             value = rounding.fund_value(command.amount, program)
             draft.post(chart.fund(program.id), MONEY, value)
             draft.post(chart.OPENING, MONEY, -value)
+    return Reason.APPROVED
+
+
+def _open_value(command: OpeningBalance, draft: Draft) -> Reason:
+    wallet = draft.wallet(command.member)
+    wallet.move(command.amount)
+    wallet.expires = max(wallet.expires, command.expiry)
+    if wallet.balance > VALUE_MAX:
+        return refuse(draft, f"a member cannot have more than {VALUE_MAX} fen stored")
+    draft.post(chart.OPENING, MONEY, -command.amount)
     return Reason.APPROVED
 
 

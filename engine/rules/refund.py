@@ -120,13 +120,20 @@ def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
 def _return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
     """Return the shares of money legs; the last leg is minus the sum of the others."""
     total = 0
-    for account, unit, amount in legs[:-1]:
+    for account, _, amount in legs[:-1]:
         share = _delta(amount, shares) * (-1 if amount > 0 else 1)
         total += share
-        draft.post(on_date(account, draft.date), unit, share)
+        _post_money(account, draft, share)
     if legs:
-        account, unit, _ = legs[-1]
-        draft.post(on_date(account, draft.date), unit, -total)
+        _post_money(legs[-1][0], draft, -total)
+
+
+def _post_money(account: str, draft: Draft, amount: int) -> None:
+    kind, _, member = account.partition(":")
+    if kind == "Value":
+        draft.wallet(member).move(amount)
+    else:
+        draft.post(on_date(account, draft.date), MONEY, amount)
 
 
 def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
@@ -180,6 +187,18 @@ def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares
         _return_money(fees, draft, shares)
     draft.show(draft.purse(draft.member, program.id))
     return program.id, "C", wanted
+
+
+def refund_purchase(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
+    """Put the share of the value back."""
+    _, money, fees = _split(entry)
+    returned = _delta(amount_of(entry), shares)
+    _return_money(money, draft, shares)
+    if tariff.terms.refund_fee:
+        _return_money(fees, draft, shares)
+    draft.wallet(draft.member)
+    draft.show()
+    return MONEY, "C", returned
 
 
 def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: int) -> None:

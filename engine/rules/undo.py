@@ -267,9 +267,14 @@ def _give_back_debt(draft: Draft, rest: str, amount: int) -> None:
         purse.settle_debt(issuer, -amount)
 
 
+def _give_back_value(draft: Draft, member: str, amount: int) -> None:
+    draft.wallet(member).move(-amount)
+
+
 GIVE_BACK: dict[str, Callable[[Draft, str, int], None]] = {
     "Lot": _give_back_lot,
     "Debt": _give_back_debt,
+    "Value": _give_back_value,
 }
 """Kinds of accounts that live in members' records to how a leg on them is negated: the draft, the
 account's parts after its kind, and the leg's amount."""

@@ -15,12 +15,26 @@ from engine.commands import Answer, Pin, Token
 from engine.machine import Machine
 from engine.points import Purse
 from engine.records import NEVER
-from engine.rules import cards, limits, members, points, reference, refund, terminals, undo
+from engine.rules import (
+    cards,
+    limits,
+    members,
+    points,
+    reference,
+    refund,
+    terminals,
+    undo,
+    value,
+)
+from engine.value import Wallet
 from ledger import schema
 
 FUNCTIONS = {
     points.Accrual: "220065",
     points.Redemption: "006500",
+    value.TopUp: "210060",
+    value.Purchase: "006000",
+    value.Conversion: "406560",
     undo.Void: "200000",
     refund.Refund: "200000",
     members.Enrolment: "980000",
@@ -189,6 +203,9 @@ class House:
 
     def purse(self, member: str, program: str) -> Purse:
         return Purse(self.book.view.get, member, program)
+
+    def wallet(self, member: str) -> Wallet:
+        return Wallet(self.book.view.get, member, [])
 
     def account(self, name: str) -> int:
         return self.book.view.get(schema.balance(name)) or 0

@@ -26,7 +26,7 @@ ROWS = [
     ("0200", "210065", "top_up"),
     ("0200", "210060", "top_up"),
     ("0200", "406560", "conversion"),
-    ("0200", "406565", "conversion"),
+    ("0200", "406565", "exchange"),
     ("0200", "910000", "coupon_issue"),
     ("0200", "900000", "coupon_redemption"),
     ("0200", "920000", "coupon_transfer"),
@@ -47,7 +47,7 @@ ROWS = [
 ]
 TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
-    "rate", "day_totals", "coupon_inquiry", "hold", "release", "purchase", "top_up", "conversion",
+    "rate", "day_totals", "coupon_inquiry", "hold", "release", "exchange",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery", "capture",
     "offline_accrual",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ at DATE TIME replacement card A new card N [misread] [pin right]
 
 from typing import Any
 
+from engine.cards import card_state
 from engine.draft import amended
 from engine.rules import cards
 from ledger import codec, schema
@@ -40,7 +41,8 @@ class Cards:
         self.book.view.put(key, codec.pack_record(row))
 
     def expect_card(self, name: str, state: str) -> None:
-        self.same("the card", self.book.view.get(schema.alias(*token("C", name))).state, state)
+        row = self.book.view.get(schema.alias(*token("C", name)))
+        self.same("the card", card_state(self.book.view.get, row), state)
 
     def expect_replaced_by(self, old: str, new: str) -> None:
         row = self.book.view.get(schema.replacement(token("C", old)[1]))
@@ -55,6 +57,6 @@ ACTS = {
 }
 
 EXPECTATIONS = [
-    (r"card (\w+) is (active|lost|replaced|frozen|closed|removed)", Cards.expect_card),
+    (r"card (\w+) is ([a-z]+)", Cards.expect_card),
     (r"card (\w+) leads to (\w+)", Cards.expect_replaced_by),
 ]

@@ -14,7 +14,7 @@ Setting the stage (before the first act, or in an act after ``load``)::
         (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen]
-    balance M1 P01 5000 until 2027-12-31
+    balance M1 P01 5000 until 2027-12-31         (M1 156 5000: fen of stored value)
     card A is lost
     batch in force 999999 at terminal 00000001
     limit DAILY member redemption P01 day [of M1] [min 5] [max 500] [count 3] [soft]
@@ -45,12 +45,18 @@ from tests.scenarios import cards, clearing_verbs
 from tests.scenarios.cards import Cards
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
+from tests.scenarios.value import (
+    VALUE_ACTS,
+    VALUE_EXPECTATIONS,
+    VALUE_SETTINGS,
+    ValueStage,
+)
 from tests.scenarios.words import day, options
 
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
 BEGINNING = moment(20260101, "00:00")
-VALUED = ("batch", "stan", "as", "pin", "by", "merchant")
+VALUED = ("batch", "stan", "as", "pin", "by", "merchant", "reference")
 UNKNOWN_RRN = -1
 USUAL = "usual: usual"
 NOTHING_DUE = Answer(bare(Reason.UNCHANGED), 0, 0, False)
@@ -120,7 +126,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards, Sweeping, LimitsOnStage):
+class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -532,6 +538,7 @@ SETTINGS = {
     "batch": Stage.set_batch,
     **cards.SETTINGS,
     "limit": Stage.set_limit,
+    **VALUE_SETTINGS,
 }
 
 ACTS = {
@@ -553,6 +560,7 @@ ACTS = {
     **cards.ACTS,
     "sweep": Stage.sweep,
     **clearing_verbs.ACTS,
+    **VALUE_ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -561,11 +569,10 @@ EXPECTATIONS = [
     (r"declined( again)? ([A-Z_]+) (\w\w)", Stage.expect_declined),
     (r"unchanged", Stage.expect_unchanged),
     (r"swept (\d+)", Stage.expect_swept),
-    (r"(\w+:\S+|Opening) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
     (r"(\w+:\S+|Opening|Bank|Rounding|Suspense) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
     (r"no legs", Stage.expect_no_legs),
     (r"no entry", Stage.expect_no_entry),
-    (r"(\w+) has (-?\d+) (P\d\d)(?:, (-?\d+) in the ledger)?", Stage.expect_points),
+    (r"([\w.]+) has (-?\d+) (P\d\d)(?:, (-?\d+) in the ledger)?", Stage.expect_points),
     (r"reply tells (P\d\d) (-?\d+)(?: (-?\d+))?", Stage.expect_reply_balance),
     (r"(\w+:\S+|Opening) = (-?\d+)", Stage.expect_account),
     (r"batch (\d+) totals ?(.*)", Stage.expect_totals),
@@ -573,11 +580,12 @@ EXPECTATIONS = [
     (r"batch in force (\d+)", Stage.expect_in_force),
     (rf"business date ({_DATE})", Stage.expect_date),
     (rf"cut-offs written ((?:{_DATE} ?)+)", Stage.expect_cut_offs),
-    (r"(exception|kept|text|program|undid|blocked) (.+)", Stage.expect_fact),
     (r"event (.+)", Stage.expect_event),
     (r"no event", Stage.expect_no_event),
+    (r"(exception|kept|text|program|undid|blocked|taken) (.+)", Stage.expect_fact),
     (r"host says (.+)", Stage.expect_totals_told),
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
     *cards.EXPECTATIONS,
+    *VALUE_EXPECTATIONS,
 ]

@@ -146,7 +146,7 @@ def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_
         (BALANCE | {"amount": 4999}, "an opening balance of 5000 is posted already"),
         (BALANCE | {"amount": 5.5}, "amount has to be a whole number from 0"),
         (BALANCE | {"amount": -1}, "amount has to be a whole number from 0"),
-        (BALANCE | {"unit": "156"}, "unit 156, stored value, is not built yet"),
+        (BALANCE | {"unit": "840"}, "unit has to be 156 or P01 to P99"),
         (BALANCE | {"unit": "P07"}, "unit P07 is not a registered program; load it first"),
         (BALANCE | {"member": "M9"}, "member M9 is not registered; load it first"),
         (LIMIT | {"max_amount": None}, "has no bound: give min_amount, max_amount or max_count"),

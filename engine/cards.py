@@ -1,0 +1,112 @@
+"""Card products and the cards of a batch: what a number belongs to, and how far a card is.
+
+A card of a batch is named by the batch and its serial number in it; that is also the id of the
+member that an anonymous card is. Its state is that of its range (`engine.records.CardBatch`) until
+it is presented for the first time: a million cards are distributed or activated by one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from engine.records import NEVER, Alias, CardBatch, CardPrefix, CardProduct
+from engine.terms import add_days, month_end
+from ledger import schema
+
+Read: TypeAlias = Callable[[bytes], Any]
+
+PREFIX_MIN = 4
+PREFIX_MAX = 6
+LENGTH_MIN = 13
+LENGTH_MAX = 19
+COVER_DIGITS = PREFIX_MAX
+
+PRODUCED = "produced"
+
+
+def cover_of(number: str) -> str:
+    """What tells the product of a card number without telling the number.
+
+    Its first six digits, which a mask shows too, and its length; empty for a number that is too
+    short to be of a product, of which six digits would tell too much.
+    """
+    return f"{number[:COVER_DIGITS]}/{len(number)}" if len(number) >= LENGTH_MIN else ""
+
+
+def covering(read: Read, cover: str) -> CardProduct | None:
+    """The product that covers a number, by the longest prefix; None for none."""
+    digits, slash, length = cover.partition("/")
+    if not slash:
+        return None
+    for width in range(PREFIX_MAX, PREFIX_MIN - 1, -1):
+        found: CardPrefix | None = read(prefix_key(digits[:width], int(length)))
+        if found is not None:
+            return product(read, found.product)
+    return None
+
+
+def prefix_key(prefix: str, length: int) -> bytes:
+    """Key of the row that leads from a prefix and a length to their product."""
+    return schema.named(schema.CARD_PREFIX, f"{prefix}/{length}")
+
+
+def product(read: Read, product_id: str) -> CardProduct:
+    """The row of a product that is known to be there."""
+    row: CardProduct = read(schema.named(schema.CARD_PRODUCT, product_id))
+    return row
+
+
+def member_of_card(batch: str, serial: int) -> str:
+    """The member that a card of a batch is; no other member's id has a point in it."""
+    return f"{batch}.{serial:07d}"
+
+
+def is_issued(member: str) -> bool:
+    """True for the id of a member that is a card of a batch."""
+    return "." in member
+
+
+def product_of_issued(read: Read, member: str) -> str:
+    """The product of a member that is a card of a batch; empty for any other member."""
+    batch, point, _ = member.partition(".")
+    if not point:
+        return ""
+    row: CardBatch = read(schema.named(schema.CARD_BATCH, batch))
+    return row.product
+
+
+def issued_state(read: Read, member: str) -> tuple[str, CardProduct]:
+    """The state of a card that was not presented yet, and its product."""
+    batch, _, serial = member.partition(".")
+    row: CardBatch = read(schema.named(schema.CARD_BATCH, batch))
+    return state_of(row, int(serial)), product(read, row.product)
+
+
+def card_state(read: Read, alias: Alias) -> str:
+    """The state of a card, that of its range where it has none of its own."""
+    return issued_state(read, alias.member)[0] if alias.state == "issued" else alias.state
+
+
+def state_of(batch: CardBatch, serial: int) -> str:
+    """The state of the range that a serial number is in."""
+    for first, last, state in batch.ranges:
+        if first <= serial <= last:
+            return state
+    return PRODUCED
+
+
+def in_stock(read: Read, alias: Alias | None) -> bool:
+    """True for a card that may be given to a member: issued, handed out, not used by anybody."""
+    if alias is None or alias.state != "issued":
+        return False
+    state, of = issued_state(read, alias.member)
+    return of.named and state in {"distributed", "active"}
+
+
+def valid_until(row: CardProduct, today: int) -> int:
+    """The last day on which value that is loaded `today` can be spent."""
+    if row.validity == "none":
+        return NEVER
+    length = int(row.validity[:-1])
+    return month_end(today, length) if row.validity[-1] == "m" else add_days(today, length)

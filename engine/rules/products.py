@@ -1,0 +1,233 @@
+"""Card products, batches of cards, and how far the cards of a batch are.
+
+A batch is opened first, which gives it a run of its product's numbers; then its cards come in
+chunks, each with the serial number that it begins at, so that a job that was interrupted goes on
+where the ledger is. Ranges of serial numbers move from ``produced`` over ``distributed`` to
+``active``; ``closed`` ends the cards that nobody has presented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine import cards
+from engine.draft import Draft, amended
+from engine.reasons import Reason
+from engine.records import Alias, CardBatch, CardPrefix, CardProduct
+from ledger import schema
+
+CARDS_MAX = 1000
+"""Cards of one command."""
+
+RANGES_MAX = 1000
+"""Ranges of a batch that are in different states."""
+
+STEPS = {
+    "distributed": frozenset({"produced", "distributed"}),
+    "active": frozenset({"distributed", "active"}),
+    "closed": frozenset({"produced", "distributed", "active", "closed"}),
+}
+"""State of a range to the states that its cards may be in before."""
+
+
+@dataclass(slots=True)
+class PutCardProduct:
+    """A card product; see `engine.records.CardProduct`."""
+
+    id: str
+    name: str
+    named: bool
+    reloadable: bool
+    face_max: int
+    validity: str
+    loss_reportable: bool
+    stock: bool
+    activation: str
+    pin_above: int
+    prefix: str
+    length: int
+
+
+@dataclass(slots=True)
+class OpenCardBatch:
+    """A batch of cards to be issued."""
+
+    batch: str
+    product: str
+    count: int
+
+
+@dataclass(slots=True)
+class IssueCards:
+    """Cards of a batch, one after the other.
+
+    Attributes:
+        start: serial number of the first.
+        cards: keyed digest and ciphertext of each number.
+    """
+
+    batch: str
+    start: int
+    cards: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(slots=True)
+class MoveCards:
+    """A new state for the cards of a batch with the serial numbers `first` to `last`."""
+
+    batch: str
+    first: int
+    last: int
+    state: str
+
+
+def _refuse(draft: Draft, text: str) -> Reason:
+    draft.facts = (("text", text),)
+    return Reason.REFUSED
+
+
+def put_card_product(command: PutCardProduct, draft: Draft) -> Reason:
+    """Register or change a product; its numbers and whether it is named are fixed for life."""
+    key = schema.named(schema.CARD_PRODUCT, command.id)
+    old: CardProduct | None = draft.read(key)
+    if old is not None and (old.prefix, old.length, old.named) != (
+        command.prefix,
+        command.length,
+        command.named,
+    ):
+        return _refuse(draft, "prefix, length and named of a card product cannot change")
+    place = cards.prefix_key(command.prefix, command.length)
+    known: CardPrefix | None = draft.read(place)
+    if known is not None and known.product != command.id:
+        return _refuse(draft, f"numbers of this prefix and length belong to {known.product}")
+    row = CardProduct(
+        command.id,
+        command.name,
+        command.named,
+        command.reloadable,
+        command.face_max,
+        command.validity,
+        command.loss_reportable,
+        command.stock,
+        command.activation,
+        command.pin_above,
+        command.prefix,
+        command.length,
+        0 if old is None else old.numbered,
+        1 if old is None else old.revision,
+    )
+    if row == old:
+        return Reason.UNCHANGED
+    if old is not None:
+        row = amended(row, revision=old.revision + 1)
+    draft.rows[place] = CardPrefix(command.id)
+    draft.rows[key] = row
+    return Reason.APPROVED
+
+
+def open_batch(command: OpenCardBatch, draft: Draft) -> Reason:
+    """Give a batch its run of numbers; the same batch again is told how far it is."""
+    key = schema.named(schema.CARD_BATCH, command.batch)
+    known: CardBatch | None = draft.read(key)
+    if known is not None:
+        if (known.product, known.count) != (command.product, command.count):
+            return _refuse(
+                draft,
+                f"batch {command.batch} is of {known.count} cards of {known.product}; name another",
+            )
+        draft.facts = (("first", known.first), ("issued", known.issued))
+        return Reason.UNCHANGED
+    place = schema.named(schema.CARD_PRODUCT, command.product)
+    product: CardProduct | None = draft.read(place)
+    if product is None:
+        return _refuse(draft, f"card product {command.product} is not registered; load it first")
+    first = product.numbered
+    room: int = 10 ** (product.length - len(product.prefix) - 1)
+    if command.count < 1 or first + command.count > room:
+        return _refuse(draft, f"card product {product.id} has {room - first} numbers left")
+    draft.rows[key] = CardBatch(command.product, first, command.count, 0, ())
+    draft.rows[place] = amended(product, numbered=first + command.count)
+    draft.facts = (("first", first), ("issued", 0))
+    return Reason.APPROVED
+
+
+def issue_cards(command: IssueCards, draft: Draft) -> Reason:
+    """Take in the next cards of a batch; a number that is a member's already is left out."""
+    key = schema.named(schema.CARD_BATCH, command.batch)
+    batch: CardBatch | None = draft.read(key)
+    if batch is None:
+        return _refuse(draft, f"batch {command.batch} is not open")
+    last = command.start + len(command.cards) - 1
+    if last <= batch.issued:
+        return Reason.UNCHANGED
+    if command.start != batch.issued + 1 or last > batch.count or len(command.cards) > CARDS_MAX:
+        return _refuse(draft, f"the next card of batch {command.batch} is {batch.issued + 1}")
+    taken: list[int] = []
+    for serial, (digest, sealed) in enumerate(command.cards, command.start):
+        place = schema.alias("C", digest)
+        if draft.read(place) is not None:
+            taken.append(serial)
+        else:
+            member = cards.member_of_card(command.batch, serial)
+            draft.rows[place] = Alias(member, "issued", sealed)
+    draft.rows[key] = amended(batch, issued=last)
+    if taken:
+        draft.facts = (("taken", tuple(taken)),)
+    return Reason.APPROVED
+
+
+def move_cards(command: MoveCards, draft: Draft) -> Reason:
+    """Move a range of a batch on to its next state."""
+    key = schema.named(schema.CARD_BATCH, command.batch)
+    batch: CardBatch | None = draft.read(key)
+    if batch is None:
+        return _refuse(draft, f"there is no batch {command.batch}")
+    first, last, state = command.first, command.last, command.state
+    if state not in STEPS:
+        return _refuse(draft, f"a card is moved to {', '.join(STEPS)}")
+    if not 1 <= first <= last <= batch.issued:
+        return _refuse(draft, f"batch {command.batch} has the cards 1 to {batch.issued}")
+    before = _states(batch, first, last)
+    if before == {state}:
+        return Reason.UNCHANGED
+    if not before <= STEPS[state]:
+        wrong = ", ".join(sorted(before - STEPS[state]))
+        return _refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
+    ranges = _moved(batch.ranges, first, last, state)
+    if len(ranges) > RANGES_MAX:
+        return _refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
+    draft.rows[key] = amended(batch, ranges=ranges)
+    return Reason.APPROVED
+
+
+def _states(batch: CardBatch, first: int, last: int) -> set[str]:
+    """The states of the cards of a range."""
+    found: set[str] = set()
+    known = 0
+    for start, end, state in batch.ranges:
+        overlap = min(end, last) - max(start, first) + 1
+        if overlap > 0:
+            found.add(state)
+            known += overlap
+    if known < last - first + 1:
+        found.add(cards.PRODUCED)
+    return found
+
+
+def _moved(
+    ranges: tuple[tuple[int, int, str], ...], first: int, last: int, state: str
+) -> tuple[tuple[int, int, str], ...]:
+    """Ranges in which one has another state; neighbours of one state are joined."""
+    pieces = [(first, last, state)]
+    for start, end, known in ranges:
+        if start < first:
+            pieces.append((start, min(end, first - 1), known))
+        if end > last:
+            pieces.append((max(start, last + 1), end, known))
+    joined: list[tuple[int, int, str]] = []
+    for start, end, known in sorted(pieces):
+        if joined and joined[-1][1] == start - 1 and joined[-1][2] == known:
+            joined[-1] = (joined[-1][0], end, known)
+        else:
+            joined.append((start, end, known))
+    return tuple(joined)
