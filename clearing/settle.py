@@ -54,8 +54,16 @@ FAULTS_MAX = 20
 
 _PARSED_MAX = 200_000
 _QUARTER_MS = 900_000
-_MEMBERS = frozenset({"Lot", "Held", "Debt"})
-_OUTSTANDING = frozenset({"Lot", "Held", "Debt", "Transit"})
+_MEMBERS = frozenset(
+    name for name, kind in chart.KINDS.items() if kind.points and kind.home == "aggregate"
+)
+"""Accounts inside members' records: too many of them to be remembered."""
+_OUTSTANDING = _MEMBERS | {"Transit"}
+"""Accounts whose points somebody will spend."""
+_PROGRAM_AT = {
+    name: kind.parts.index("program") + 1 for name, kind in chart.KINDS.items() if kind.points
+}
+"""Place of the program among the parts of an account's name, its kind being the first."""
 _BY_KIND_ONLY = frozenset({"Value", "ValueExpired"})
 """Accounts of single members: the day tells their sum, not each of them."""
 
@@ -63,12 +71,18 @@ Leg = tuple[tuple[str, ...], int]
 """Kind and parts of an account, and the amount."""
 
 
+Mark = tuple[int, str, str, str, int, int]
+
+DISPUTED = "disputed"
+"""The mark of a batch that its terminal uploaded because totals differed; others are exceptions."""
+
+
 @dataclass(slots=True)
 class PartyTotals:
     """What a date did to a party.
 
     Attributes:
-        amounts: heading to count, debit and credit, the last two ≥ 0.
+        amounts: heading to count of lines, debit and credit, the last two ≥ 0.
         points: program to points issued and points taken, net of what was undone.
         fees: kind of fee to fen paid by the party.
         lines: how many lines it has.
@@ -97,6 +111,7 @@ class Totals:
         channels: (channel, kind) to count, points issued, points redeemed, debit, credit.
         movements: the operator's own money accounts to fen.
         transit: program to points that left one member and have not reached another.
+        marks: what matching has to look at: (sequence, what, merchant, terminal, batch, STAN).
         faults: sentences about entries that cannot be settled.
         more_faults: how many there are beyond those.
         entries: entries that were folded; post-backs are not.
@@ -108,6 +123,7 @@ class Totals:
     channels: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     movements: dict[str, int] = field(default_factory=dict)
     transit: dict[str, int] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     more_faults: int = 0
     entries: int = 0
@@ -139,6 +155,7 @@ class Totals:
         _add_numbers(self.matrix, other.matrix)
         _add_numbers(self.movements, other.movements)
         _add_numbers(self.transit, other.transit)
+        self.marks += other.marks
         for text in other.faults:
             self.fault(text)
         self.more_faults += other.more_faults
@@ -229,6 +246,15 @@ def heading_of(
     return ADJUSTMENT
 
 
+def rounding_fen(points_per_yuan: int) -> int:
+    """How many fen one entry may leave in a fund beside the value of its points.
+
+    One; and where a point is worth more than a fen, the value of a point as well: the refund of a
+    part rounds the points and the money each for itself, until the rest is refunded.
+    """
+    return 1 if points_per_yuan >= 100 else 1 + -(-100 // points_per_yuan)  # noqa: PLR2004
+
+
 class LocalTimes:
     """Times in ms as local YYYYMMDDhhmmss; one look into the zone each quarter of an hour."""
 
@@ -267,6 +293,8 @@ class Fold:
         zone: the operator's time zone.
         emit: takes the fields of each `clearing.model.Line` as they come.
         rrn: makes the retrieval reference number of a transaction.
+        worth: settled program to points a yuan: an entry whose fund does not follow its points is
+            a fault.
     """
 
     def __init__(
@@ -276,6 +304,7 @@ class Fold:
         zone: str,
         emit: Callable[[tuple[Any, ...]], None] | None = None,
         rrn: Callable[[int], str] | None = None,
+        worth: dict[str, int] | None = None,
     ) -> None:
         self.totals = Totals()
         self._date = str(date)
@@ -283,6 +312,7 @@ class Fold:
         self._local = LocalTimes(zone)
         self._emit = emit
         self._rrn = rrn
+        self._worth = worth or {}
         self._parsed: dict[str, tuple[str, ...]] = {}
         self._headings: dict[tuple[Any, ...], str] = {}
 
@@ -293,6 +323,8 @@ class Fold:
             if outcome[0] == 0 and outcome[4]:
                 self._channel(fields)[0] += 1
                 self.totals.entries += 1
+            elif kind in REQUESTS:
+                self._mark(fields)
             return
         sums: dict[str, int] = {}
         money: list[Leg] = []
@@ -331,6 +363,15 @@ class Fold:
             self._parsed[account] = parts
         return parts
 
+    def _mark(self, fields: tuple[Any, ...]) -> None:
+        """Note what matching has to look at: exceptions, and the end of an upload."""
+        sequence, kind, command, outcome = fields[0], fields[4], fields[5], fields[6]
+        what = next((value for name, value in outcome[3] if name == "exception"), "")
+        if kind == "upload" and outcome[0] == 0 and command[-1]:
+            what = DISPUTED
+        if what:
+            self.totals.marks.append((sequence, what, command[1], command[0], *command[2:4]))
+
     def _on_date(self, sequence: int, kind: str, money: list[Leg]) -> bool:
         for parsed, _ in money:
             if parsed[0] == "Pos" and parsed[2] != self._date:
@@ -357,16 +398,19 @@ class Fold:
     ) -> None:
         channel = self._channel(fields)
         channel[0] += 1
+        change: dict[str, int] = {}
         lines: dict[tuple[str, str], list[Any]] = {}
         moved: set[str] = set()
         own_issue = False
         for parsed, amount in points:
-            kind, unit = parsed[0], parsed[2 if parsed[0] in _MEMBERS else 1]
+            kind = parsed[0]
+            unit = parsed[_PROGRAM_AT[kind]]
             program = self.totals.programs.get(unit)
             if program is None:
                 program = self.totals.programs[unit] = [0, 0, 0, 0, 0, 0]
             if kind in _OUTSTANDING:
                 program[3] += amount
+                change[unit] = change.get(unit, 0) + amount
                 if kind == "Transit":
                     self.totals.transit[unit] = self.totals.transit.get(unit, 0) + amount
                 continue
@@ -389,6 +433,25 @@ class Fold:
             self._money(fields, money, lines, frozenset(moved), channel, own_issue=own_issue)
         if lines:
             self._emit_lines(fields, lines)
+        for unit, fen in self._funds(money, change).items():
+            self._fund_follows(fields, unit, change.get(unit, 0), fen)
+
+    def _funds(self, money: list[Leg], change: dict[str, int]) -> dict[str, int]:
+        """What the funds of settled programs moved by; 0 for those whose points alone moved."""
+        funds = dict.fromkeys((unit for unit in change if unit in self._worth), 0)
+        for parsed, amount in money:
+            if parsed[0] == "Fund" and parsed[1] in self._worth:
+                funds[parsed[1]] = funds.get(parsed[1], 0) + amount
+        return funds
+
+    def _fund_follows(self, fields: tuple[Any, ...], unit: str, points: int, fen: int) -> None:
+        """Name an entry whose fund moved by something else than the value of its points."""
+        a_yuan = self._worth[unit]
+        if abs(fen * a_yuan - points * 100) > rounding_fen(a_yuan) * a_yuan:
+            self.totals.fault(
+                f"entry {fields[0]} ({fields[4]}) moves {points:+} points of {unit} and the fund by"
+                f" {fen:+} fen"
+            )
 
     def _points(
         self, lines: dict[tuple[str, str], list[Any]], party: str, unit: str, place: int, count: int
@@ -475,22 +538,31 @@ class Fold:
         heading: str,
         fen: int,
     ) -> None:
-        amounts = self.totals.party(party).amounts
-        known = amounts.get(heading)
-        if known is None:
-            known = amounts[heading] = [0, 0, 0]
-        known[0] += 1
-        known[1 if fen < 0 else 2] += abs(fen)
+        """Put a leg on the party's line; its heading there is their sum."""
         line = lines.get((party, unit))
         if line is None:
             line = lines[party, unit] = [0, {}]
         line[1][heading] = line[1].get(heading, 0) + fen
 
+    def _count_line(self, party: str, money: tuple[tuple[str, int], ...]) -> None:
+        """Add a line to the totals of its party."""
+        totals = self.totals.party(party)
+        totals.lines += 1
+        for heading, fen in money:
+            known = totals.amounts.get(heading)
+            if known is None:
+                known = totals.amounts[heading] = [0, 0, 0]
+            known[0] += 1
+            known[1 if fen < 0 else 2] += abs(fen)
+
     def _emit_lines(self, fields: tuple[Any, ...], lines: dict[tuple[str, str], list[Any]]) -> None:
         sequence, at, date, _, kind, command, outcome, _, _ = fields
-        totals = self.totals
-        for party, _ in lines:
-            totals.parties[party].lines += 1
+        rows = []
+        for (party, unit), (points, moneys) in lines.items():
+            money = tuple(sorted((heading, fen) for heading, fen in moneys.items() if fen))
+            if money or points:
+                rows.append((party, unit, points, money))
+                self._count_line(party, money)
         if self._emit is None:
             return
         request = REQUESTS.get(kind)
@@ -512,11 +584,10 @@ class Fold:
         local = self._local(at)
         member = masked(outcome[1]) if outcome[1] else ""
         channel = "pos" if request is not None else "admin"
-        for (party, unit), (points, money) in lines.items():
+        for party, unit, points, money in rows:
             self._emit(
                 (
                     *(party, sequence, rrn, local, date, merchant, terminal, batch, stan, channel),
-                    *(kind, unit, points, sale, tuple(sorted(money.items())), member),
-                    *(original, text),
+                    *(kind, unit, points, sale, money, member, original, text),
                 )
             )

@@ -50,7 +50,7 @@ START_AHEAD_MS_MAX = 12 * 3_600_000
 """A clock further ahead of the last entry than this is not trusted with an entry of its own."""
 
 _CONTROL = "control.sock"
-_KEYS = {"key", "key_id", "zone", "cutoff", "limits"}
+_KEYS = {"key", "key_id", "zone", "cutoff", "limits", "clearing"}
 _CUTOFF_MINUTES_MAX = 36 * 60
 
 _TEMPLATE = """\
@@ -66,6 +66,12 @@ key_id = {key_id}
 zone = {zone}
 # When a business date ends, hours and minutes after the local midnight it began with.
 cutoff = {cutoff}
+
+# Who settles at night, and how: operator = "name", account_name, account_number and bank_code of
+# the account that payments are made from (texts), working_days = 1 from a business date to its
+# value date, collect_limit_fen = 0: from how much owed on a party is asked to pay (0: never, what
+# is owed is netted with the next date).
+[clearing]
 
 # Bounds of the daemon; what is not named here keeps its default. Of its links, whole numbers:
 # connections = 20000, frame_bytes = 4096, idle_ms = 600000, half_frame_ms = 10000,
@@ -93,6 +99,7 @@ class Configuration:
         zone: IANA name of the operator's time zone.
         cutoff_minutes: minutes after local midnight at which a business date ends.
         limits: bounds of the daemon's links and of the ledger by name.
+        clearing: who settles and how; `clearing.settings` reads it.
     """
 
     key: Path
@@ -100,6 +107,7 @@ class Configuration:
     zone: str
     cutoff_minutes: int
     limits: dict[str, int | float]
+    clearing: dict[str, Any]
 
 
 def wall_ms() -> int:
@@ -142,7 +150,14 @@ def read_configuration(directory: Path, file: Path | None = None) -> Configurati
         _zone(_text(document, "zone", DEFAULT_ZONE, path)),
         cutoff_minutes(_text(document, "cutoff", DEFAULT_CUTOFF, path)),
         _limits(document.get("limits", {}), path),
+        _clearing(document.get("clearing", {}), path),
     )
+
+
+def _clearing(value: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DirectoryError(f"clearing in {path} has to be a table")
+    return value
 
 
 def _text(document: dict[str, Any], name: str, default: str, path: Path) -> str:

@@ -121,14 +121,14 @@ class TrueUp:
 
     Attributes:
         amount: fen into the fund.
-        entries: how many entries moved the fund, each at most one fen off.
+        most: the most that rounding can have left, a fen for each entry that moved the fund.
     """
 
     date: int
     run: int
     program: str
     amount: int
-    entries: int
+    most: int
 
 
 @dataclass(slots=True)
@@ -396,9 +396,9 @@ def true_up(command: TrueUp, draft: Draft) -> Reason:
     key = schema.of_run(schema.TRUEUP, command.date, command.run, command.program)
     if draft.read(key) is not None:
         return Reason.UNCHANGED
-    if abs(command.amount) > command.entries:
+    if abs(command.amount) > command.most:
         return refuse(
-            draft, f"{command.amount} fen is more than rounding of {command.entries} entries"
+            draft, f"{command.amount} fen is more than rounding can have left, {command.most}"
         )
     draft.post(chart.fund(command.program), MONEY, command.amount)
     draft.post(chart.ROUNDING, MONEY, -command.amount)

@@ -7,7 +7,7 @@
     clearing reaches DATE RUN STATE [with FIGURE] [for N parties] [because TEXT]
     owes-on DATE RUN PARTY FEN since DATE
     post-back DATE RUN PARTY FEN [taking FEN of DATE-RUN]
-    true-up DATE RUN PROGRAM FEN over N entries
+    true-up DATE RUN PROGRAM FEN of at most N
     bank DATE RUN PARTY FEN confirmed|refused TEXT
     discrepancy ID REASON TEXT
     resolve ID [PARTY FEN] because TEXT
@@ -100,7 +100,7 @@ def post_back(_stage: Any, words: Any) -> Any:
 
 
 def true_up(_stage: Any, words: Any) -> Any:
-    said = _read(rf"{_RUN} (?P<program>\w+) (?P<fen>-?\d+) over (?P<n>\d+) entries", words)
+    said = _read(rf"{_RUN} (?P<program>\w+) (?P<fen>-?\d+) of at most (?P<n>\d+)", words)
     date, run = _day(said["date"]), int(said["run"])
     return clearing.TrueUp(date, run, said["program"], int(said["fen"]), int(said["n"]))
 
