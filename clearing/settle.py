@@ -57,7 +57,7 @@ _QUARTER_MS = 900_000
 _MEMBERS = frozenset(
     name for name, kind in chart.KINDS.items() if kind.points and kind.home == "aggregate"
 )
-"""Accounts inside members' records: too many of them to be remembered."""
+"""Points of members."""
 _OUTSTANDING = _MEMBERS | {"Transit"}
 """Accounts whose points somebody will spend."""
 _PROGRAM_AT = {
@@ -65,7 +65,9 @@ _PROGRAM_AT = {
 }
 """Place of the program among the parts of an account's name, its kind being the first."""
 _BY_KIND_ONLY = frozenset({"Value", "ValueExpired"})
-"""Accounts of single members: the day tells their sum, not each of them."""
+"""Money accounts of single members: the day tells their sum, not each of them."""
+_MANY = _MEMBERS | _BY_KIND_ONLY
+"""Accounts of which there are too many to be remembered."""
 
 Leg = tuple[tuple[str, ...], int]
 """Kind and parts of an account, and the amount."""
@@ -357,7 +359,7 @@ class Fold:
         known = chart.KINDS.get(parts[0])
         if known is None or len(parts) != len(known.parts) + 1:
             raise chart.UnknownAccount(f"{account} is not of the chart of accounts")
-        if parts[0] not in _MEMBERS:
+        if parts[0] not in _MANY:
             if len(self._parsed) >= _PARSED_MAX:
                 self._parsed.clear()
             self._parsed[account] = parts
