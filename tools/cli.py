@@ -329,18 +329,43 @@ def decode(message: str, charset: str, *, as_json: bool) -> None:
 @main.command()
 @directory_argument
 @click.option("--into", type=click.Path(path_type=Path), metavar="NEWDIR")
-@click.option("--prepare", metavar="NEWDIR", hidden=True)
-@click.option("--to", metavar="HOST:PORT", hidden=True)
-@click.option("--speed", metavar="N|max", hidden=True)
+@click.option(
+    "--prepare",
+    type=click.Path(path_type=Path),
+    metavar="NEWDIR",
+    help="Make a directory to play the recorded traffic against.",
+)
+@click.option("--to", metavar="HOST:PORT", help="Play the recorded traffic to a daemon.")
+@click.option("--speed", metavar="N|max", help="With --to: times the recorded pace; default max.")
+@key_option
 @json_option
-def replay(directory: Path, into: Path | None, *, as_json: bool, **later: str | None) -> None:
-    """Run the recorded commands through the rules again and compare every entry."""
-    if any(later.values()):
-        raise click.UsageError(
-            "recorded traffic as load (--prepare, --to) is not built yet: use simulate"
-        )
+def replay(
+    directory: Path,
+    into: Path | None,
+    prepare: Path | None,
+    to: str | None,
+    speed: str | None,
+    key: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run the recorded commands again: through the rules, or as load on a daemon.
+
+    With --into, every entry and the digest are compared. With --to, the response codes are;
+    --prepare makes the directory for the daemon that it is played to.
+    """
+    if sum(way is not None for way in (into, prepare, to)) != 1:
+        raise click.UsageError("name one of --into, --prepare and --to")
+    if speed is not None and to is None:
+        raise click.UsageError("--speed goes with --to")
     if into is None:
-        raise click.UsageError("name the new directory with --into")
+        playing = import_module("tools.play")  # brings the event loop
+        with bulk_work(), progress_bar("entries") as progress:
+            if prepare is not None:
+                playing.prepare_directory(directory, prepare, key, progress, as_json=as_json)
+            else:
+                playing.play(directory, to, speed, key, progress, as_json=as_json)
+        return
     with bulk_work(), progress_bar("entries") as progress:
         report = replay_into(directory, into, progress)
     if as_json:

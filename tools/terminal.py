@@ -43,6 +43,8 @@ REASON_NO_ANSWER: Final = "98"
 """Field 39 of a reversal whose original had no answer in time."""
 RETRIES_MAX: Final = 5
 """How often a new request that was refused for want of keys or batch is sent again."""
+RECORDED: Final = "recorded"
+"""Kind of a request that another terminal sent before, in a recorded run; it enters no books."""
 STAN_SKIP: Final = 997
 """How far a terminal that lost its memory moves on after 94."""
 
@@ -132,6 +134,7 @@ class Answer(NamedTuple):
         repeated: True for the answer to a repeat (0201, 0401 …).
         differs: True when a repeat was answered otherwise than the reply that was lost.
         lost: True for a reply that the terminal never saw, see `Terminal.lose`.
+        rrn: Field 37, empty for none.
     """
 
     kind: str
@@ -143,6 +146,7 @@ class Answer(NamedTuple):
     repeated: bool = False
     differs: bool = False
     lost: bool = False
+    rrn: str = ""
 
 
 class Terminal:
@@ -308,6 +312,10 @@ class Terminal:
         body: dict[int, Any] = {48: build_tlv(lines)} if lines else {}
         return self._send(Request("settlement", "0500", body, code="201"), now)
 
+    def send(self, request: Request, now: float) -> bytes:
+        """A request that was made elsewhere; one of kind `RECORDED` keeps its identity."""
+        return self._send(request, now)
+
     # What becomes of a request.
 
     def receive(self, reply: Frame) -> Answer | None:
@@ -411,6 +419,8 @@ class Terminal:
         number = presented.card or presented.track.partition("D")[0]
         block = security.pin_block(profile, self._keys.pin_key, presented.pin, number, fill)
         fields[110 if aes else 52] = block
+        if fields.get(62) == b"":  # a change of PIN, to the same one
+            fields[62] = block
 
     # Receiving.
 
@@ -472,7 +482,9 @@ class Terminal:
         elif kind == "settlement" and code == "95":
             self._uploads = [*self._upload()]
         balances = tuple(_balances(fields.get(54, "")))
-        return Answer(kind, code, True, moved, program, balances, repeated, differs)
+        return Answer(
+            kind, code, True, moved, program, balances, repeated, differs, rrn=fields.get(37, "")
+        )
 
     def _stays_owed(self, request: Request, code: str) -> bool:
         """Arrange what has to be sent again after an answer that settles nothing."""
@@ -590,7 +602,7 @@ _HARMLESS: Final = frozenset({"sign-on", "echo", "balance"})
 """What is simply forgotten when no answer comes."""
 _REVERSIBLE: Final = frozenset({"accrual", "redemption", "void"})
 """What the protocol lets a 0400 undo; anything else is repeated."""
-_WITH_PIN: Final = frozenset({"accrual", "redemption", "balance"})
+_WITH_PIN: Final = frozenset({"accrual", "redemption", "balance", RECORDED})
 """What a PIN may come with."""
 
 

@@ -123,6 +123,7 @@ class Daemon:
         assert ready, "the daemon says nothing"
         words = self.process.stdout.readline().split()
         assert words[:1] == [b"ready"], "the daemon is not ready"
+        self.address = words[1].decode()
 
     def stop(self, number=signal.SIGTERM):
         """End it; returns the exit status."""

@@ -39,8 +39,6 @@ def test_help_is_everywhere():
         ["serve", "x", "--listen", "here"],
         ["serve", "x", "--metrics", "127.0.0.1:99999"],
         ["replay", "x"],
-        ["replay", "x", "--to", "127.0.0.1:8583"],
-        ["replay", "x", "--prepare", "y"],
         ["decode"],
         ["decode", "xyz"],
         ["decode", "0"],

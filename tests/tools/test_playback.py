@@ -1,0 +1,153 @@
+"""Recorded traffic as load: a directory prepared, the messages sent again, the codes compared."""
+
+import json
+
+import pytest
+
+from engine.catalogue import RULES
+from engine.commands import Pin
+from engine.directory import open_machine, open_vault
+from engine.rules.members import Enrolment, PinChange
+from engine.rules.points import Accrual, Redemption
+from engine.rules.refund import Refund
+from engine.rules.terminals import Settlement, UploadItem
+from engine.rules.undo import Reversal, Void
+from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, Daemon, must, run, write_lines
+from tools.prepare import SETUP, TRAFFIC
+from tools.recorded import MESSAGES, UNTOLD
+
+OTHER = {
+    "type": "terminal",
+    "id": "00000002",
+    "merchant": HOTEL,
+    "profile": "tdes-x919",
+    "tmk": "00112233445566778899aabbccddeeff",
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A directory in which two terminals did one of everything."""
+    folder = tmp_path_factory.mktemp("recorded")
+    directory = folder / "data"
+    must("init", directory)
+    must("load", directory, write_lines(folder / "lines", [*LINES, OTHER]))
+    vault = open_vault(directory)
+    book, machine = open_machine(directory, follower=False)
+    at = book.last_at
+    card = (("C", vault.token_digest("C", CARD)),)
+    both = (*card, ("P", vault.token_digest("P", PHONE)))
+    nobody = (("C", vault.token_digest("C", "6222020000000000026")),)
+    new_card = "6222020000000000034"
+    new = (("C", vault.token_digest("C", new_card)),)
+    sequences = {}
+
+    def do(name, terminal, batch, stan, kind, *values, function="220065"):
+        content = vault.content_digest(f"{terminal}{stan}{name}".encode())
+        command = kind(terminal, HOTEL, batch, stan, content, function, *values)
+        answer = machine.execute(command, at + len(sequences))
+        sequences[name] = answer.sequence
+        return answer
+
+    one, two = "00000001", "00000002"
+    do("earned", one, 1, 1, Accrual, card, 12345)
+    do("nothing", one, 1, 2, Accrual, both, 0)
+    do("nobody", one, 1, 3, Accrual, nobody, 500)
+    do("spent", two, 1, 1, Redemption, both, "P01", 300, Pin.RIGHT, function="006500")
+    do("wrong", two, 1, 2, Redemption, card, "P01", 1, Pin.WRONG, function="006500")
+    do("too much", two, 1, 3, Redemption, card, "156", 9999999, Pin.ABSENT, function="006500")
+    do("back", one, 1, 4, Refund, (), "P01", 100, sequences["spent"], function="200000")
+    do("voided", one, 1, 5, Accrual, card, 1000)
+    do("void", one, 1, 6, Void, card, "156", 1000, sequences["voided"], 1, 5, function="200000")
+    do("unvoid", one, 1, 6, Reversal, card, "156", 1000, "98", function="200000")
+    do("never", two, 1, 90, Reversal, card, "156", 1000, "98")
+    do("strange", two, 1, 4, Refund, (), "P01", 100, -1, function="200000")
+    sealed = (vault.seal("token:C", new_card.encode()),)
+    do("new", two, 1, 5, Enrolment, new, sealed, True, function="980000")
+    digest = vault.pin_digest("M0000001", "654321")
+    do("pin", two, 1, 6, PinChange, card, Pin.RIGHT, digest, function="990000")
+    differing = (("P01", 1, 1, 0, 0),)
+    do("settled", two, 1, 7, Settlement, differing, function="")
+    rrn = vault.rrn(sequences["spent"])
+    do("item", two, 1, 8, UploadItem, 1, 1, "P01", 300, rrn, "00", card, False, function="006500")
+    do("end", two, 1, 9, UploadItem, 0, 0, "", 0, "", "", (), True, function="000000")
+    do("after", two, 2, 1, Accrual, new, 700)
+    count = sum(1 for sequence in sequences.values() if sequence)
+    book.close()
+    assert count == len(sequences)
+    return directory, count
+
+
+def played(recorded, target, *options):
+    daemon = Daemon(target, "--confirm-clock")
+    try:
+        return run("replay", recorded, "--to", daemon.address, *options)
+    finally:
+        assert daemon.stop() == 0
+
+
+def test_every_message_is_answered_with_the_recorded_code(recorded, tmp_path):
+    source, count = recorded
+    must("replay", source, "--prepare", tmp_path / "target")
+    done = played(source, tmp_path / "target", "--json")
+    report = json.loads(done.stdout)
+    assert report["differing"] == []
+    assert (report["sent"], report["equal"], report["unanswered"]) == (count, count, 0)
+    assert report["latency_us"]["p50"] > 0
+    assert done.exit_code == 0
+    # What the member has is the same to the lot.
+    for directory in (source, tmp_path / "target"):
+        must("verify", directory)
+    lots = [
+        json.loads(must("show", directory, "member", "M0000001", "--json"))["balances"][0]["lots"]
+        for directory in (source, tmp_path / "target")
+    ]
+    assert lots[0] == lots[1]
+
+
+def test_what_comes_out_otherwise_is_counted_and_named(recorded, tmp_path):
+    source, count = recorded
+    must("replay", source, "--prepare", tmp_path / "target")
+    poor = json.loads(json.dumps(LINES[3])) | {"enabled": False, "serial": None, "networks": []}
+    must("load", tmp_path / "target", write_lines(tmp_path / "lines", [poor]))
+    done = played(source, tmp_path / "target")
+    assert done.exit_code == 1
+    assert "accrual: recorded 00, now 58 (entry" in done.output
+    assert f"sent {count} messages" in done.output
+
+
+def test_a_pace_keeps_the_recorded_intervals(recorded, tmp_path):
+    source, count = recorded
+    must("replay", source, "--prepare", tmp_path / "target")
+    done = played(source, tmp_path / "target", "--json", "--speed", "1")
+    report = json.loads(done.stdout)
+    assert report["equal"] == count
+    # A message a millisecond, by the clock of the recorded run.
+    assert report["seconds"] >= (count - 1) / 1000
+
+
+def test_refusals_are_sentences(recorded, tmp_path):
+    source, _ = recorded
+    nobody = run("replay", source, "--to", "127.0.0.1:1")
+    assert nobody.exit_code == 1
+    assert "nobody answers at 127.0.0.1:1: start the daemon first" in nobody.output
+    taken = run("replay", source, "--prepare", source)
+    assert taken.exit_code == 1
+    assert "is there already" in taken.output
+    for wrong in (
+        ("--to", "nowhere"),
+        ("--to", "127.0.0.1:1", "--speed", "fast"),
+        ("--to", "127.0.0.1:1", "--speed", "-1"),
+        ("--speed", "2"),
+        ("--prepare", tmp_path / "x", "--into", tmp_path / "y"),
+        (),
+    ):
+        assert run("replay", source, *wrong).exit_code == 2
+
+
+def test_every_command_is_setup_or_traffic_and_every_request_can_be_told():
+    for rule in RULES:
+        if rule.identity == "none":
+            assert (rule.kind in SETUP) != (rule.kind in TRAFFIC), rule.kind
+        else:
+            assert (rule.kind in MESSAGES) != (rule.kind in UNTOLD), rule.kind

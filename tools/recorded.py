@@ -1,0 +1,227 @@
+"""Journal entries back to messages: what a terminal sent, as far as the entry tells.
+
+A command of a terminal holds all that its message said but the form: entry mode, condition code and
+operator texts are made up, cards and phones come out of the ciphertexts of the directory.
+`MESSAGES` is the table, a row a kind of command. RRNs that a message names are those of the new
+run; `Names` translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.catalogue import BY_KIND
+from engine.commands import Pin, Token
+from engine.records import Alias
+from engine.rules.undo import FIELDS
+from engine.vault import Vault
+from ledger import schema
+from ledger.model import MONEY, Entry
+from posd.iso8583.tlv import build_tlv
+from tools.prepare import prepared_pin
+from tools.till_books import Presented
+
+RRN_OF_NOBODY = "NONE00000000"
+"""Field 37 where the recorded message named none of the host's."""
+
+
+class Names:
+    """Who is meant: tokens in clear, and the RRNs of the new run.
+
+    Args:
+        vault: the key file of both runs.
+        read: point reads of the recorded run's rows.
+
+    Attributes:
+        rrns: sequence number in the recorded run to the RRN that the new run gave.
+    """
+
+    def __init__(self, vault: Vault, read: Callable[[bytes], Any]) -> None:
+        self.vault = vault
+        self._read = read
+        self.rrns: dict[int, str] = {}
+
+    def clear(self, token: Token) -> str:
+        """A token's letter and value; empty where nobody has it (it was unknown then too)."""
+        alias: Alias | None = self._read(schema.alias(*token))
+        if alias is None:
+            return ""
+        return token[0] + self.vault.unseal(f"token:{token[0]}", alias.sealed).decode()
+
+    def rrn(self, sequence: int) -> str:
+        """The RRN in the new run of a transaction of the recorded one."""
+        if sequence < 0:
+            return RRN_OF_NOBODY
+        return self.rrns.get(sequence) or self.vault.rrn(sequence)
+
+
+@dataclass(slots=True)
+class Recorded:
+    """A message to send again.
+
+    Attributes:
+        sequence: its entry in the recorded run.
+        kind: kind of command.
+        at: recorded time, ms since 1970 UTC.
+        terminal, batch, stan: its identity.
+        member: the member that it concerned; empty for none.
+        named: sequence number of the transaction that it names; 0 for none.
+        mti: message type.
+        code: network code, 60.3.
+        body: fields without identity, RRN, PIN and MAC.
+        presented: card and PIN, for the PIN block.
+        reason: what it came to then, an `engine.reasons.Reason`.
+    """
+
+    sequence: int
+    kind: str
+    at: int
+    terminal: str
+    batch: int
+    stan: int
+    member: str
+    named: int
+    mti: str
+    code: str
+    body: dict[int, Any]
+    presented: Presented | None
+    reason: int
+
+
+Said = dict[str, Any]
+Elements = list[tuple[str, bytes]]
+Fill = Callable[[dict[int, Any], Said, Elements], None]
+"""Adds to the fields what is a kind's own: the fields, what the command said, elements of 48."""
+
+
+def _nothing(_body: dict[int, Any], _said: Said, _elements: Elements) -> None:
+    pass
+
+
+def _sale(body: dict[int, Any], _said: Said, _elements: Elements) -> None:
+    body[49] = MONEY
+
+
+def _void(body: dict[int, Any], said: Said, _elements: Elements) -> None:
+    if said["original_stan"]:
+        body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
+
+
+def _reversal(body: dict[int, Any], said: Said, _elements: Elements) -> None:
+    if said["cause"]:
+        body[39] = said["cause"]
+
+
+def _new_pin(body: dict[int, Any], _said: Said, _elements: Elements) -> None:
+    body[62] = b""  # the old PIN again, under the keys of the new run
+
+
+def _totals(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    for unit, debits, debited, credits_, credited in said["totals"]:
+        line = f"{unit}{debits:06d}{debited:012d}{credits_:06d}{credited:012d}"
+        elements.append(("50", line.encode("ascii")))
+
+
+def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
+    if said["original_stan"]:
+        body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
+    if said["response"]:
+        body[39] = said["response"]
+
+
+MESSAGES: dict[str, tuple[str, Fill]] = {
+    "accrual": ("0200", _sale),
+    "redemption": ("0200", _nothing),
+    "void": ("0200", _void),
+    "refund": ("0220", _nothing),
+    "reversal": ("0400", _reversal),
+    "enrolment": ("0600", _nothing),
+    "pin change": ("0600", _new_pin),
+    "settlement": ("0500", _totals),
+    "upload": ("0320", _item),
+}
+"""Kind of command to message type and what fills the fields of its own."""
+
+UNTOLD: frozenset[str] = frozenset()
+"""Kinds of requests whose messages cannot be made again, counted as passed over."""
+
+
+def message(entry: Entry, names: Names) -> Recorded | None:
+    """The message of an entry; None for one that no terminal sent, or that cannot be rebuilt."""
+    row = MESSAGES.get(entry.kind)
+    if row is None or BY_KIND[entry.kind].identity == "none":
+        return None
+    said: Said = dict(zip(FIELDS[entry.kind], entry.command, strict=True))
+    mti, fill = row
+    body: dict[int, Any] = {22: "012"}
+    if said["function"]:
+        body[3] = said["function"]
+    unit = said.get("unit", "")
+    if "amount" in said and (said["amount"] or unit or "unit" not in said):
+        body[4] = f"{said['amount']:012d}"
+    if unit:
+        body[49] = unit
+    elements: Elements = []
+    member = entry.outcome[1]
+    presented = _name(body, elements, said, member, names)
+    fill(body, said, elements)
+    if elements:
+        body[48] = build_tlv(elements)
+    return Recorded(
+        entry.sequence,
+        entry.kind,
+        entry.at,
+        said["terminal"],
+        said["batch"],
+        said["stan"],
+        member,
+        said.get("original", 0) or _named_item(said, names),
+        mti,
+        _network_code(entry.kind, said),
+        body,
+        presented,
+        entry.outcome[0],
+    )
+
+
+def _named_item(said: Said, names: Names) -> int:
+    """The transaction that an uploaded item names by its RRN."""
+    found = names.vault.sequence(said["rrn"]) if said.get("rrn") else None
+    return found[1] if found is not None else 0
+
+
+def _network_code(kind: str, said: Said) -> str:
+    if kind == "upload":
+        return "207" if said["last"] else "201"
+    return "201" if kind == "settlement" else "000"
+
+
+def _name(
+    body: dict[int, Any],
+    elements: Elements,
+    said: Said,
+    member: str,
+    names: Names,
+) -> Presented | None:
+    """Name the member as the message did; what to make a PIN block of, where it had one."""
+    card = ""
+    for number, token in enumerate(said.get("tokens", ())):
+        if "sealed" in said:  # an enrolment brings its own ciphertexts
+            label = f"token:{token[0]}"
+            clear = token[0] + names.vault.unseal(label, said["sealed"][number]).decode()
+        else:
+            clear = names.clear(token)
+        if clear[:1] == "C" and not card:
+            card = body[2] = clear[1:]
+        else:
+            # What nobody has now had nobody then: any value that is nobody's will do.
+            elements.append(("10", (clear or f"{token[0]}NOBODY").encode("ascii")))
+    pin = said.get("pin", Pin.ABSENT)
+    if pin == Pin.ABSENT or not card:
+        return None
+    known = prepared_pin(names.vault, member)
+    if pin == Pin.WRONG:
+        known = f"{(int(known) + 1) % 10 ** len(known):0{len(known)}d}"
+    return Presented(member, card=card, pin=known)
