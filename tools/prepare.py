@@ -41,11 +41,36 @@ SETUP = frozenset(
         "member",
         "opening balance",
         "calendar",
+        "limit",
+        "payee",
+        "card product",
+        "card batch",
+        "cards",
+        "card range",
     }
 )
 """Commands by which the operator sets the house up."""
 
-TRAFFIC = frozenset({"pin check", "sign-on", "keys confirmed", "cut-off", "opened"})
+TRAFFIC = frozenset(
+    {
+        "pin check",
+        "sign-on",
+        "keys confirmed",
+        "cut-off",
+        "opened",
+        "value expiry",
+        "value reactivation",
+        "points expiry",
+        "run started",
+        "run advanced",
+        "carry forward",
+        "post-back",
+        "true-up",
+        "payment",
+        "discrepancy",
+        "resolution",
+    }
+)
 """Commands that came of traffic or of the hour: they come up again by themselves, or not."""
 
 FLUSH_ENTRIES = 4096

@@ -124,6 +124,10 @@ def _totals(_body: dict[int, Any], said: Said, elements: Elements) -> None:
         elements.append(("50", line.encode("ascii")))
 
 
+def _new_card(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements.append(("1F", said["new_number"].encode("ascii")))
+
+
 def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -139,6 +143,11 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "reversal": ("0400", _reversal),
     "enrolment": ("0600", _nothing),
     "pin change": ("0600", _new_pin),
+    "top-up": ("0200", _nothing),
+    "purchase": ("0200", _sale),
+    "conversion": ("0200", _nothing),
+    "loss report": ("0600", _nothing),
+    "card replacement": ("0600", _new_card),
     "settlement": ("0500", _totals),
     "upload": ("0320", _item),
 }
@@ -166,6 +175,10 @@ def message(entry: Entry, names: Names) -> Recorded | None:
     elements: Elements = []
     member = entry.outcome[1]
     presented = _name(body, elements, said, member, names)
+    if said.get("reference"):
+        elements.append(("17", said["reference"].encode("ascii")))
+    if entry.kind == "card replacement":
+        said["new_number"] = names.vault.unseal("token:C", said["sealed"]).decode()
     fill(body, said, elements)
     if elements:
         body[48] = build_tlv(elements)
@@ -208,13 +221,15 @@ def _name(
     """Name the member as the message did; what to make a PIN block of, where it had one."""
     card = ""
     for number, token in enumerate(said.get("tokens", ())):
-        if "sealed" in said:  # an enrolment brings its own ciphertexts
+        if isinstance(said.get("sealed"), tuple):  # an enrolment brings its own ciphertexts
             label = f"token:{token[0]}"
             clear = token[0] + names.vault.unseal(label, said["sealed"][number]).decode()
         else:
             clear = names.clear(token)
         if clear[:1] == "C" and not card:
             card = body[2] = clear[1:]
+        elif token[0] == "I":
+            elements.append(("1H", (clear[1:] or "NOBODY").encode("ascii")))
         else:
             # What nobody has now had nobody then: any value that is nobody's will do.
             elements.append(("10", (clear or f"{token[0]}NOBODY").encode("ascii")))

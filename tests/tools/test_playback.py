@@ -7,11 +7,13 @@ import pytest
 from engine.catalogue import RULES
 from engine.commands import Pin
 from engine.directory import open_machine, open_vault
+from engine.rules.cards import CardReplacement, LossReport
 from engine.rules.members import Enrolment, PinChange
 from engine.rules.points import Accrual, Redemption
 from engine.rules.refund import Refund
 from engine.rules.terminals import Settlement, UploadItem
 from engine.rules.undo import Reversal, Void
+from engine.rules.value import Conversion, Purchase, TopUp
 from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, Daemon, must, run, write_lines
 from tools.prepare import SETUP, TRAFFIC
 from tools.recorded import MESSAGES, UNTOLD
@@ -64,14 +66,22 @@ def recorded(tmp_path_factory):
     do("strange", two, 1, 4, Refund, (), "P01", 100, -1, function="200000")
     sealed = (vault.seal("token:C", new_card.encode()),)
     do("new", two, 1, 5, Enrolment, new, sealed, True, function="980000")
+    do("loaded", two, 1, 10, TopUp, card, "156", 5000, "R-1", function="210060")
+    do("topped", two, 1, 11, TopUp, card, "P01", 10, "", function="210065")
+    do("bought", two, 1, 12, Purchase, card, 1200, Pin.ABSENT, "R-2", function="006000")
+    do("converted", two, 1, 13, Conversion, card, "P01", 100, Pin.ABSENT, function="406560")
     digest = vault.pin_digest("M0000001", "654321")
     do("pin", two, 1, 6, PinChange, card, Pin.RIGHT, digest, function="990000")
+    do("lost", two, 1, 14, LossReport, new, function="960000")
+    other_card = "6222020000000000042"
+    third = (vault.token_digest("C", other_card), vault.seal("token:C", other_card.encode()))
+    do("new card", two, 1, 15, CardReplacement, new, *third, True, Pin.ABSENT, function="970000")
     differing = (("P01", 1, 1, 0, 0),)
     do("settled", two, 1, 7, Settlement, differing, function="")
     rrn = vault.rrn(sequences["spent"])
     do("item", two, 1, 8, UploadItem, 1, 1, "P01", 300, rrn, "00", card, False, function="006500")
     do("end", two, 1, 9, UploadItem, 0, 0, "", 0, "", "", (), True, function="000000")
-    do("after", two, 2, 1, Accrual, new, 700)
+    do("after", two, 2, 1, Accrual, (("C", third[0]),), 700)
     count = sum(1 for sequence in sequences.values() if sequence)
     book.close()
     assert count == len(sequences)
