@@ -18,6 +18,8 @@ from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, Daemon, must, run, w
 from tools.prepare import SETUP, TRAFFIC
 from tools.recorded import MESSAGES, UNTOLD
 
+NEW_CARD = "6222020000000000034"
+THIRD_CARD = "6222020000000000042"
 OTHER = {
     "type": "terminal",
     "id": "00000002",
@@ -27,31 +29,34 @@ OTHER = {
 }
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """A directory in which two terminals did one of everything."""
-    folder = tmp_path_factory.mktemp("recorded")
-    directory = folder / "data"
-    must("init", directory)
-    must("load", directory, write_lines(folder / "lines", [*LINES, OTHER]))
-    vault = open_vault(directory)
-    book, machine = open_machine(directory, follower=False)
-    at = book.last_at
-    card = (("C", vault.token_digest("C", CARD)),)
-    both = (*card, ("P", vault.token_digest("P", PHONE)))
-    nobody = (("C", vault.token_digest("C", "6222020000000000026")),)
-    new_card = "6222020000000000034"
-    new = (("C", vault.token_digest("C", new_card)),)
-    sequences = {}
+class Counter:
+    """The machine, as two terminals use it."""
 
-    def do(name, terminal, batch, stan, kind, *values, function="220065"):
-        content = vault.content_digest(f"{terminal}{stan}{name}".encode())
+    def __init__(self, directory):
+        self.vault = open_vault(directory)
+        self.book, self.machine = open_machine(directory, follower=False)
+        self.at = self.book.last_at
+        self.sequences = {}
+
+    def card(self, number):
+        return (("C", self.vault.token_digest("C", number)),)
+
+    def sealed(self, number):
+        return self.vault.seal("token:C", number.encode())
+
+    def do(self, name, terminal, batch, stan, kind, *values, function="220065"):
+        content = self.vault.content_digest(f"{terminal}{stan}{name}".encode())
         command = kind(terminal, HOTEL, batch, stan, content, function, *values)
-        answer = machine.execute(command, at + len(sequences))
-        sequences[name] = answer.sequence
-        return answer
+        answer = self.machine.execute(command, self.at + len(self.sequences))
+        self.sequences[name] = answer.sequence
 
+
+def trade_points(counter):
+    do, vault, sequences = counter.do, counter.vault, counter.sequences
     one, two = "00000001", "00000002"
+    card = counter.card(CARD)
+    both = (*card, ("P", vault.token_digest("P", PHONE)))
+    nobody = counter.card("6222020000000000026")
     do("earned", one, 1, 1, Accrual, card, 12345)
     do("nothing", one, 1, 2, Accrual, both, 0)
     do("nobody", one, 1, 3, Accrual, nobody, 500)
@@ -64,7 +69,14 @@ def recorded(tmp_path_factory):
     do("unvoid", one, 1, 6, Reversal, card, "156", 1000, "98", function="200000")
     do("never", two, 1, 90, Reversal, card, "156", 1000, "98")
     do("strange", two, 1, 4, Refund, (), "P01", 100, -1, function="200000")
-    sealed = (vault.seal("token:C", new_card.encode()),)
+
+
+def trade_the_rest(counter):
+    do, vault, sequences = counter.do, counter.vault, counter.sequences
+    two = "00000002"
+    card = counter.card(CARD)
+    new = counter.card(NEW_CARD)
+    sealed = (counter.sealed(NEW_CARD),)
     do("new", two, 1, 5, Enrolment, new, sealed, True, function="980000")
     do("loaded", two, 1, 10, TopUp, card, "156", 5000, "R-1", function="210060")
     do("topped", two, 1, 11, TopUp, card, "P01", 10, "", function="210065")
@@ -73,8 +85,7 @@ def recorded(tmp_path_factory):
     digest = vault.pin_digest("M0000001", "654321")
     do("pin", two, 1, 6, PinChange, card, Pin.RIGHT, digest, function="990000")
     do("lost", two, 1, 14, LossReport, new, function="960000")
-    other_card = "6222020000000000042"
-    third = (vault.token_digest("C", other_card), vault.seal("token:C", other_card.encode()))
+    third = (counter.card(THIRD_CARD)[0][1], counter.sealed(THIRD_CARD))
     do("new card", two, 1, 15, CardReplacement, new, *third, True, Pin.ABSENT, function="970000")
     differing = (("P01", 1, 1, 0, 0),)
     do("settled", two, 1, 7, Settlement, differing, function="")
@@ -82,10 +93,21 @@ def recorded(tmp_path_factory):
     do("item", two, 1, 8, UploadItem, 1, 1, "P01", 300, rrn, "00", card, False, function="006500")
     do("end", two, 1, 9, UploadItem, 0, 0, "", 0, "", "", (), True, function="000000")
     do("after", two, 2, 1, Accrual, (("C", third[0]),), 700)
-    count = sum(1 for sequence in sequences.values() if sequence)
-    book.close()
-    assert count == len(sequences)
-    return directory, count
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A directory in which two terminals did one of everything."""
+    folder = tmp_path_factory.mktemp("recorded")
+    directory = folder / "data"
+    must("init", directory)
+    must("load", directory, write_lines(folder / "lines", [*LINES, OTHER]))
+    counter = Counter(directory)
+    trade_points(counter)
+    trade_the_rest(counter)
+    counter.book.close()
+    assert all(counter.sequences.values())
+    return directory, len(counter.sequences)
 
 
 def played(recorded, target, *options):
