@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from engine.records import NEVER, Alias, CardBatch, CardPrefix, CardProduct
+from engine.commands import Token
+from engine.reasons import Reason
+from engine.records import NEVER, Alias, CardBatch, CardPrefix, CardProduct, Value
 from engine.terms import add_days, month_end
 from ledger import schema
 
@@ -96,12 +98,37 @@ def state_of(batch: CardBatch, serial: int) -> str:
     return PRODUCED
 
 
-def in_stock(read: Read, alias: Alias | None) -> bool:
-    """True for a card that may be given to a member: issued, handed out, not used by anybody."""
-    if alias is None or alias.state != "issued":
-        return False
+def claim(read: Read, token: Token, cover: str) -> tuple[Reason | None, bytes, str]:
+    """Whether a card, phone or token may come to name a member.
+
+    Args:
+        read: point reads.
+        token: kind and digest.
+        cover: of a card number, see `cover_of`; empty for other tokens.
+
+    Returns:
+        Why not, None where it may; the ciphertext that it has already, empty for none; the card
+        product, empty for none.
+    """
+    alias: Alias | None = read(schema.alias(*token))
+    if alias is None:
+        of = covering(read, cover) if cover else None
+        if of is None:
+            return None, b"", ""
+        return (Reason.CARD_NOT_IN_STOCK if of.stock else None), b"", of.id
+    if alias.state != "issued":
+        return Reason.MEMBER_KNOWN, alias.sealed, ""
     state, of = issued_state(read, alias.member)
-    return of.named and state in {"distributed", "active"}
+    if of.named and state in {"distributed", "active"}:
+        return None, alias.sealed, of.id
+    return Reason.CARD_NOT_IN_STOCK, alias.sealed, of.id
+
+
+def product_of(read: Read, member: str) -> CardProduct | None:
+    """The card product whose rules a member's value goes by, None for none."""
+    value: Value | None = read(schema.named(schema.VALUE, member))
+    name = value.product if value is not None else product_of_issued(read, member)
+    return product(read, name) if name else None
 
 
 def valid_until(row: CardProduct, today: int) -> int:

@@ -223,7 +223,15 @@ class Draft:
             if self.member and alias.member != self.member:
                 return Reason.MEMBERS_DIFFER
             self.member = alias.member
+            if alias.state == "issued":
+                bad = self._open_card((kind, digest), alias, loading=False)
+                if bad is not None:
+                    return bad
         return None
+
+    def newest(self, key: bytes) -> Any:
+        """A row as this command has left it so far."""
+        return self.rows[key] if key in self.rows else self.read(key)
 
     def names_member(self, tokens: tuple[Token, ...], member: str) -> bool:
         """True when every token, whatever its state, names `member`."""

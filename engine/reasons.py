@@ -65,6 +65,7 @@ class Reason(IntEnum):
     OVER_FACE_VALUE = 104
     CONVERTS_TO_NOTHING = 105
     PROGRAM_NOT_SETTLED = 106
+    LOSS_NOT_REPORTABLE = 107
     # settlement
     TOTALS_DIFFER = 80
     # administration

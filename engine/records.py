@@ -280,7 +280,7 @@ class CardProduct:
         loss_reportable: whether a loss can be reported.
         stock: True where only cards issued in a batch exist.
         activation: ``operator``, or ``top-up`` where the first load at a terminal activates.
-        pin_above: a purchase of more fen needs the PIN; -1 for never.
+        pin_above: a purchase of more fen needs the PIN.
         prefix: the first digits of its numbers, 4 to 6.
         length: digits of a number, its check digit included.
         numbered: how many numbers have been given to batches.

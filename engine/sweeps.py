@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.reasons import Reason
-from engine.rules import expiry
+from engine.rules import expiry, value
 from engine.submit import Submitter
 from ledger import schema
 
@@ -53,7 +53,10 @@ class Sweep:
     candidates: Candidates
 
 
-SWEEPS: tuple[Sweep, ...] = (Sweep("points", schema.POINTS, expiry.lapsed),)
+SWEEPS: tuple[Sweep, ...] = (
+    Sweep("points", schema.POINTS, expiry.lapsed),
+    Sweep("value", schema.VALUE, value.lapsed),
+)
 """All sweeps, in the order in which they run."""
 
 BY_NAME: Final = {sweep.name: sweep for sweep in SWEEPS}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from engine.cards import cover_of
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
 from engine.rules import clearing, limits, reference
@@ -277,8 +278,9 @@ class Lines:
         clear += [(token[0], token[1:]) for token in values["tokens"]]
         if values["identity"]:
             clear.append(("I", values["identity"].upper()))
-        tokens, sealed = [], []
+        tokens, sealed, covers = [], [], []
         for kind, value in dict.fromkeys(clear):
+            covers.append(cover_of(value) if kind == "C" else "")
             digest = vault.token_digest(kind, value)
             tokens.append((kind, digest))
             # The ciphertext of a token that is there already is never replaced.
@@ -294,6 +296,7 @@ class Lines:
             vault.pin_digest(member, pin) if pin else b"",
             tuple(tokens),
             tuple(sealed),
+            tuple(covers) if any(covers) else (),
         )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from engine import cards
 from engine.commands import Request, Token
 from engine.draft import ALIAS_STATES, Draft, amended
 from engine.reasons import Reason
@@ -48,6 +49,7 @@ class CardReplacement(Request):
         new_card: keyed digest of the new card's number; `sealed`: its ciphertext.
         number_valid: False when the new number is none, or its check digit is wrong.
         pin: the verdict on the PIN, see `engine.commands.Pin`; none is asked for.
+        cover: of the new number, see `engine.cards.cover_of`.
     """
 
     tokens: tuple[Token, ...]
@@ -55,6 +57,7 @@ class CardReplacement(Request):
     sealed: bytes
     number_valid: bool
     pin: int
+    cover: str = ""
 
 
 def report_loss(command: LossReport, draft: Draft) -> Reason:
@@ -64,13 +67,16 @@ def report_loss(command: LossReport, draft: Draft) -> Reason:
         return bad
     lost = tuple(token for token in command.tokens if token[0] in CARD_KINDS)
     if not lost:
-        member: Member = draft.read(schema.named(schema.MEMBER, draft.member))
+        member: Member = draft.newest(schema.named(schema.MEMBER, draft.member))
         lost = tuple(token for token in member.tokens if token[0] in CARD_KINDS)
+    product = cards.product_of(draft.read, draft.member)
+    if product is not None and not product.loss_reportable:
+        return Reason.LOSS_NOT_REPORTABLE
     why = Reason.NO_CARD
     blocked = 0
     for token in lost:
         key = schema.alias(*token)
-        row: Alias = draft.read(key)
+        row: Alias = draft.newest(key)
         if row.state in {"active", "frozen"}:
             draft.rows[key] = amended(row, state="lost")
             blocked += 1
@@ -90,21 +96,22 @@ def replace_card(command: CardReplacement, draft: Draft) -> Reason:
     if not command.number_valid:
         return Reason.CARD_NUMBER_BAD
     member_key = schema.named(schema.MEMBER, draft.member)
-    member: Member = draft.read(member_key)
+    member: Member = draft.newest(member_key)
     old, bad = _card_to_replace(command, draft, member)
     if bad is not None:
         return bad
     place = schema.alias("C", command.new_card)
-    if draft.read(place) is not None:
-        return Reason.CARD_TAKEN
+    refused, sealed, _ = cards.claim(draft.read, ("C", command.new_card), command.cover)
+    if refused is not None:
+        return Reason.CARD_TAKEN if refused is Reason.MEMBER_KNOWN else refused
     if len(member.tokens) >= TOKENS_MAX:
         return Reason.CARDS_TOO_MANY
     bad = draft.check_pin(command.pin, needed=False)
     if bad is not None:
         return bad
     key = schema.alias("C", old)
-    row: Alias = draft.read(key)
-    draft.rows[place] = amended(row, state="active", sealed=command.sealed)
+    row: Alias = draft.newest(key)
+    draft.rows[place] = amended(row, state="active", sealed=sealed or command.sealed)
     if row.state == "active":
         draft.rows[key] = amended(row, state="replaced")
     draft.rows[schema.replacement(old)] = Replacement(command.new_card, draft.at)
@@ -131,20 +138,20 @@ def _card_to_replace(
     found: dict[str, list[bytes]] = {"lost": [], "active": []}
     for kind, digest in member.tokens:
         if kind == "C" and _not_replaceable(draft, digest) is None:
-            state: str = draft.read(schema.alias(kind, digest)).state
+            state: str = draft.newest(schema.alias(kind, digest)).state
             found[state].append(digest)
-    cards = found["lost"] or found["active"]
-    if len(cards) != 1:
-        return b"", Reason.CARD_UNCLEAR if cards else Reason.NO_CARD
-    return cards[0], None
+    usable = found["lost"] or found["active"]
+    if len(usable) != 1:
+        return b"", Reason.CARD_UNCLEAR if usable else Reason.NO_CARD
+    return usable[0], None
 
 
 def _not_replaceable(draft: Draft, card: bytes) -> Reason | None:
     """Why a card cannot be replaced; a lost one can, once."""
-    row: Alias = draft.read(schema.alias("C", card))
+    row: Alias = draft.newest(schema.alias("C", card))
     if row.state == "active":
         return None
     if row.state == "lost" and draft.read(schema.replacement(card)) is None:
-        member: Member = draft.read(schema.named(schema.MEMBER, draft.member))
+        member: Member = draft.newest(schema.named(schema.MEMBER, draft.member))
         return ALIAS_STATES[member.state] if member.state != "active" else None
     return ALIAS_STATES[row.state]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine import cards
 from engine.commands import Pin, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
-from engine.records import Alias, Member
+from engine.records import Alias, Member, Value
 from ledger import schema
 
 
@@ -19,11 +20,13 @@ class Enrolment(Request):
         tokens: what names the member.
         sealed: the tokens' ciphertexts, in the same order.
         numbers_valid: False when a card number's check digit is wrong.
+        covers: of each card number, in the order of the tokens, see `engine.cards.cover_of`.
     """
 
     tokens: tuple[Token, ...]
     sealed: tuple[bytes, ...]
     numbers_valid: bool
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,12 +64,17 @@ def enrol(command: Enrolment, draft: Draft) -> Reason:
     if not command.numbers_valid:
         return Reason.CARD_NUMBER_BAD
     member = f"E{draft.sequence:010d}"
-    for (kind, digest), sealed in zip(command.tokens, command.sealed, strict=True):
-        key = schema.alias(kind, digest)
-        if draft.read(key) is not None:
+    covers = command.covers or ("",) * len(command.tokens)
+    product = ""
+    for token, sealed, cover in zip(command.tokens, command.sealed, covers, strict=True):
+        bad, known, of = cards.claim(draft.read, token, cover)
+        if bad is not None:
             draft.rows.clear()
-            return Reason.MEMBER_KNOWN
-        draft.rows[key] = Alias(member, "active", sealed)
+            return bad
+        draft.rows[schema.alias(*token)] = Alias(member, "active", known or sealed)
+        product = product or of
+    if product:
+        draft.rows[schema.named(schema.VALUE, member)] = Value(0, 0, product, (), 0)
     draft.member = member
     draft.rows[schema.named(schema.MEMBER, member)] = Member(
         member, "base", "active", b"", 0, command.tokens, (), 1

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from engine import rounding
+from engine import cards, rounding
 from engine.commands import Token
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
@@ -30,6 +30,7 @@ from engine.records import (
     Program,
     Terminal,
     Terms,
+    Value,
 )
 from engine.settlement import KEPT, Version
 from engine.terms import add_days
@@ -98,6 +99,7 @@ class PutMember:
         tokens: kinds and digests.
         sealed: the tokens' ciphertexts, in the same order.
         pin: keyed digest of the PIN, empty to leave it as it is.
+        covers: of each card number, in the order of the tokens, see `engine.cards.cover_of`.
     """
 
     id: str
@@ -106,6 +108,7 @@ class PutMember:
     pin: bytes
     tokens: tuple[Token, ...]
     sealed: tuple[bytes, ...]
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -225,16 +228,21 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
     key = schema.named(schema.MEMBER, command.id)
     old: Member | None = draft.read(key)
     tokens = list(old.tokens) if old is not None else []
-    for token, sealed in zip(command.tokens, command.sealed, strict=True):
+    covers = command.covers or ("",) * len(command.tokens)
+    product = ""
+    for token, sealed, cover in zip(command.tokens, command.sealed, covers, strict=True):
         place = schema.alias(*token)
         alias: Alias | None = draft.read(place)
-        if alias is None:
-            draft.rows[place] = Alias(command.id, command.state, sealed)
-        elif alias.member != command.id:
-            draft.rows.clear()
-            return refuse(draft, "a card, phone or token of this line names another member")
+        if alias is None or alias.member != command.id:
+            bad, its_own, of = cards.claim(draft.read, token, cover)
+            if bad is not None:
+                draft.rows.clear()
+                return refuse(draft, _UNCLAIMED[bad])
+            draft.rows[place] = Alias(command.id, command.state, its_own or sealed)
+            product = product or of
         if token not in tokens:
             tokens.append(token)
+    _give_product(draft, command.id, product)
     if old is None:
         if _ENROLLED(command.id):
             draft.rows.clear()
@@ -261,6 +269,20 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
                 draft.rows[place] = amended(known, state=command.state)
     draft.member = command.id
     return replace_row(draft, key, row, old)
+
+
+_UNCLAIMED = {
+    Reason.MEMBER_KNOWN: "a card, phone or token of this line names another member",
+    Reason.CARD_NOT_IN_STOCK: "a card of this line is of a product with stock and not handed out",
+}
+"""Why a card cannot come to name a member, in sentences."""
+
+
+def _give_product(draft: Draft, member: str, product: str) -> None:
+    """Let a member's value go by the rules of the first card product that it has a card of."""
+    key = schema.named(schema.VALUE, member)
+    if product and draft.read(key) is None:
+        draft.rows[key] = Value(0, 0, product, (), 0)
 
 
 def open_balance(command: OpeningBalance, draft: Draft) -> Reason:

@@ -8,15 +8,16 @@ which the PIN is needed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine import cards, rounding
+from engine import cards, limits, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
-from engine.records import NEVER, Alias, CardProduct, Member, Program
+from engine.records import NEVER, Alias, CardProduct, Member, Program, Value
 from engine.rules.points import post_fee
 from engine.value import VALUE_MAX, Wallet
 from ledger import chart, schema
@@ -100,6 +101,8 @@ def top_up(command: TopUp, draft: Draft) -> Reason:
         return Reason.NO_TERMS
     wallet = draft.wallet(draft.member)
     bad = _may_load(draft, wallet, command.amount)
+    if bad is None and tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "top_up", ((MONEY, command.amount),))
     if bad is not None:
         return bad
     draft.post(tariff.position, MONEY, -command.amount)
@@ -107,7 +110,7 @@ def top_up(command: TopUp, draft: Draft) -> Reason:
     _begin_validity(draft, wallet)
     draft.show()
     draft.counted = ((MONEY, "C", command.amount),)
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
 
 
 def _top_up_points(command: TopUp, draft: Draft) -> Reason:
@@ -118,6 +121,10 @@ def _top_up_points(command: TopUp, draft: Draft) -> Reason:
     if points <= 0:
         return Reason.AMOUNT_ZERO
     program = tariff.program
+    if tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "top_up", ((program.id, points),))
+        if bad is not None:
+            return bad
     purse = draft.purse(draft.member, program.id)
     purse.put(program.id, tariff.expiry, points)
     draft.post(chart.issued(program.id, program.id), program.id, -points)
@@ -130,7 +137,13 @@ def _top_up_points(command: TopUp, draft: Draft) -> Reason:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def lapsed(key: bytes, row: Value, today: int, _at: int) -> Iterator[ExpireValue]:
+    """The command that takes what is left of a member's value, where its last day has passed."""
+    if 0 < row.expires < today and row.balance > 0:
+        yield ExpireValue(schema.name_of(key))
 
 
 def purchase(command: Purchase, draft: Draft) -> Reason:
@@ -147,9 +160,15 @@ def purchase(command: Purchase, draft: Draft) -> Reason:
     amount = command.amount
     if amount <= 0:
         return Reason.AMOUNT_ZERO
+    if tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "purchase", ((MONEY, amount),))
+        if bad is not None:
+            return bad
     product = _product(draft, wallet)
-    needed = _by_phone_alone(command.tokens, tariff.program) or (
-        product is not None and 0 <= product.pin_above < amount
+    needed = (
+        amount > tariff.pin_above
+        or (product is not None and amount > product.pin_above)
+        or _by_phone_alone(command.tokens, tariff.program)
     )
     bad = draft.check_pin(command.pin, needed=needed)
     if bad is not None:
@@ -161,7 +180,7 @@ def purchase(command: Purchase, draft: Draft) -> Reason:
     post_fee(draft, "purchase", amount, tariff)
     draft.show()
     draft.counted = ((MONEY, "D", amount),)
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
 
 
 def convert(command: Conversion, draft: Draft) -> Reason:
@@ -182,6 +201,11 @@ def convert(command: Conversion, draft: Draft) -> Reason:
         if bad is Reason.AMOUNT_ZERO and command.amount > 0:
             return Reason.CONVERTS_TO_NOTHING
         return bad
+    if tariff.limits is not None:
+        amounts = ((program.id, command.amount), (MONEY, value))
+        bad = limits.check(draft, command, tariff, "conversion", amounts)
+        if bad is not None:
+            return bad
     bad = draft.check_pin(command.pin, needed=_by_phone_alone(command.tokens, program))
     if bad is not None:
         return bad
@@ -198,7 +222,7 @@ def convert(command: Conversion, draft: Draft) -> Reason:
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), *draft.facts)
     draft.counted = ((program.id, "D", points), (MONEY, "C", value))
-    return Reason.APPROVED
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
 
 
 def _product(draft: Draft, wallet: Wallet) -> CardProduct | None:

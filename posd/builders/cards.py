@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.cards import cover_of
 from engine.rules.cards import CardReplacement, LossReport
 from posd.builders.members import card_number_valid
 from posd.incoming import Incoming, Malformed
@@ -28,4 +29,5 @@ def replacement(incoming: Incoming) -> Any:
         vault.seal("token:C", number.encode()),
         card_number_valid(number),
         incoming.pin,
+        cover_of(number),
     )

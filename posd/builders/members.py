@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.cards import cover_of
 from engine.rules.members import Enrolment, PinChange
 from posd.incoming import Incoming, luhn_valid, token_text
 
@@ -27,6 +28,7 @@ def enrolment(incoming: Incoming) -> Any:
         incoming.tokens,
         tuple(vault.seal(f"token:{kind}", value.encode()) for kind, value in clear),
         all(card_number_valid(card) for card in cards),
+        tuple(cover_of(value) if kind == "C" else "" for kind, value in clear),
     )
 
 

@@ -362,6 +362,7 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
             tokens=words.named(),
             sealed=tuple(sealed(value) for _, value in words.tokens),
             numbers_valid="misread" not in words.rest,
+            covers=self.covers(words),
         )
 
     def pin_change(self, words: Words) -> Any:

@@ -23,7 +23,9 @@ Expectations::
 
 from typing import Any
 
+from engine.cards import cover_of
 from engine.commands import Answer
+from engine.records import ASKED_NEVER
 from engine.rules import products, value
 from ledger.model import MONEY
 from tests.engine.house import sealed, token
@@ -70,6 +72,12 @@ class ValueStage:
             pin=self.pin(words),
         )
 
+    def covers(self, words: Any) -> tuple[str, ...]:
+        """The covers of the cards that are named by their numbers, where the act asks for them."""
+        if "covered" not in words.rest:
+            return ()
+        return tuple(cover_of(name) if kind == "C" else "" for kind, name in words.tokens)
+
     def value_expiry(self, words: Any) -> Any:
         return value.ExpireValue(words.rest[0])
 
@@ -92,7 +100,7 @@ class ValueStage:
             "no-loss" not in said,
             "no-stock" not in said,
             "top-up" if "by-top-up" in said else "operator",
-            fen(said.get("pin-above", "-0.01")),
+            fen(said["pin-above"]) if "pin-above" in said else ASKED_NEVER,
             said.get("prefix", "621234"),
             int(said.get("length", 16)),
         )
