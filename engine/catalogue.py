@@ -15,6 +15,7 @@ from engine.reasons import Reason
 from engine.rules import (
     cards,
     clearing,
+    earning,
     expiry,
     limits,
     members,
@@ -110,6 +111,8 @@ RULES: tuple[Rule, ...] = (
     Rule("terminal", reference.PutTerminal, reference.put_terminal, "none", "", ""),
     Rule("member", reference.PutMember, reference.put_member, "none", "", ""),
     Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),
+    Rule("earn rule", earning.PutEarnRule, earning.put_earn_rule, "none", "", ""),
+    Rule("credit limit", earning.PutCredit, earning.put_credit, "none", "", ""),
     Rule("limit", limits.PutLimit, limits.put_limit, "none", "", ""),
     Rule("card product", products.PutCardProduct, products.put_card_product, "none", "", ""),
     Rule("card batch", products.OpenCardBatch, products.open_batch, "none", "", ""),

@@ -48,7 +48,7 @@ class Draft:
         purses, wallets: members' points and stored value that are open for change.
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.
-        uses, events: of limits, see `engine.limits`.
+        uses: of limits, see `engine.limits`.
     """
 
     __slots__ = (
@@ -56,7 +56,6 @@ class Draft:
         "balances",
         "counted",
         "date",
-        "events",
         "facts",
         "member",
         "nonce",
@@ -101,7 +100,6 @@ class Draft:
         self.counted: tuple[tuple[str, str, int], ...] = ()
         self.versions: tuple[int, ...] = ()
         self.uses: Any = None
-        self.events: tuple[str, ...] = ()
 
     # Moving.
 

@@ -27,7 +27,7 @@ from engine.reasons import Reason
 from engine.rulebook import ANY, NO_COUNTER, Counter, Limit, Limits, book_name, limits_in
 from engine.tariffs import Tariff
 from ledger import schema
-from ledger.model import Unit
+from ledger.model import Account, Unit
 
 Amounts: TypeAlias = tuple[tuple[Unit, int], ...]
 """What a transaction moves, by unit: points, and money for the sale or the value."""
@@ -43,6 +43,23 @@ COUNT_POOL = "#"
 
 FACT = "limits"
 EVENT = "event"
+
+
+@dataclass(slots=True)
+class Checked:
+    """What `check` found, for `count`.
+
+    Attributes:
+        uses: limits to count against.
+        events: soft limits that the transaction goes beyond.
+        position: account of the merchant whose credit is limited; empty for none.
+        credit: fen by which the transaction may lower that position.
+    """
+
+    uses: list[Use]
+    events: list[str]
+    position: Account
+    credit: int
 
 
 @dataclass(slots=True)
@@ -83,8 +100,7 @@ def check(
     rules = limits.rules
     if limits.marked:
         rules = (*rules, *_of_single_owners(draft, command, limits))
-    uses: list[Use] = []
-    passed: list[str] = []
+    checked = Checked([], [], "", 0)
     for limit in rules:
         if limit.what not in {what, ANY}:
             continue
@@ -96,12 +112,14 @@ def check(
         if bad is not None and limit.hard:
             return bad
         if bad is not None:
-            passed.append(limit.id)
+            checked.events.append(limit.id)
         if use.period:
-            uses.append(use)
-    draft.uses = uses
-    if passed:
-        draft.events = tuple(passed)
+            checked.uses.append(use)
+    if limits.credit >= 0:
+        checked.position = tariff.position
+        balance: int = draft.read(schema.balance(tariff.position)) or 0
+        checked.credit = limits.credit + limits.unsettled + balance
+    draft.uses = checked
     return None
 
 
@@ -109,16 +127,21 @@ def count(draft: Draft) -> Reason:
     """Book the uses that `check` noted; nothing may decline after it.
 
     Returns:
-        APPROVED; or POOL_EXHAUSTED, and nothing booked, where a cap of the program is used up.
+        APPROVED; or, and nothing is booked, POOL_EXHAUSTED where a cap of the program is used up,
+        CREDIT_EXCEEDED where the merchant would owe more than it may.
     """
-    for use in draft.uses:
+    checked: Checked = draft.uses
+    if checked.position and _beyond_credit(draft, checked):
+        draft.facts = ()
+        return Reason.CREDIT_EXCEEDED
+    for use in checked.uses:
         if use.owner == POOLED and not _pool_has_room(draft, use):
             if use.limit.hard:
                 draft.facts = ()
                 return Reason.POOL_EXHAUSTED
-            draft.events = (*draft.events, use.limit.id)
+            checked.events.append(use.limit.id)
     noted: list[Noted] = []
-    for use in draft.uses:
+    for use in checked.uses:
         limit = use.limit
         if use.owner == POOLED:
             if limit.amount_max:
@@ -129,10 +152,19 @@ def count(draft: Draft) -> Reason:
             _add(draft, use.owner, limit.id, use.period, use.amount, 1)
         noted.append((use.owner, limit.id, use.period, use.amount))
     facts: list[tuple[str, Any]] = [(FACT, tuple(noted))] if noted else []
-    if draft.events:
-        facts.append((EVENT, draft.events))
+    if checked.events:
+        facts.append((EVENT, tuple(checked.events)))
     draft.facts = (*draft.facts, *facts)
     return Reason.APPROVED
+
+
+def _beyond_credit(draft: Draft, checked: Checked) -> bool:
+    """True when a transaction makes its merchant owe more than its credit."""
+    moved = 0
+    for account, _, amount in draft.postings:
+        if account == checked.position:
+            moved += amount
+    return moved < 0 and -moved > checked.credit
 
 
 # Undo.

@@ -80,6 +80,7 @@ class Reason(IntEnum):
     LIMIT_AMOUNT = 161
     LIMIT_COUNT = 162
     POOL_EXHAUSTED = 163
+    CREDIT_EXCEEDED = 164
 
 
 UNSTORED = frozenset(

@@ -81,6 +81,7 @@ class Terms:
         refund_fee: True when a refund gives the fee back too.
         pin_above: as the program's; the lower of both holds.
         burn_min, burn_max: least and most points of one redemption; 0 for no bound.
+        tier_earn: tiers with points per yuan of their own.
     """
 
     since: int
@@ -96,6 +97,7 @@ class Terms:
     pin_above: int = ASKED_NEVER
     burn_min: int = 0
     burn_max: int = 0
+    tier_earn: tuple[tuple[str, Ratio], ...] = ()
 
 
 @dataclass(slots=True)

@@ -55,6 +55,21 @@ def fee(value_fen: int, terms: Terms) -> int:
     return amount
 
 
+def apportioned(total: int, sizes: list[int]) -> list[int]:
+    """A part of a whole among its shares: each the floor of its share in what is left for it.
+
+    The whole is the sum of `sizes`; no share falls when `total` rises, and all of it gives `sizes`.
+    """
+    found: list[int] = []
+    whole = sum(sizes)
+    for size in sizes:
+        share = size * total // whole if whole else 0
+        found.append(share)
+        total -= share
+        whole -= size
+    return found
+
+
 def part(leg: int, cumulative: int, original: int) -> int:
     """The share of a leg that refunds up to `cumulative` of `original` have returned: floor."""
     return abs(leg) * cumulative // original

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.records import NEVER, Terms
-from ledger import codec, schema
+from engine.terms import add_days
+from ledger import chart, codec, schema
 from ledger.model import MONEY, Unit
 
 RULES_MAX = 200
 """Rules in a book."""
+
+CREDIT_DAYS = 62
+"""Business dates before the open one of which positions count towards a credit limit."""
 
 SCOPES = ("member", "terminal", "merchant", "program")
 PERIODS = ("transaction", "day", "month")
@@ -91,10 +95,14 @@ class Limits:
     Attributes:
         rules: those that are known beforehand.
         marked: units and scopes (``member``, ``terminal``) of which single owners have limits.
+        credit: fen that the merchant may owe, credit line and deposit; -1 for no bound.
+        unsettled: its position from the dates before the open one that are not settled yet, fen.
     """
 
     rules: tuple[Limit, ...]
     marked: tuple[tuple[Unit, str], ...]
+    credit: int
+    unsettled: int
 
 
 NO_BOOK = Rulebook((), (), 0)
@@ -127,11 +135,24 @@ def limits_in(read: Callable[[bytes], Any], name: str, unit: Unit, today: int) -
     return found
 
 
+def credit_name(party: str) -> str:
+    """Name of the book with a party's credit limit, in fen."""
+    return f"credit:{party}"
+
+
 def limits_of(
-    read: Callable[[bytes], Any], merchant: str, terms: Terms, today: int
+    read: Callable[[bytes], Any], merchant: str, terms: Terms, dates: tuple[int, int]
 ) -> Limits | None:
-    """The limits on a merchant's transactions on a local day; None where there are none."""
+    """The limits on a merchant's transactions; None where there are none.
+
+    Args:
+        read: point reads.
+        merchant: whose.
+        terms: in force.
+        dates: the local day, and the open business date.
+    """
     program = terms.program
+    today, date = dates
     rules: list[Limit] = []
     marked: list[tuple[Unit, str]] = []
     for unit in (program, MONEY):
@@ -145,7 +166,21 @@ def limits_of(
             rules += limits_in(read, book_name(unit, "program", program), unit, today)
     if terms.burn_min or terms.burn_max:
         rules.append(_burn(terms))
-    return Limits(tuple(rules), tuple(marked)) if rules or marked else None
+    credit, unsettled = -1, 0
+    for line in read_book(read, credit_name(merchant)).lines:
+        credit = line[1]
+        unsettled = _unsettled(read, merchant, date)
+    if not rules and not marked and credit < 0:
+        return None
+    return Limits(tuple(rules), tuple(marked), credit, unsettled)
+
+
+def _unsettled(read: Callable[[bytes], Any], party: str, date: int) -> int:
+    """A party's position of the dates before; what is settled is zero there."""
+    total = 0
+    for back in range(1, CREDIT_DAYS + 1):
+        total += read(schema.balance(chart.position(party, add_days(date, -back)))) or 0
+    return total
 
 
 def _burn(terms: Terms) -> Limit:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.earning import Rates, rates_of
 from engine.records import Merchant, Program, Terms
 from engine.rulebook import Limits, limits_of
 from engine.terms import expiry_of, in_force
@@ -33,6 +34,7 @@ class Tariff:
         pin_above: fen; a redemption worth more asks for a PIN.
         position, fund, margin, issued: the accounts of the merchant and the program.
         limits: on the merchant's transactions; None for none, see `engine.limits`.
+        rates: what sales earn; None where the terms' one rate is all, see `engine.earning`.
     """
 
     terms: Terms
@@ -47,6 +49,7 @@ class Tariff:
     margin: Account
     issued: Account
     limits: Limits | None
+    rates: Rates | None
 
 
 class Tariffs:
@@ -99,7 +102,8 @@ class Tariffs:
             chart.fund(program.id),
             chart.margin(program.id),
             chart.issued(program.id, merchant_id),
-            limits_of(self._read, merchant_id, terms, today),
+            limits_of(self._read, merchant_id, terms, (today, date)),
+            rates_of(self._read, merchant, terms, today),
         )
         self._known[merchant_id, wanted] = tariff
         return tariff

@@ -124,6 +124,16 @@ def fee(kind: str) -> Account:
     return f"Fee:{kind}"
 
 
+def promo(centre: str) -> Account:
+    """What the operator spends on promotion, by cost centre."""
+    return f"Promo:{centre}"
+
+
+def adjusted(program: str) -> Account:
+    """Points given or taken by hand."""
+    return f"Adjusted:{program}"
+
+
 def breakage(kind: str) -> Account:
     """Value that ran out unused."""
     return f"Breakage:{kind}"

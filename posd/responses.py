@@ -67,6 +67,7 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.LIMIT_AMOUNT: ("61", "OVER THE LIMIT"),
     Reason.LIMIT_COUNT: ("65", "TOO OFTEN"),
     Reason.POOL_EXHAUSTED: ("80", "PROGRAM CAP USED UP"),
+    Reason.CREDIT_EXCEEDED: ("61", "MERCHANT CREDIT USED UP"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

@@ -18,6 +18,7 @@ from engine.records import Ratio
 AMOUNT_MAX: Final = 999_999_999_999
 NAME_MAX: Final = 100
 _RATIO_MAX: Final = 10**9
+_NAMES_MAX: Final = 20
 
 
 class Rejected(Exception):
@@ -134,6 +135,13 @@ def network(value: Any) -> str:
     except ValueError:
         pass
     raise Rejected("has to be a network like 127.0.0.0/8, without bits behind its length")
+
+
+def ratios(value: Any) -> tuple[tuple[str, Ratio], ...]:
+    """An object of names and ratios, as pairs in the order of the names."""
+    if type(value) is not dict or len(value) > _NAMES_MAX:
+        raise Rejected(f"has to be an object of at most {_NAMES_MAX} names and ratios")
+    return tuple((ident(name), ratio(value[name])) for name in sorted(value))
 
 
 def list_of(check: Check, most: int) -> Check:

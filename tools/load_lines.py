@@ -14,7 +14,7 @@ from typing import Any, Final
 from engine.cards import cover_of
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
-from engine.rules import clearing, limits, reference
+from engine.rules import clearing, earning, limits, reference
 from engine.vault import Vault
 from ledger import schema
 from posd import security
@@ -57,6 +57,7 @@ TERMS: Final[Fields] = {
     "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
     "burn_min_points": (check.whole(0, AMOUNT_MAX), 0),
     "burn_max_points": (check.whole(0, AMOUNT_MAX), 0),
+    "tier_earn": (check.ratios, ()),
 }
 
 WHAT: Final = (
@@ -132,6 +133,23 @@ TYPES: Final[dict[str, Fields]] = {
         "unit": (check.unit, _REQUIRED),
         "amount": (check.whole(0, AMOUNT_MAX), _REQUIRED),
         "expires": (check.day, NEVER),
+    },
+    "earn_rule": {
+        "program": (check.program, _REQUIRED),
+        "id": (check.ident, _REQUIRED),
+        "scope": (check.choice("any", "merchant", "category", "institution"), "any"),
+        "key": (check.ident, ""),
+        "tier": (check.ident, ""),
+        "multiplier": (check.ratio, _REQUIRED),
+        "funder": (check.ident, ""),
+        "stacks": (check.flag, True),
+        "priority": (check.whole(0, 999), 100),
+        "from": (check.day, 0),
+        "until": (check.day, NEVER),
+    },
+    "credit": {
+        "party": (check.merchant, _REQUIRED),
+        "limit_fen": (check.whole(0, AMOUNT_MAX), -1),
     },
     "limit": {
         "id": (check.ident, _REQUIRED),
@@ -217,6 +235,8 @@ class Lines:
             "member": self._member,
             "limit": _limit,
             "balance": lambda values: reference.OpeningBalance(*values.values()),
+            "earn_rule": _earn_rule,
+            "credit": lambda values: earning.PutCredit(*values.values()),
         }
 
     def command(self, line: bytes) -> Any:
@@ -306,3 +326,12 @@ def _limit(values: dict[str, Any]) -> limits.PutLimit:
     if values["max_count"] and values["per"] == "transaction":
         raise Rejected("max_count counts in a day or month: give per")
     return limits.PutLimit(*values.values())
+
+
+def _earn_rule(values: dict[str, Any]) -> earning.PutEarnRule:
+    if (values["scope"] == "any") != (not values["key"]):
+        raise Rejected("key names the merchant, category or institution that scope says")
+    above, below = values["multiplier"]
+    if values["funder"] and above < below:
+        raise Rejected("multiplier of a rule with a funder has to be at least 1")
+    return earning.PutEarnRule(*values.values())

@@ -42,6 +42,8 @@ SETUP = frozenset(
         "opening balance",
         "calendar",
         "limit",
+        "earn rule",
+        "credit limit",
         "payee",
         "card product",
         "card batch",

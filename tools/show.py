@@ -254,6 +254,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "pin_above_fen": _limit(terms.pin_above),
                 "burn_min_points": terms.burn_min,
                 "burn_max_points": terms.burn_max,
+                "tier_earn": {tier: _ratio(earn) for tier, earn in terms.tier_earn},
             }
             for terms in merchant.terms
         ],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import limits, rounding
+from engine import earning, limits, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft
-from engine.points import POINTS_MAX
+from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import Program
 from engine.tariffs import Tariff
@@ -45,6 +45,9 @@ class Redemption(Request):
     pin: int
 
 
+_NO_BONUS: list[tuple[str, int]] = []
+
+
 def accrue(command: Accrual, draft: Draft) -> Reason:
     """Earn points by the terms in force; the merchant pays for them."""
     bad = draft.find_member(command.tokens)
@@ -56,23 +59,32 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     terms, program = tariff.terms, tariff.program
-    points = rounding.earned(command.amount, terms.earn)
+    bonus = _NO_BONUS
+    if tariff.rates is None:
+        own = points = rounding.earned(command.amount, terms.earn)
+    else:
+        shares = earning.split(tariff.rates, draft.tier, command.amount)
+        own = sum([part for funder, part in shares if not funder])
+        bonus = [share for share in shares if share[0]]
+        points = sum([part for _, part in shares])
     if tariff.limits is not None:
         amounts = ((program.id, points), (MONEY, command.amount))
         bad = limits.check(draft, command, tariff, "accrual", amounts)
         if bad is not None:
             return bad
     purse = draft.purse(draft.member, program.id)
-    if points:
-        merchant = command.merchant
-        purse.earn(merchant, tariff.expiry, points)
-        draft.post(tariff.issued, program.id, -points)
-        value = rounding.fund_value(points, program)
+    if own:
+        purse.earn(command.merchant, tariff.expiry, own)
+        draft.post(tariff.issued, program.id, -own)
+        value = rounding.fund_value(own, program)
         if program.settled:
-            funding = rounding.funding(points, terms)
+            funding = rounding.funding(own, terms)
             draft.post(tariff.position, MONEY, -funding)
             draft.post(tariff.fund, MONEY, value)
             draft.post(tariff.margin, MONEY, funding - value)
+    for funder, part in bonus:
+        post_bonus(draft, purse, tariff, funder, part)
+    if own:
         post_fee(draft, "accrual", value, tariff)
     draft.show(purse)
     if draft.balances[0][3] > POINTS_MAX:
@@ -80,6 +92,24 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
     return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def post_bonus(draft: Draft, purse: Purse, tariff: Tariff, funder: str, points: int) -> None:
+    """Give points that another party than the merchant issues and pays for: a set of legs."""
+    program = tariff.program
+    purse.earn(funder, tariff.expiry, points)
+    draft.post(chart.issued(program.id, funder), program.id, -points)
+    if not program.settled:
+        return
+    value = rounding.fund_value(points, program)
+    if funder == earning.OPERATOR:
+        draft.post(chart.promo(earning.CENTRE), MONEY, -value)
+        draft.post(tariff.fund, MONEY, value)
+        return
+    funding = rounding.funding(points, tariff.terms)
+    draft.post(chart.position(funder, draft.date), MONEY, -funding)
+    draft.post(tariff.fund, MONEY, value)
+    draft.post(tariff.margin, MONEY, funding - value)
 
 
 def redeem(command: Redemption, draft: Draft) -> Reason:

@@ -117,6 +117,28 @@ def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
     return points, money, []
 
 
+@dataclass(slots=True)
+class _Issue:
+    """The points of an accrual that one party issued, and the money legs for them."""
+
+    issuer: str
+    points: int
+    money: list[Posting]
+
+
+def _issues(entry: Entry) -> list[_Issue]:
+    """The sets of legs of an accrual, one for each issuer, without the fee."""
+    found: list[_Issue] = []
+    fees = _split(entry)[2]
+    legs = entry.postings[: len(entry.postings) - len(fees)]
+    for leg in legs:
+        if leg[0].startswith("Issued:"):
+            found.append(_Issue(leg[0].split(":")[2], -leg[2], []))
+        elif leg[1] == MONEY:
+            found[-1].money.append(leg)
+    return found
+
+
 def _return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
     """Return the shares of money legs; the last leg is minus the sum of the others."""
     total = 0
@@ -142,22 +164,26 @@ def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -
     Those that are spent already become a debt, or stay with the merchant, by the program's policy.
     """
     program, fee = tariff.program, tariff.terms.refund_fee
-    points, money, fees = _split(entry)
-    given = -sum(leg[2] for leg in points if leg[0].startswith("Issued:"))
-    wanted = _delta(given, shares)
-    lots = [leg for leg in points if leg[0].startswith("Lot:")]
-    issuer = entry.command[1]
+    issues = _issues(entry)
+    sizes = [issue.points for issue in issues]
+    given = sum(sizes)
+    before = rounding.apportioned(rounding.part(given, shares[0], shares[2]), sizes)
+    after = rounding.apportioned(rounding.part(given, shares[1], shares[2]), sizes)
+    lots = [leg for leg in entry.postings if leg[0].startswith("Lot:")]
     expiry = int(lots[0][0].rsplit(":", 1)[1]) if lots else 0
     purse = draft.purse(Outcome(*entry.outcome).member, program.id)
-    taken = purse.claw_back(issuer, expiry, wanted, owe=program.clawback == "negative")
-    draft.post(chart.issued(program.id, issuer), program.id, taken)
-    if taken == wanted:
-        _return_money(money, draft, shares)
-        if fee:
-            _return_money(fees, draft, shares)
-    else:
-        _return_money(money, draft, (0, taken, given))
+    wanted = taken = 0
+    for place, issue in enumerate(issues):
+        part = after[place] - before[place]
+        back = purse.claw_back(issue.issuer, expiry, part, owe=program.clawback == "negative")
+        draft.post(chart.issued(program.id, issue.issuer), program.id, back)
+        _return_money(issue.money, draft, shares if back == part else (0, back, issue.points))
+        wanted += part
+        taken += back
+    if taken != wanted:
         draft.facts = (("kept", wanted - taken),)
+    elif fee:
+        _return_money(_split(entry)[2], draft, shares)
     draft.show(purse)
     return program.id, "D", taken
 

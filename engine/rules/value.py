@@ -122,7 +122,8 @@ def _top_up_points(command: TopUp, draft: Draft) -> Reason:
         return Reason.AMOUNT_ZERO
     program = tariff.program
     if tariff.limits is not None:
-        bad = limits.check(draft, command, tariff, "top_up", ((program.id, points),))
+        amounts = ((program.id, points), (MONEY, rounding.fund_value(points, program)))
+        bad = limits.check(draft, command, tariff, "top_up", amounts)
         if bad is not None:
             return bad
     purse = draft.purse(draft.member, program.id)

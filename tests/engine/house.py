@@ -17,6 +17,7 @@ from engine.points import Purse
 from engine.records import NEVER
 from engine.rules import (
     cards,
+    earning,
     limits,
     members,
     points,
@@ -138,6 +139,23 @@ class House:
 
     def balance(self, member: str, unit: str, amount: int, at: int, expiry: int = NEVER) -> Answer:
         return self.machine.execute(reference.OpeningBalance(member, unit, amount, expiry), at)
+
+    def earn_rule(self, name: str, at: int, **said: Any) -> Answer:
+        """A rule of P01 for everybody, paid for by the merchant, but for what is `said`."""
+        usual = {
+            "scope": "any",
+            "key": "",
+            "tier": "",
+            "multiplier": (1, 1),
+            "funder": "",
+            "stacks": True,
+            "priority": 100,
+            "since": 0,
+            "until": NEVER,
+        }
+        return self.machine.execute(
+            earning.PutEarnRule(said.pop("program", "P01"), name, **(usual | said)), at
+        )
 
     def limit(self, name: str, at: int, **said: Any) -> Answer:
         """A hard limit on each transaction, but for what is `said`."""

@@ -1,16 +1,34 @@
-"""Verbs of scenarios about limits."""
+"""Verbs of scenarios about limits, earn rules and credit.
+
+Setting the stage::
+
+    limit DAILY member redemption P01 day [of M1] [min 5] [max 500] [count 3] [soft]
+        [from 2026-03-02] [until 2026-03-05]
+    earn-rule GOLD P01 times 2/1 [merchant HOTEL] [category 7011] [institution HB01] [tier gold]
+        [paid-by HB01] [alone] [priority 5] [from 2026-03-02] [until 2026-03-05]
+    credit HOTEL 10000          (fen; "none" lifts it)
+    tier M1 gold
+"""
 
 from typing import Any
 
 from engine.commands import Answer
+from engine.draft import amended
+from engine.records import NEVER
+from engine.rules.earning import PutCredit
+from ledger import codec, schema
 from tests.engine.house import House
-from tests.scenarios.words import day, options
+from tests.engine.memory_book import MemoryBook
+from tests.scenarios.words import day, options, ratio
+
+OWNERS = ("merchant", "category", "institution")
 
 
 class LimitsOnStage:
     """What a stage knows of limits."""
 
     house: House
+    book: MemoryBook
     answer: Answer | None
 
     def set_limit(self, words: list[str], at: int) -> Answer:
@@ -36,8 +54,46 @@ class LimitsOnStage:
             **more,
         )
 
+    def set_earn_rule(self, words: list[str], at: int) -> Answer:
+        name, program, *rest = words
+        said = options(rest, "alone")
+        scope = next((one for one in OWNERS if one in said), "any")
+        return self.house.earn_rule(
+            name,
+            at,
+            program=program,
+            multiplier=ratio(said["times"]),
+            scope=scope,
+            key=said.get(scope, ""),
+            tier=said.get("tier", ""),
+            funder=said.get("paid-by", ""),
+            stacks="alone" not in said,
+            priority=int(said.get("priority", 100)),
+            since=day(said.get("from", "0")),
+            until=day(said.get("until", str(NEVER))),
+        )
+
+    def set_credit(self, words: list[str], at: int) -> Answer:
+        most = -1 if words[1] == "none" else int(words[1])
+        return self.house.machine.execute(PutCredit(words[0], most), at)
+
+    def set_tier(self, words: list[str], _at: int) -> None:
+        """The copy of a member's tier that cards and phones carry."""
+        for key, packed in list(self.book.view.rows(bytes((schema.ALIAS,)))):
+            row = codec.unpack_row(key, packed)
+            if row.member == words[0]:
+                self.book.view.put(key, codec.pack_record(amended(row, tier=words[1])))
+
     def expect_event(self, names: str) -> None:
         self.same("soft limits told", " ".join(self.facts().get("event", ())), names)
 
     def expect_no_event(self) -> None:
         self.same("soft limits told", self.facts().get("event", ()), ())
+
+
+SETTINGS = {
+    "limit": LimitsOnStage.set_limit,
+    "earn-rule": LimitsOnStage.set_earn_rule,
+    "tier": LimitsOnStage.set_tier,
+    "credit": LimitsOnStage.set_credit,
+}

@@ -11,14 +11,13 @@ Setting the stage (before the first act, or in an act after ``load``)::
         [pin-above FEN]
     merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
         [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
+        [tier-earn gold=2/1,silver=3/2]
         (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen]
     balance M1 P01 5000 until 2027-12-31         (M1 156 5000: fen of stored value)
     card A is lost
     batch in force 999999 at terminal 00000001
-    limit DAILY member redemption P01 day [of M1] [min 5] [max 500] [count 3] [soft]
-        [from 2026-03-02] [until 2026-03-05]
 
 Acts: ``at DATE TIME [terminal T] VERB …``; see `ACTS`. An act can be named with ``as NAME`` and
 referred to later. Money is written ``123.45 yuan``, points ``1001 P01``; legs are whole fen or
@@ -41,7 +40,7 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards, clearing_verbs
+from tests.scenarios import cards, clearing_verbs, limits
 from tests.scenarios.cards import Cards
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
@@ -51,7 +50,7 @@ from tests.scenarios.value import (
     VALUE_SETTINGS,
     ValueStage,
 )
-from tests.scenarios.words import day, options
+from tests.scenarios.words import day, options, ratio
 
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
@@ -89,9 +88,10 @@ def fen(text: str) -> int:
     return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
 
 
-def ratio(text: str) -> tuple[int, int]:
-    above, below = text.split("/")
-    return int(above), int(below)
+def tiers(text: str) -> tuple[tuple[str, tuple[int, int]], ...]:
+    """``gold=2/1,silver=3/2``."""
+    pairs = [one.split("=") for one in text.split(",") if one]
+    return tuple((tier, ratio(earn)) for tier, earn in sorted(pairs))
 
 
 class Words:
@@ -228,6 +228,7 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
             int(said.get("pin-above", ASKED_NEVER)),
             int(said.get("burn-min", 0)),
             int(said.get("burn-max", 0)),
+            tiers(said.get("tier-earn", "")),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)
@@ -538,8 +539,8 @@ SETTINGS = {
     "card": Stage.set_card,
     "batch": Stage.set_batch,
     **cards.SETTINGS,
-    "limit": Stage.set_limit,
     **VALUE_SETTINGS,
+    **limits.SETTINGS,
 }
 
 ACTS = {
