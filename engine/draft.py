@@ -145,7 +145,7 @@ class Draft:
         moved: list[Posting] = []
         for purse in self.purses:
             if purse.postings:
-                self.rows.update(purse.changes(self.at))
+                self.rows.update(purse.changes(self.at, self.sequence))
                 moved = moved + purse.postings if moved else purse.postings
                 if purse.fresh:
                     self._join(purse.member, purse.program)

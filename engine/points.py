@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from engine.records import NEVER, NO_POINTS, Chunk, Lot, Points
+from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, Lot, Points
 from ledger import schema
 from ledger.model import Posting
 
@@ -39,6 +39,7 @@ class Purse:
         "_lots",
         "_name",
         "_read",
+        "_recent",
         "fresh",
         "member",
         "postings",
@@ -59,6 +60,7 @@ class Purse:
         self._lots: list[Lot] = list(row.lots)
         self._debts = row.debts
         self._chunks = row.chunks
+        self._recent = row.recent
         self._dirty: dict[int, tuple[Lot, ...] | None] | None = None
 
     # What is there.
@@ -212,13 +214,22 @@ class Purse:
 
     # The record.
 
-    def changes(self, at: int) -> dict[bytes, Any]:
-        """The rows as they are now, by key; None for a row that is gone."""
+    def changes(self, at: int, sequence: int) -> dict[bytes, Any]:
+        """The rows as they are now, by key; None for a row that is gone.
+
+        Args:
+            at: command time, ms.
+            sequence: the entry that changes them.
+        """
         while len(self._lots) > LOTS_MAX:
             self._split()
         rows: dict[bytes, Any] = {
             schema.points(self.member, self.program): Points(
-                tuple(self._lots), self._debts, self._chunks, at
+                tuple(self._lots),
+                self._debts,
+                self._chunks,
+                at,
+                (sequence, *self._recent[: RECENT_MAX - 1]),
             )
         }
         if self._dirty is not None:

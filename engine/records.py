@@ -19,6 +19,8 @@ Lot: TypeAlias = tuple[int, str, int]
 
 ASKED_NEVER = 999_999_999_999_999
 """A `pin_above` that no amount reaches."""
+RECENT_MAX = 5
+"""Entries that a record of a member remembers for the mini-statement."""
 
 NEVER = 99991231
 """The expiry day of points that do not expire."""
@@ -233,12 +235,14 @@ class Points:
         chunks: for lots beyond those in `lots`: expiry and issuer of the chunk's first lot, the
             chunk's number, the sum of its points; ascending.
         used: time of the last movement, ms.
+        recent: sequence numbers of the last `RECENT_MAX` entries that moved them, the newest first.
     """
 
     lots: tuple[Lot, ...]
     debts: tuple[tuple[str, int], ...]
     chunks: tuple[tuple[int, str, int, int], ...]
     used: int
+    recent: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -421,7 +425,7 @@ class Calendar:
 
 
 NO_UNDO = Undo(0, 0, 0)
-NO_POINTS = Points((), (), (), 0)
+NO_POINTS = Points((), (), (), 0, ())
 NO_VALUE = Value(0, 0, "", (), 0)
 NO_KEYS = Keys(0, False, 0, 0)
 FIRST_LINK = Link(1)

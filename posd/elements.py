@@ -26,10 +26,18 @@ def _totals(value: tuple[tuple[str, int, int, int, int], ...]) -> Elements:
     return [("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:])) for line in value]
 
 
+def _statement(value: tuple[tuple[int, str, int], ...]) -> Elements:
+    return [
+        ("63", b"%04d%b%+d" % (date % 10000, kind.encode("ascii"), moved))
+        for date, kind, moved in value
+    ]
+
+
 ELEMENTS: tuple[tuple[str, Callable[[Any], Elements]], ...] = (
     ("moved", _moved),
     ("next_expiry", _next_expiry),
     ("totals", _totals),
+    ("statement", _statement),
 )
 
 

@@ -11,18 +11,25 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from engine.draft import Draft
-from engine.inquiry import holdings
+from engine.inquiry import holdings, statement
 from engine.reasons import Reason
 from posd.incoming import Incoming
 
 Inquire: TypeAlias = Callable[[Incoming, Draft], Reason]
 
+ALL = "310000"
+PRIVATE = 60
+STATEMENT = "03"
+"""Message type (60.1) that asks for a mini-statement."""
 _KINDS = {"65": "points", "60": "value"}
 """Accounts that an inquiry is about; another one stands for all."""
 
 
 def balance(incoming: Incoming, draft: Draft) -> Reason:
-    """What a member has: ``310000`` in all units, ``310065`` points, ``310060`` stored value."""
+    """What a member has: ``310000`` in all units, ``310065`` points, ``310060`` stored value.
+
+    ``310000`` with 60.1 = 03 also tells the last movements of points.
+    """
     found = holdings(draft.read, draft.member, draft.at, draft.today)
     wanted = _KINDS.get(incoming.function[4:6])
     if wanted is not None:
@@ -30,5 +37,7 @@ def balance(incoming: Incoming, draft: Draft) -> Reason:
     points = [one for one in found if one.kind == "points"]
     if points and points[0].next_expiry is not None:
         draft.facts = (("next_expiry", points[0].next_expiry),)
+    if incoming.function == ALL and incoming.fields[PRIVATE][:2] == STATEMENT:
+        draft.facts = (*draft.facts, ("statement", statement(draft.read, draft.member)))
     draft.balances = tuple((one.kind, one.unit, one.available, one.ledger) for one in found)
     return Reason.APPROVED

@@ -168,7 +168,7 @@ def test_a_purse_is_what_a_plain_dict_says(commands):
         assert purse.next_expiry(TODAY) == naive.next_expiry()
         for account, _, amount in purse.postings:
             sums[account] += amount
-        stored.keep(purse.changes(at))
+        stored.keep(purse.changes(at, at))
         lots, debts = stored.check()
         assert {lot[:2]: lot[2] for lot in lots} == {k: v for k, v in naive.lots.items() if v}
         assert dict(debts) == {k: v for k, v in naive.debts.items() if v}
@@ -183,7 +183,7 @@ def filled(lots):
     purse = Purse(stored.read, MEMBER, PROGRAM)
     for number in range(lots):
         purse.put(f"S{number:05}", 20270101, 1)
-    stored.keep(purse.changes(1))
+    stored.keep(purse.changes(1, 1))
     return stored
 
 
@@ -193,7 +193,7 @@ def test_a_purse_of_thousands_of_lots_touches_few_of_them():
     purse = Purse(lambda key: reads.append(key) or stored.read(key), MEMBER, PROGRAM)
     assert purse.take(3, TODAY) == [(20270101, f"S{number:05}", 1) for number in range(3)]
     purse.put("S04999", 20270101, 5)
-    changes = purse.changes(2)
+    changes = purse.changes(2, 2)
     assert len(reads) <= 2
     assert len(changes) <= 2
 
@@ -203,7 +203,7 @@ def test_a_lot_beyond_the_record_is_expired_and_no_other():
     purse = Purse(stored.read, MEMBER, PROGRAM)
     purse.put("S00590", 20270101, 7)
     purse.expire("S00590", 20270101, 7)
-    stored.keep(purse.changes(2))
+    stored.keep(purse.changes(2, 2))
     lots, _ = stored.check()
     assert lots == [(20270101, f"S{number:05}", 1) for number in range(600)]
 
@@ -219,7 +219,7 @@ def test_earning_repays_debts_by_the_name_of_the_creditor():
     purse = Purse(stored.read, MEMBER, PROGRAM)
     for issuer, owed in (("C", 10), ("A", 20), ("B", 30)):
         purse.owe(issuer, owed)
-    stored.keep(purse.changes(1))
+    stored.keep(purse.changes(1, 1))
     purse = Purse(stored.read, MEMBER, PROGRAM)
     purse.earn("SHOP", 20280331, 55)
     assert purse.postings == [
@@ -232,7 +232,7 @@ def test_earning_repays_debts_by_the_name_of_the_creditor():
         ("Debt:M1:P01:C", "P01", 5),
         ("Lot:M1:P01:SHOP:20280331", "P01", 2),
     ]
-    stored.keep(purse.changes(2))
+    stored.keep(purse.changes(2, 2))
     assert stored.check() == ([(20280331, "SHOP", 2)], ())
 
 

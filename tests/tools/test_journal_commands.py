@@ -120,7 +120,7 @@ def overdraw(directory):
 
 
 def test_amounts_inside_records_have_the_sign_of_their_postings():
-    row = Points(((20301231, "HOTEL", 7),), (("SHOP", 5),), ((20311231, "HOTEL", 1, 9),), 1)
+    row = Points(((20301231, "HOTEL", 7),), (("SHOP", 5),), ((20311231, "HOTEL", 1, 9),), 1, (7,))
     assert list(holdings(schema.points("M1", "P01"), row)) == [
         ("Debt:M1:P01:SHOP", "P01", -5),
         ("Lot:M1:P01:HOTEL:20301231", "P01", 7),

@@ -1,0 +1,40 @@
+"""Inquiries and what their replies tell beside balances."""
+
+import pytest
+
+from tests.posd.conversation import Conversation
+
+
+@pytest.fixture
+def talk():
+    one = Conversation()
+    one.sign_on()
+    return one
+
+
+def test_a_mini_statement_tells_the_last_five_movements(talk):
+    moved = ("REFD+501", "RDMP-1001", "VOID+1000", "RDMP-1000", "ACCR+123")
+    talk.words["lines"] = ",".join(f"63:0302{one}" for one in moved)
+    talk.play("""
+        >> 0100 3=310000 2={card} 60=03000001000
+        << 0110 39=00 48=32:00000000500020271231,63:0302OPEN+5000 54=* 64=*
+        >> 0200 3=220065 2={card} 4=000000012345 49=156
+        .. accrual APPROVED
+        << 0210 39=00 4=* 15=0302 37=* 38=* 48=30:+123 49=156 54=* 64=*
+        >> 0200 3=006500 2={card} 4=000000001000 49=P01
+        .. redemption APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:-1000 49=P01 54=* 64=*
+        >> 0200 3=200000 2={card} 4=000000001000 49=P01 37={rrn}
+        .. void APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 49=P01 54=* 64=*
+        >> 0200 3=006500 2={card} 4=000000001001 49=156
+        .. redemption APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:-1001 49=156 54=* 64=*
+        >> 0220 3=200000 4=000000000501 49=156 37={rrn}
+        .. refund APPROVED
+        << 0230 39=00 4=* 15=* 37=* 38=* 48=30:+501 49=156 54=* 64=*
+        >> 0100 3=310000 2={card} 60=03000001000
+        << 0110 39=00 48=32:00000000450020271231,{lines} 54=* 64=*
+        >> 0100 3=310065 2={card} 60=03000001000
+        << 0110 39=00 48=32:00000000450020271231 54=* 64=*
+        """)
