@@ -50,7 +50,14 @@ START_AHEAD_MS_MAX = 12 * 3_600_000
 """A clock further ahead of the last entry than this is not trusted with an entry of its own."""
 
 _CONTROL = "control.sock"
-_KEYS = {"key", "key_id", "zone", "cutoff", "limits", "clearing"}
+_DAYS = {
+    "batch_days": (7, 1, 365),
+    "offline_days": (3, 0, 365),
+    "offline_daily": (500, 0, 999_999),
+}
+"""Whole numbers of the calendar: default, least, most."""
+
+_KEYS = {"key", "key_id", "zone", "cutoff", "limits", "clearing", *_DAYS}
 _CUTOFF_MINUTES_MAX = 36 * 60
 
 _TEMPLATE = """\
@@ -66,6 +73,13 @@ key_id = {key_id}
 zone = {zone}
 # When a business date ends, hours and minutes after the local midnight it began with.
 cutoff = {cutoff}
+
+# After how many days a batch that a terminal left open is retired.
+batch_days = {batch_days}
+# How many days old a sale that a terminal made offline may be when its advice comes in, and how
+# many such advices of a terminal are taken on a day.
+offline_days = {offline_days}
+offline_daily = {offline_daily}
 
 # Who settles at night, and how: operator = "name", account_name, account_number and bank_code of
 # the account that payments are made from (texts), working_days = 1 from a business date to its
@@ -98,6 +112,7 @@ class Configuration:
         key_id: which key file it has to be; empty when any will do.
         zone: IANA name of the operator's time zone.
         cutoff_minutes: minutes after local midnight at which a business date ends.
+        days: ``batch_days``, ``offline_days``, ``offline_daily``: see `engine.records.Calendar`.
         limits: bounds of the daemon's links and of the ledger by name.
         clearing: who settles and how; `clearing.settings` reads it.
     """
@@ -106,6 +121,7 @@ class Configuration:
     key_id: str
     zone: str
     cutoff_minutes: int
+    days: dict[str, int]
     limits: dict[str, int | float]
     clearing: dict[str, Any]
 
@@ -149,6 +165,7 @@ def read_configuration(directory: Path, file: Path | None = None) -> Configurati
         _text(document, "key_id", "", path),
         _zone(_text(document, "zone", DEFAULT_ZONE, path)),
         cutoff_minutes(_text(document, "cutoff", DEFAULT_CUTOFF, path)),
+        {name: _number(document, name, path) for name in _DAYS},
         _limits(document.get("limits", {}), path),
         _clearing(document.get("clearing", {}), path),
     )
@@ -164,6 +181,14 @@ def _text(document: dict[str, Any], name: str, default: str, path: Path) -> str:
     value = document.get(name, default)
     if not isinstance(value, str):
         raise DirectoryError(f"{name} in {path} has to be a text in quotes")
+    return value
+
+
+def _number(document: dict[str, Any], name: str, path: Path) -> int:
+    default, least, most = _DAYS[name]
+    value = document.get(name, default)
+    if type(value) is not int or not least <= value <= most:
+        raise DirectoryError(f"{name} in {path} has to be a whole number from {least} to {most}")
     return value
 
 
@@ -297,7 +322,8 @@ def open_machine(
             at = book.last_at
         machine.execute(Opened(book.epoch, VERSION), at)
         today = Clock(known.zone).date(at)
-        machine.execute(SetCalendar(today, known.cutoff_minutes, known.zone), at)
+        calendar = SetCalendar(today, known.cutoff_minutes, known.zone, **known.days)
+        machine.execute(calendar, at)
         book.flush()
     except BaseException:
         book.close(fold=False)
@@ -371,7 +397,7 @@ def copy_configuration(source: Path, directory: Path) -> None:
     known = read_configuration(source)
     hours, minutes = divmod(known.cutoff_minutes, 60)
     text = _configuration_text(
-        str(known.key.resolve()), known.key_id, known.zone, f"{hours:02}:{minutes:02}"
+        str(known.key.resolve()), known.key_id, known.zone, f"{hours:02}:{minutes:02}", known.days
     )
     text += "".join(f"{name} = {value}\n" for name, value in known.limits.items())
     _write_configuration(directory, text)
@@ -386,11 +412,14 @@ def _require_free(directory: Path) -> None:
         raise DirectoryError(f"{directory} is there already and not empty: name a new one")
 
 
-def _configuration_text(key: str, key_id: str, zone: str, cutoff: str) -> str:
+def _configuration_text(
+    key: str, key_id: str, zone: str, cutoff: str, days: dict[str, int] | None = None
+) -> str:
     values = {"key": key, "key_id": key_id, "zone": zone, "cutoff": cutoff}
     # What JSON writes for a text is a TOML text too, as long as nothing is escaped in pairs.
     quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    return _TEMPLATE.format(**quoted)
+    numbers = days or {name: default for name, (default, _, _) in _DAYS.items()}
+    return _TEMPLATE.format(**quoted, **numbers)
 
 
 def _write_configuration(book: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Answers that change nothing: what a member has, and what became of it lately."""
+"""Answers that change nothing: what a member has, what became of it lately, totals of a day."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine import batches
+from engine.batches import Lines
 from engine.points import Purse
-from engine.records import RECENT_MAX, Member, Points, Value
+from engine.records import RECENT_MAX, Batch, Member, Points, Site, Terminal, Value
 from engine.value import Wallet
 from ledger import schema
 from ledger.model import MONEY, Entry
@@ -21,6 +23,12 @@ TYPES: dict[str, str] = {
     "points expiry": "EXPR",
 }
 """Kinds of entries to what a mini-statement calls them; others by the first four letters."""
+
+BATCHES_MAX = 100
+"""Batches of a terminal that are looked at for the totals of a day."""
+
+TERMINALS_MAX = 1000
+"""Terminals of a merchant whose totals of a day are added up in one answer."""
 
 _MEMBERS_OWN = ("Lot", "Held", "Debt")
 
@@ -108,3 +116,68 @@ def type_of(kind: str) -> str:
     if known is not None:
         return known
     return "".join(letter for letter in kind.upper() if letter.isalnum())[:4].ljust(4, "X")
+
+
+def terminal_day(read: Callable[[bytes], Any], terminal: str, date: int, at: int) -> Lines:
+    """What a terminal's batches count on a business date, by unit.
+
+    From the batch in force backwards: a closed batch that counted nothing since before the date
+    ends the search.
+    """
+    return _positive(batches.added(_lines_of_day(read, terminal, date, at)))
+
+
+def _positive(lines: Lines) -> Lines:
+    """Lines without numbers below zero, which a terminal cannot be told.
+
+    What was undone on a later date than it was done on counts on the other side.
+    """
+    return tuple(
+        (
+            unit,
+            max(debits, 0) - min(credits_, 0),
+            max(debited, 0) - min(credited, 0),
+            max(credits_, 0) - min(debits, 0),
+            max(credited, 0) - min(debited, 0),
+        )
+        for unit, debits, debited, credits_, credited in lines
+    )
+
+
+def _lines_of_day(
+    read: Callable[[bytes], Any], terminal: str, date: int, at: int
+) -> list[tuple[int, str, int, int, int, int]]:
+    found: list[tuple[int, str, int, int, int, int]] = []
+    number = newest = batches.in_force(read, terminal, at)
+    for _ in range(BATCHES_MAX):
+        batch: Batch | None = read(schema.batch(terminal, number))
+        if batch is not None:
+            found += [line for line in batches.dated(batch) if line[0] == date]
+            if batch.closed and batch.date < date:
+                break
+        elif number != newest:
+            break
+        number = batches.before(number)
+    return found
+
+
+def merchant_day(read: Callable[[bytes], Any], merchant: str, date: int, at: int) -> Lines | None:
+    """What all terminals of a merchant count on a business date, by unit.
+
+    Returns:
+        None when the merchant has more than `TERMINALS_MAX` terminals.
+    """
+    first: Site | None = read(schema.site(merchant, 0))
+    if first is None:
+        return ()
+    names = list(first.terminals)
+    for chunk in range(1, first.chunks + 1):
+        names += read(schema.site(merchant, chunk)).terminals
+    if len(names) > TERMINALS_MAX:
+        return None
+    found: list[tuple[int, str, int, int, int, int]] = []
+    for name in dict.fromkeys(names):
+        terminal: Terminal = read(schema.terminal(schema.TERMINAL, name))
+        if terminal.merchant == merchant:
+            found += _lines_of_day(read, name, date, at)
+    return _positive(batches.added(found))

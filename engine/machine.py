@@ -24,7 +24,7 @@ from engine.terms import Clock, local_ms
 from ledger import codec, schema
 from ledger.model import Entry, Posting, assert_balanced, values_of
 
-DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai")
+DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
 BALANCE_KEYS_MAX = 100_000
 
 _REFERENCE = schema.REFERENCE
@@ -174,8 +174,11 @@ class Machine:
             draft.rows[key] = Identity(draft.sequence, command.content)
             if batch_key not in draft.rows:
                 if reason is Reason.APPROVED:
-                    batch = batches.counted(batch, draft.at, draft.counted)
-                draft.rows[batch_key] = batches.with_stan(batch, command.stan)
+                    draft.rows[batch_key] = batches.counted(
+                        batch, draft.at, draft.date, draft.counted, command.stan
+                    )
+                else:
+                    draft.rows[batch_key] = batches.with_stan(batch, command.stan)
         return self._finish(rule, command, draft, reason)
 
     def _known(self, known: Identity, command: Request) -> Answer:
@@ -201,7 +204,9 @@ class Machine:
         if reason == Reason.APPROVED and draft.counted:
             batch_key = schema.batch(command.terminal, command.batch)
             batch: Batch = self._read(batch_key) or NEW_BATCH
-            draft.rows[batch_key] = batches.counted(batch, draft.at, draft.counted)
+            draft.rows[batch_key] = batches.counted(
+                batch, draft.at, draft.date, draft.counted, command.stan
+            )
         return self._finish(rule, command, draft, reason)
 
     def _batch_allowed(self, rule: Rule, command: Request, batch: Batch, draft: Draft) -> bool:
@@ -210,7 +215,7 @@ class Machine:
         place = schema.terminal(schema.LINK, command.terminal)
         link: Link = self._read(place) or FIRST_LINK
         if command.batch == link.batch:
-            return batches.running(batch, draft.at) or rule.batch == "open"
+            return rule.batch == "open" or batches.running(self._read, batch, draft.at)
         if command.batch == batches.in_force(self._read, command.terminal, draft.at):
             draft.rows[place] = Link(command.batch)
             return True

@@ -68,6 +68,11 @@ class Reason(IntEnum):
     LOSS_NOT_REPORTABLE = 107
     # settlement
     TOTALS_DIFFER = 80
+    # sweeps, inquiries
+    TOO_MANY_TERMINALS = 190
+    SALE_TOO_OLD = 191
+    SALE_IN_FUTURE = 192
+    TOO_MANY_ADVICES = 193
     # administration
     REFUSED = 90
     # cards
@@ -95,6 +100,7 @@ UNSTORED = frozenset(
         Reason.STAN_EXHAUSTED,
         Reason.MEMBER_MISSING,
         Reason.PIN_BLOCK_BAD,
+        Reason.TOO_MANY_TERMINALS,
         Reason.REFUSED,
     }
 )

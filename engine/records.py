@@ -19,6 +19,9 @@ Lot: TypeAlias = tuple[int, str, int]
 
 ASKED_NEVER = 999_999_999_999_999
 """A `pin_above` that no amount reaches."""
+SITE_TERMINALS_MAX = 256
+"""Terminals in a chunk of a merchant's."""
+
 RECENT_MAX = 5
 """Entries that a record of a member remembers for the mini-statement."""
 
@@ -371,15 +374,24 @@ class Batch:
     Attributes:
         state: ``open``, ``settled`` or ``disputed``.
         since: time of its first transaction.
-        totals: unit, debit count, debit amount, credit count, credit amount; ascending by unit.
-        stan_max: the highest STAN of which an identity is kept, so that a higher one is known to be
-            new without looking for it.
+        date: business date of the last transaction that counted.
+        totals: of that date: unit, debit count, debit amount, credit count, credit amount;
+            ascending by unit.
+        earlier: the same of the business dates before, each line behind its date; ascending.
+            `engine.batches.whole` adds them up.
+        stan_min, stan_max: the lowest and highest STAN of which an identity is kept, so that a
+            higher one is known to be new without looking for it.
+        closed: time at which it was settled or its upload ended, 0 while it is open.
     """
 
     state: str
     since: int
+    date: int
     totals: tuple[tuple[str, int, int, int, int], ...]
+    earlier: tuple[tuple[int, str, int, int, int, int], ...]
+    stan_min: int
     stan_max: int
+    closed: int
 
 
 @dataclass(slots=True)
@@ -402,6 +414,19 @@ class Upload:
 
 
 @dataclass(slots=True)
+class Site:
+    """Terminals that have been registered for a merchant, also such as have left it since.
+
+    Attributes:
+        terminals: up to `SITE_TERMINALS_MAX` of them.
+        chunks: in the first chunk only: how many more there are.
+    """
+
+    terminals: tuple[str, ...]
+    chunks: int
+
+
+@dataclass(slots=True)
 class Opening:
     """An opening balance that was posted."""
 
@@ -417,11 +442,17 @@ class Calendar:
         cutoff_minutes: minutes after local midnight of the date at which it closes; 1440 is
             midnight at its end.
         zone: IANA name of the operator's time zone.
+        batch_days: days after which an open batch is retired.
+        offline_days: how many days old an advice of an offline sale may be.
+        offline_daily: such advices of a terminal that are taken on a day.
     """
 
     date: int
     cutoff_minutes: int
     zone: str
+    batch_days: int
+    offline_days: int
+    offline_daily: int
 
 
 NO_UNDO = Undo(0, 0, 0)
@@ -429,7 +460,7 @@ NO_POINTS = Points((), (), (), 0, ())
 NO_VALUE = Value(0, 0, "", (), 0)
 NO_KEYS = Keys(0, False, 0, 0)
 FIRST_LINK = Link(1)
-NEW_BATCH = Batch("open", 0, (), 0)
+NEW_BATCH = Batch("open", 0, 0, (), (), 999_999, 0, 0)
 CALENDAR = schema.named(schema.CALENDAR, "calendar")
 
 codec.register(schema.IDENTITY, Identity)
@@ -451,5 +482,6 @@ codec.register(schema.KEYS, Keys)
 codec.register(schema.BATCH, Batch)
 codec.register(schema.LINK, Link)
 codec.register(schema.OPENING, Opening)
+codec.register(schema.SITE, Site)
 codec.register(schema.CALENDAR, Calendar)
 codec.register(schema.UPLOAD, Upload)

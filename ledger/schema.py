@@ -33,6 +33,8 @@ them. Nothing else in the project packs or cuts a key.
 | 28 | rulebook | kind and owner | rules of one owner: `engine.rulebook.Rulebook` |
 | 29 | counter | owner | what was used of limits: `engine.rulebook.Counter` |
 | 30 | pool | name | a cap that all members share: `engine.pools.Pool` |
+| 32 | site | merchant id, chunk u32 | terminals that have been registered for a merchant |
+| 33 | offline | terminal id (8) | advices of offline sales taken on a day |
 | 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
 | 41 | payee | party id | `engine.settlement.Payee` |
 | 42 | run | date u32, run u32 | `engine.settlement.Run` |
@@ -74,6 +76,8 @@ CARD_PREFIX = 67
 RULEBOOK = 28
 COUNTER = 29
 POOL = 30
+SITE = 32
+OFFLINE = 33
 VERSION = 40
 PAYEE = 41
 RUN = 42
@@ -201,6 +205,16 @@ def batch(terminal_id: str, number: int) -> bytes:
 def opening(member: str, unit: str, expiry: int) -> bytes:
     """Key of the remembrance that an opening balance was posted."""
     return b"\x10%b\x00%b\x00%b" % (member.encode(), unit.encode(), expiry.to_bytes(4, "big"))
+
+
+def batch_parts(key: bytes) -> tuple[str, int]:
+    """Terminal and number in the key of a batch."""
+    return key[1:9].decode("ascii"), int.from_bytes(key[9:], "big")
+
+
+def site(merchant: str, chunk: int) -> bytes:
+    """Key of a chunk of the terminals of a merchant; the first is 0."""
+    return b"\x20%b\x00%b" % (merchant.encode(), chunk.to_bytes(4, "big"))
 
 
 def upload(terminal_id: str, number: int, original: int, stan: int) -> bytes:

@@ -47,7 +47,7 @@ ANY = ""
 BINDINGS: dict[tuple[str, str], Binding] = {
     ("010", "31"): Binding("balance", None, False, True, True, inquiries.balance),
     ("010", "32"): _off("rate", information=True),
-    ("010", "38"): _off("day_totals", information=True),
+    ("010", "38"): Binding("day_totals", None, False, False, True, inquiries.day_totals),
     ("010", "39"): _off("coupon_inquiry", information=True),
     ("010", "03"): _off("hold"),
     ("010", "20"): _off("release"),

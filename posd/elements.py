@@ -13,6 +13,9 @@ from posd.iso8583.tlv import build_tlv
 
 Elements: TypeAlias = list[tuple[str, bytes]]
 
+TOTALS_MAX = 22
+"""Units whose totals a field 48 can hold."""
+
 
 def _moved(value: str) -> Elements:
     return [("30", value.encode("ascii"))]
@@ -23,7 +26,10 @@ def _next_expiry(value: tuple[int, int]) -> Elements:
 
 
 def _totals(value: tuple[tuple[str, int, int, int, int], ...]) -> Elements:
-    return [("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:])) for line in value]
+    return [
+        ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
+        for line in value[:TOTALS_MAX]
+    ]
 
 
 def _statement(value: tuple[tuple[int, str, int], ...]) -> Elements:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from engine.batches import Lines
 from engine.draft import Draft
-from engine.inquiry import holdings, statement
+from engine.inquiry import holdings, merchant_day, statement, terminal_day
 from engine.reasons import Reason
 from posd.incoming import Incoming
 
 Inquire: TypeAlias = Callable[[Incoming, Draft], Reason]
 
 ALL = "310000"
+OF_TERMINAL, OF_MERCHANT = "380000", "380001"
 PRIVATE = 60
 STATEMENT = "03"
 """Message type (60.1) that asks for a mini-statement."""
@@ -40,4 +42,18 @@ def balance(incoming: Incoming, draft: Draft) -> Reason:
     if incoming.function == ALL and incoming.fields[PRIVATE][:2] == STATEMENT:
         draft.facts = (*draft.facts, ("statement", statement(draft.read, draft.member)))
     draft.balances = tuple((one.kind, one.unit, one.available, one.ledger) for one in found)
+    return Reason.APPROVED
+
+
+def day_totals(incoming: Incoming, draft: Draft) -> Reason:
+    """What a terminal, or a whole merchant, has counted on the open business date."""
+    if incoming.function == OF_TERMINAL:
+        lines: Lines | None = terminal_day(draft.read, incoming.terminal, draft.date, draft.at)
+    elif incoming.function == OF_MERCHANT:
+        lines = merchant_day(draft.read, incoming.merchant, draft.date, draft.at)
+    else:
+        return Reason.FUNCTION_UNKNOWN
+    if lines is None:
+        return Reason.TOO_MANY_TERMINALS
+    draft.facts = (("totals", lines),)
     return Reason.APPROVED

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from rich.padding import Padding
 from rich.table import Table
 
+from engine.batches import whole
 from engine.catalogue import BY_KIND
 from engine.commands import Outcome
 from engine.directory import DEFAULT_ZONE, wall_ms
@@ -307,7 +308,7 @@ def _terminal(sources: Sources, key: str) -> Shown:
         if batch is None
         else [
             dict(zip(("unit", "debits", "debited", "credits", "credited"), line, strict=True))
-            for line in batch.totals
+            for line in whole(batch)
         ],
     }
 

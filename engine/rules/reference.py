@@ -20,6 +20,7 @@ from engine.records import (
     ASKED_NEVER,
     CALENDAR,
     NO_KEYS,
+    SITE_TERMINALS_MAX,
     Alias,
     Calendar,
     Institution,
@@ -28,6 +29,7 @@ from engine.records import (
     Merchant,
     Opening,
     Program,
+    Site,
     Terminal,
     Terms,
     Value,
@@ -123,11 +125,17 @@ class OpeningBalance:
 
 @dataclass(slots=True)
 class SetCalendar:
-    """The operator's time zone, cut-off and first business date."""
+    """The operator's time zone, cut-off, first business date, and limits in days.
+
+    See `engine.records.Calendar`.
+    """
 
     date: int
     cutoff_minutes: int
     zone: str
+    batch_days: int
+    offline_days: int
+    offline_daily: int
 
 
 @dataclass(slots=True)
@@ -213,6 +221,8 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
         return refuse(draft, f"merchant {command.merchant} is not registered; load it first")
     key = schema.terminal(schema.TERMINAL, command.id)
     old: Terminal | None = draft.read(key)
+    if old is None or old.merchant != command.merchant:
+        _join_site(draft, command.merchant, command.id)
     terminal = Terminal(*[*values_of(command), 1])
     if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
         terminal = amended(terminal, tmk=old.tmk)
@@ -221,6 +231,21 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
         keys: Keys = draft.read(place) or NO_KEYS
         draft.rows[place] = Keys(keys.number + 1, False, 0, 0)
     return replace_row(draft, key, terminal, old)
+
+
+def _join_site(draft: Draft, merchant: str, terminal: str) -> None:
+    """Note that a merchant has a terminal; one that comes back is noted again."""
+    place = schema.site(merchant, 0)
+    first: Site = draft.read(place) or Site((), 0)
+    last = first
+    if first.chunks:
+        last = draft.read(schema.site(merchant, first.chunks))
+    if len(last.terminals) < SITE_TERMINALS_MAX:
+        row = Site((*last.terminals, terminal), last.chunks)
+        draft.rows[schema.site(merchant, first.chunks)] = row
+        return
+    draft.rows[place] = Site(first.terminals, first.chunks + 1)
+    draft.rows[schema.site(merchant, first.chunks + 1)] = Site((terminal,), 0)
 
 
 def put_member(command: PutMember, draft: Draft) -> Reason:
@@ -330,7 +355,9 @@ def _open_value(command: OpeningBalance, draft: Draft) -> Reason:
 def set_calendar(command: SetCalendar, draft: Draft) -> Reason:
     """Set the operator's calendar; the open date stays once there is one."""
     old: Calendar | None = draft.read(CALENDAR)
-    row = Calendar(command.date if old is None else old.date, command.cutoff_minutes, command.zone)
+    row = Calendar(*values_of(command))
+    if old is not None:
+        row = amended(row, date=old.date)
     if row == old:
         return Reason.UNCHANGED
     draft.rows[CALENDAR] = row

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine import batches
 from engine.commands import Request, Token
-from engine.draft import Draft
+from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import NEW_BATCH, NO_KEYS, Batch, Keys, Link, Upload
 from ledger import schema
@@ -94,7 +94,7 @@ def settle(command: Settlement, draft: Draft) -> Reason:
     """Close a batch whose totals agree; else tell the host's totals and leave it open."""
     batch: Batch = draft.read(schema.batch(command.terminal, command.batch)) or NEW_BATCH
     if batches.differing(batch, command.totals):
-        draft.facts = (("totals", tuple(line for line in batch.totals if any(line[1:]))),)
+        draft.facts = (("totals", batches.whole(batch)),)
         return Reason.TOTALS_DIFFER
     _close(command, draft, batch, "settled")
     return Reason.APPROVED
@@ -123,8 +123,8 @@ def upload(command: UploadItem, draft: Draft) -> Reason:
 
 def _close(command: Request, draft: Draft, batch: Batch, state: str) -> None:
     """Close a batch and put the next in force, where it is the newest."""
-    draft.rows[schema.batch(command.terminal, command.batch)] = Batch(
-        state, batch.since, batch.totals, max(batch.stan_max, command.stan)
+    draft.rows[schema.batch(command.terminal, command.batch)] = amended(
+        batches.with_stan(batch, command.stan), state=state, closed=draft.at
     )
     if batches.in_force(draft.read, command.terminal, draft.at) == command.batch:
         draft.rows[schema.terminal(schema.LINK, command.terminal)] = Link(

@@ -88,9 +88,16 @@ class House:
     # Registering.
 
     def open(
-        self, date: int, cutoff_minutes: int = 1440, zone: str = "Asia/Shanghai", at: int = 0
+        self,
+        date: int,
+        cutoff_minutes: int = 1440,
+        zone: str = "Asia/Shanghai",
+        at: int = 0,
+        *,
+        days: tuple[int, int, int] = (7, 3, 500),
     ) -> Answer:
-        return self.machine.execute(reference.SetCalendar(date, cutoff_minutes, zone), at)
+        """The calendar; `days` are its batch days, offline days and offline advices a day."""
+        return self.machine.execute(reference.SetCalendar(date, cutoff_minutes, zone, *days), at)
 
     def program(self, name: str, at: int, **said: Any) -> Answer:
         """A program of 100 points a yuan that last 24 months, but for what is `said`."""

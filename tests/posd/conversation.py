@@ -120,7 +120,7 @@ class Conversation:
         self.events[name] += 1
 
     def _load(self):
-        self.administer(reference.SetCalendar(20260302, 1440, "Asia/Shanghai"))
+        self.administer(reference.SetCalendar(20260302, 1440, "Asia/Shanghai", 7, 3, 500))
         self.administer(
             reference.PutProgram(
                 "P01", "联盟积分", 100, "none", True, "expire", 0, "negative", False

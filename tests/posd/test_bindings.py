@@ -47,7 +47,7 @@ ROWS = [
 ]
 TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
-    "rate", "day_totals", "coupon_inquiry", "hold", "release", "exchange",
+    "rate", "coupon_inquiry", "hold", "release", "exchange",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery", "capture",
     "offline_accrual",
 ]  # fmt: skip

@@ -113,7 +113,7 @@ def test_what_is_no_data_directory_is_refused_in_a_sentence(tmp_path, name):
     ("text", "sentence"),
     [
         ("key = 5", "key in * has to be a text in quotes"),
-        ("kex = 'a'", "has the unknown key 'kex'; known are clearing, cutoff, key"),
+        ("kex = 'a'", "has the unknown key 'kex'; known are batch_days, clearing, cutoff, key"),
         ("key =", "is not valid TOML"),
         ("zone = 'Nowhere'", "there is no time zone 'Nowhere'"),
         ("cutoff = '99:00'", "has to be HH:MM"),
