@@ -42,7 +42,7 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards, clearing_verbs, limits
+from tests.scenarios import cards, clearing_verbs, limits, sweeps
 from tests.scenarios.cards import Cards
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
@@ -575,7 +575,7 @@ EXPECTATIONS = [
     (r"approved( again)?(?:, ([+-]\d+))?", Stage.expect_approved),
     (r"declined( again)? ([A-Z_]+) (\w\w)", Stage.expect_declined),
     (r"unchanged", Stage.expect_unchanged),
-    (r"swept (\d+)", Stage.expect_swept),
+    *sweeps.EXPECTATIONS,
     (r"(\w+:\S+|Opening|Bank|Rounding|Suspense) (156|P\d\d) ([+-]\d+)", Stage.expect_leg),
     (r"no legs", Stage.expect_no_legs),
     (r"no entry", Stage.expect_no_entry),

@@ -1,9 +1,11 @@
 """Verbs of sweeps: ``sweep points`` sends what the sweep of that name finds due, all of it."""
 
+import re
 from typing import Any
 
+from engine import batches
 from engine.sweeps import BY_NAME
-from ledger import codec
+from ledger import codec, schema
 
 
 class Sweeping:
@@ -26,3 +28,19 @@ class Sweeping:
         made = range(self.before + 1, self.book.sequence + 1)
         found = sum(self.book.entry(one).kind != "cut-off" for one in made)
         self.same("entries of the sweep", found, int(number))
+
+    def expect_totals_on(self, number: str, date: str, lines: str) -> None:
+        """What a batch counted on a business date."""
+        row = self.book.view.get(schema.batch(self.terminal, int(number)))
+        found = [line[1:] for line in batches.dated(row) if line[0] == int(date.replace("-", ""))]
+        wanted = [
+            (unit, *(int(figure) for figure in figures))
+            for unit, *figures in re.findall(r"(\w{3}) D (-?\d+)/(-?\d+) C (-?\d+)/(-?\d+)", lines)
+        ]
+        self.same("totals of that date", found, wanted)
+
+
+EXPECTATIONS = [
+    (r"swept (\d+)", Sweeping.expect_swept),
+    (r"batch (\d+) on (\S+) (.+)", Sweeping.expect_totals_on),
+]
