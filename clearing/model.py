@@ -31,8 +31,8 @@ FEN_MAX = 10**13 - 1
 LEGS_MAX = 6
 """Headings on one line; what accounting.md posts for one party in one entry needs four at most."""
 
-PARTY_ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
-"""Party ids are parts of file names and of end-to-end ids, so they are kept to these characters."""
+PARTY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+"""Party ids are parts of file names, so they are kept to these characters."""
 
 ACCOUNT = re.compile(r"[A-Za-z0-9-]{1,34}")
 """Account numbers and bank codes that a payment file can carry; never cut, never guessed."""

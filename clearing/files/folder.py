@@ -33,7 +33,7 @@ PRIVATE = 0o600
 FOLDER = 0o750
 
 _STEM = r"[0-9]{8}-[0-9]{2,4}"
-_PARTY = r"[A-Za-z0-9_-]{1,20}"
+_PARTY = r"[A-Za-z0-9_-]{1,32}"
 NAMES = re.compile(
     rf"manifest\.json|settlement-{_STEM}\.txt|summary-{_STEM}\.xlsx|payments-{_STEM}\.xml"
     rf"|(unpaid|collections|exceptions)-{_STEM}\.csv"

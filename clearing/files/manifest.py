@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from clearing.files.folder import Written
@@ -63,6 +63,90 @@ def logical_digest(day: Day, lines: Iterable[str]) -> str:
     for each in lines:
         digest.update(each.encode("ascii"))
     return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class Manifest:
+    """A manifest that was read back.
+
+    Attributes:
+        fault: what is wrong with its spelling or digest, or empty.
+    """
+
+    date: int
+    run: int
+    supersedes: int
+    value_date: int
+    closed: int
+    version: str
+    logical: str
+    digest: str
+    journal: dict[str, int]
+    totals: dict[str, int]
+    files: dict[str, Written]
+    fault: str
+
+
+class Unreadable(Exception):
+    """The manifest cannot be read; one sentence."""
+
+
+_JOURNAL = {"first", "last", "considered"}
+_TOTALS = {"parties", "lines", "debit", "credit", "payable", "collect"}
+
+
+def read(data: bytes) -> Manifest:
+    """Read a manifest back.
+
+    Raises:
+        Unreadable: it is none, or of another format or layout.
+    """
+    try:
+        content = json.loads(data)
+        digest = content.pop("digest")
+        found = _from(content, digest)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Unreadable("it cannot be read") from None
+    if content.get("format") != FORMAT or content.get("layout") != LAYOUT:
+        raise Unreadable("it is of another format or layout")
+    if hashlib.sha256(spelled(content)).hexdigest() != digest:
+        found.fault = "its digest differs from its content"
+    elif sealed(content) != data:
+        found.fault = "its spelling is changed"
+    return found
+
+
+def _from(content: dict[str, Any], digest: str) -> Manifest:
+    """Take the content apart; every value has the type that it must have."""
+    journal = {name: _whole(content["journal"][name]) for name in _JOURNAL}
+    totals = {name: _whole(content["totals"][name]) for name in _TOTALS}
+    written = [
+        Written(str(each["name"]), _whole(each["size"]), _whole(each["records"]), each["sha256"])
+        for each in content["files"]
+    ]
+    files = {each.name: each for each in written}
+    if len(files) != len(written):
+        raise ValueError("a file is named twice")
+    return Manifest(
+        date=_whole(content["date"]),
+        run=_whole(content["run"]),
+        supersedes=_whole(content["supersedes"]),
+        value_date=_whole(content["value_date"]),
+        closed=_whole(content["closed"]),
+        version=str(content["version"]),
+        logical=str(content["logical"]),
+        digest=digest,
+        journal=journal,
+        totals=totals,
+        files=files,
+        fault="",
+    )
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError("a number has to be whole")
+    return value
 
 
 def make(day: Day, files: Iterable[Written], logical: str) -> bytes:

@@ -20,6 +20,7 @@ publisher; what passes here is still to be validated by the bank.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, BinaryIO
 
@@ -45,16 +46,24 @@ def message_id(day: Day) -> str:
     return f"CF{day.date}-{day.run:02d}"
 
 
+def short_party(party: str) -> str:
+    """Name a party in 18 characters: its id, or of a longer one the beginning and a digest."""
+    if len(party) <= SHORT_MAX:
+        return party
+    return f"{party[:7]}.{hashlib.sha256(party.encode()).hexdigest()[:10]}"
+
+
 def end_to_end_id(date: int, run: int, party: str) -> str:
-    """Name a payment; the bank's confirmation carries it back."""
-    return f"CF{date}-{run:02d}-{party}"
+    """Name a payment in at most 35 characters; the bank's confirmation carries it back."""
+    return f"CF{date}-{run:02d}-{short_party(party)}"
 
 
-_END_TO_END = re.compile(r"CF([0-9]{8})-([0-9]{2,4})-([A-Za-z0-9_-]{1,20})")
+SHORT_MAX = 18
+_END_TO_END = re.compile(r"CF([0-9]{8})-([0-9]{2,4})-([A-Za-z0-9_.-]{1,18})")
 
 
 def parse_end_to_end_id(text: str) -> tuple[int, int, str] | None:
-    """Take an end-to-end id apart into date, run, party; None for one of somebody else."""
+    """Take an end-to-end id apart into date, run and `short_party`; None for another's."""
     found = _END_TO_END.fullmatch(text)
     return (int(found[1]), int(found[2]), found[3]) if found else None
 

@@ -103,9 +103,9 @@ LAYOUT: dict[str, tuple[Column, ...]] = {
     ),
     BATCH: _record(
         BATCH,
-        ("party", 20, "a", "party id"),
+        ("party", 32, "a", "party id"),
         ("kind", 12, "a", "merchant, institution, sponsor, channel"),
-        ("institution", 20, "a", "its regional group"),
+        ("institution", 32, "a", "its regional group"),
         ("date", 8, "n", "business date"),
         ("name", 60, "t", "name of the party"),
     ),
@@ -131,13 +131,13 @@ LAYOUT: dict[str, tuple[Column, ...]] = {
     ),
     CONTROL: _record(
         CONTROL,
-        ("party", 20, "a", "party id"),
+        ("party", 32, "a", "party id"),
         ("details", 10, "n", "detail records of the party"),
         *_SUMS,
     ),
     BY_HEADING: _record(
         BY_HEADING,
-        ("party", 20, "a", "party id"),
+        ("party", 32, "a", "party id"),
         ("heading", 2, "n", "heading"),
         ("count", 10, "n", "legs of the heading"),
         ("debit", 15, "n", "sum of the legs below zero, fen, without sign"),
@@ -145,7 +145,7 @@ LAYOUT: dict[str, tuple[Column, ...]] = {
     ),
     BY_PROGRAM: _record(
         BY_PROGRAM,
-        ("party", 20, "a", "party id"),
+        ("party", 32, "a", "party id"),
         ("program", 3, "a", "program"),
         ("issued", 15, "s", "points issued less those taken back"),
         ("redeemed", 15, "s", "points redeemed less those given back"),

@@ -260,6 +260,13 @@ def test_payment_file_pays_each_credit_once_and_its_sums_agree(written):
     assert payments.parse_end_to_end_id(next(iter(paid))) == (20261122, 1, LAKESIDE)
 
 
+@given(st.integers(1, 9999), st.from_regex(model.PARTY_ID, fullmatch=True))
+def test_every_payment_has_a_name_that_banks_take_and_that_leads_back(run, party):
+    name = payments.end_to_end_id(20261122, run, party)
+    assert len(name) <= 35
+    assert payments.parse_end_to_end_id(name) == (20261122, run, payments.short_party(party))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
