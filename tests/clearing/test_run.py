@@ -1,0 +1,257 @@
+"""Runs over data directories: in order, repeated, corrected, killed at every step, released."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from clearing.day import NotCut
+from clearing.netting import DoesNotHold
+from clearing.run import AlreadyClearing, ClearingRefused, Options, clear, clearing_lock, release
+from engine.rules.reference import CutOff
+from ledger import schema
+from ledger.codec import unpack_entry
+from ledger.journal import entries
+from ledger.tables import Snapshot
+from tests.clearing.books import CARD, RIGHT, opened, two_days
+
+ALONE = Options(workers=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data directory with two business dates, to be copied."""
+    folder = tmp_path_factory.mktemp("clearing") / "book"
+    two_days(folder)
+    return folder
+
+
+@pytest.fixture
+def book(prepared, tmp_path):
+    return copied(prepared, tmp_path / "mine")
+
+
+def copied(folder, place):
+    place.mkdir()
+    shutil.copytree(folder, place / "book")
+    shutil.copy(folder.with_name("book.key"), place / "book.key")
+    return place / "book"
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def kinds(book, kind):
+    found = (unpack_entry(packed) for _, packed in entries(book, 1))
+    return [entry for entry in found if entry.kind == kind]
+
+
+def accounts(book):
+    with Snapshot(book) as snapshot:
+        rows = snapshot.view.scan(bytes((schema.BALANCE,)))
+        return {schema.balance_account(key): amount for key, amount in rows if amount}
+
+
+def parties(result):
+    return {
+        party.id: (party.net, party.carried_in, party.payable, party.carried_forward)
+        for party in result.day.parties
+    }
+
+
+# By hand: SHOP issues 30 times (10,000 + 77 i) fen at a point a yuan, 100 to 122 points, 3,321 in
+# all, pays a fen a point and 0.6 % of their value (0.60 to 0.73 fen: one each), is paid 190 for 200
+# points and pays 1 of fee. INN issues 100 points of P02 30 times: F = 333 (333.3), V = 333, fee 2
+# (1.998); it is paid 95 % of 1,500 and of 256 (77 points at 30 a yuan, rounded down): 1,425 and
+# 243, with fees of 9 and 2 (1.54).
+FIRST = {
+    "INN": (-30 * 333 - 60 + 1425 + 243 - 9 - 2, 0, 0, -8393),
+    "SHOP": (-3321 - 30 + 190 - 1, 0, 0, -3162),
+    "SPA": (0, 0, 0, 0),
+}
+
+
+def test_a_date_is_cleared_released_and_brought_to_zero(book, tmp_path):
+    (result,) = clear(book, 20260301, tmp_path / "out", ALONE)
+    assert parties(result) == FIRST
+    assert result.begun.run.state == "FILED"
+    before = accounts(book)
+    assert (before["Pos:SHOP:20260301"], before["Pos:INN:20260301"]) == (-3162, -8393)
+    begun, _ = release(book, 20260301, ALONE)
+    after = accounts(book)
+    assert "Pos:SHOP:20260301" not in after
+    assert "Pos:INN:20260301" not in after
+    assert after["Payable:SHOP:20260301-1"] == -3162
+    assert begun.run.state == "CONFIRMED", "nobody is paid, so nothing waits for a bank"
+
+
+def test_what_rounding_left_in_a_fund_is_trued_up_once(book, tmp_path):
+    (result,) = clear(book, 20260301, tmp_path / "out", ALONE)
+    program = result.day.programs[1]
+    # 3,000 points less 77, at 30 a yuan, are worth 9,743.3; the entries left 30 * 333 - 257.
+    assert (program.outstanding, program.fund, program.rounding) == (2923, 9743, 10)
+    release(book, 20260301, ALONE)
+    release(book, 20260301, ALONE)
+    assert accounts(book)["Fund:P02"] == 9743
+    assert accounts(book)["Rounding"] == -10
+    clear(book, 20260302, tmp_path / "next", ALONE)
+
+
+def test_what_is_owed_goes_into_the_next_run(book, tmp_path):
+    clear(book, 20260301, tmp_path / "one", ALONE)
+    (result,) = clear(book, 20260302, tmp_path / "two", ALONE)
+    # SHOP gives back 50 points' share of 190 (47) and is paid 950 less 6 for 1,000 points.
+    assert parties(result)["SHOP"] == (-47 + 950 - 6, -3162, 0, -2265)
+    shop = result.day.parties[1]
+    assert shop.owing_since == 20260301
+    with pytest.raises(ClearingRefused, match="release 20260301 first"):
+        release(book, 20260302, ALONE)
+    release(book, 20260301, ALONE)
+    release(book, 20260302, ALONE)
+    held = accounts(book)
+    assert held["Payable:SHOP:20260302-1"] == -2265
+    assert "Payable:SHOP:20260301-1" not in held
+
+
+def test_missed_nights_are_cleared_first_and_in_order(book, tmp_path):
+    results = clear(book, 20260304, tmp_path / "out", ALONE)
+    assert [result.begun.date for result in results] == [20260301, 20260302, 20260303, 20260304]
+    assert parties(results[0]) == FIRST
+    assert results[3].folder == tmp_path / "out"
+    assert results[0].folder == tmp_path / "out-2026-03-01"
+    assert parties(results[3])["SHOP"] == (0, -2265, 0, -2265)
+
+
+def test_a_repeat_gives_the_same_bytes_also_when_time_has_gone_on(book, tmp_path):
+    clear(book, 20260301, tmp_path / "one", ALONE)
+    first = files(tmp_path / "one")
+    release(book, 20260301, ALONE)
+    clear(book, 20260302, tmp_path / "two", ALONE)
+    with opened(book) as made:  # names change, points move
+        at = made.book.last_at
+        made.merchant("SHOP", at, (), "HB01")
+        made.redeem("00000002", at, CARD, 10, pin=RIGHT)
+    (again,) = clear(book, 20260301, tmp_path / "again", Options(workers=2))
+    assert again.repeated
+    assert files(tmp_path / "again") == first
+
+
+def test_before_release_a_correction_replaces_a_run_and_afterwards_none_does(book, tmp_path):
+    clear(book, 20260301, tmp_path / "out", ALONE)
+    corrected = Options(workers=1, correct="the value date was wrong", value_date=20260310)
+    (result,) = clear(book, 20260301, tmp_path / "out", corrected)
+    assert (result.begun.number, result.day.supersedes) == (2, 1)
+    assert result.day.value_date == 20260310
+    release(book, 20260301, ALONE)
+    with pytest.raises(ClearingRefused, match="adjust it in the next run"):
+        clear(book, 20260301, tmp_path / "out", corrected)
+
+
+def test_a_folder_with_another_date_is_left_alone(book, tmp_path):
+    clear(book, 20260301, tmp_path / "out", ALONE)
+    before = files(tmp_path / "out")
+    with pytest.raises(ClearingRefused, match="holds the files of another date"):
+        clear(book, 20260302, tmp_path / "out", ALONE)
+    assert files(tmp_path / "out") == before
+
+
+def test_what_is_not_to_be_cleared_is_refused(book, tmp_path):
+    with pytest.raises(NotCut, match="before the first business date"):
+        clear(book, 20260228, tmp_path / "out", ALONE)
+    with pytest.raises(ClearingRefused, match="clear it with"):
+        release(book, 20260301, ALONE)
+    with clearing_lock(book), pytest.raises(AlreadyClearing):
+        clear(book, 20260301, tmp_path / "out", ALONE)
+
+
+def test_a_day_that_does_not_hold_is_refused_with_its_entries(book, tmp_path):
+    with opened(book) as made:
+        made.machine._book.view.get(schema.named(schema.PROGRAM, "P01")).points_per_yuan = 50
+        made.machine._tariffs.forget()
+        wrong = made.accrue("00000001", made.book.last_at, CARD, 10_000)
+        made.machine.execute(CutOff(made.machine.date, automatic=False), made.book.last_at)
+    date = wrong.date
+    with pytest.raises(
+        DoesNotHold, match=rf"entry {wrong.sequence} \(accrual\) moves \+100 points"
+    ):
+        clear(book, date, tmp_path / "out", ALONE)
+    with Snapshot(book) as snapshot:
+        run = snapshot.view.get(schema.run(date, 1))
+    assert run.state == "FAILED"
+    assert f"entry {wrong.sequence}" in run.text
+
+
+class Killer:
+    """Progress that kills its process when it is told something for the n-th time."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, _what, _done, _whole):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(number, work):
+    """Run `work` in a child that dies at its n-th step; False when it got to its end before."""
+    child = os.fork()
+    if not child:
+        try:
+            work(Options(workers=1, progress=Killer(number)))
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def night(book, out):
+    def work(options):
+        clear(book, 20260301, out, options)
+        release(book, 20260301, options)
+
+    return work
+
+
+def test_killed_at_every_step_and_resumed_it_comes_to_one_set_and_one_post_back(prepared, tmp_path):
+    begun = copied(prepared, tmp_path / "begun")
+    steps: list[str] = []
+    (tmp_path / "whole").mkdir()
+    whole = copied(prepared, tmp_path / "whole" / "it")
+    watching = Options(workers=1, progress=lambda what, *_: steps.append(what))
+    night(whole, tmp_path / "whole" / "out")(watching)
+    at_begun = steps.index("begun") + 1
+    assert killed(at_begun, night(begun, tmp_path / "begun" / "out"))
+    reference = copied(begun, tmp_path / "reference")
+    night(reference, tmp_path / "reference" / "out")(ALONE)
+    expected = files(tmp_path / "reference" / "out")
+    for step in range(1, len(steps) + 1):
+        place = tmp_path / f"killed-{step}"
+        # What a run is begun with is journaled once: from there on all bytes are given.
+        early = step < at_begun
+        book = copied(prepared if early else begun, place)
+        assert killed(step if early else step - 2, night(book, place / "out"))
+        night(book, place / "out")(ALONE)
+        found = files(place / "out")
+        if early:
+            night(book, place / "again")(ALONE)
+            assert files(place / "again") == found, steps[step - 1]
+        else:
+            assert found == expected, steps[step - 1]
+        posted = kinds(book, "post-back")
+        assert sorted(entry.command[2] for entry in posted) == ["INN", "SHOP"], steps[step - 1]
+        assert len(kinds(book, "run started")) == 1
+        assert len(kinds(book, "true-up")) == 1
+        shutil.rmtree(place)
+
+
+def test_nothing_is_left_behind(book, tmp_path):
+    clear(book, 20260301, tmp_path / "out", ALONE)
+    assert not list((book / "clearing").iterdir())
+    assert Path(tmp_path / "out" / "manifest.json").exists()
