@@ -56,6 +56,11 @@ class Links:
         """A protocol for a new connection."""
         return Link(self)
 
+    def accept_secured(self) -> Link:
+        """The same under TLS; the link is made, or never, once the handshake is over."""
+        self.meter.count("tls_handshakes")
+        return Link(self)
+
     def arrived(self, link: Link, session: Session, frames: list[Frame]) -> None:
         """Note what a link has read; all links of this turn of the loop are handled together."""
         if not self._talking:
@@ -139,6 +144,8 @@ class Link:
         self.heard = monotonic_ms()
         links.open.add(self)
         links.meter.count("connections_opened")
+        if tls:
+            links.meter.count("tls_connections_opened")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the connection; what was decided for it stays decided."""

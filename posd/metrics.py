@@ -101,6 +101,8 @@ NAMED = {
     "keep_alives": "Keep-alive frames answered.",
     "connections_opened": "Connections accepted.",
     "connections_refused": "Connections refused at the limit.",
+    "tls_handshakes": "TLS handshakes begun.",
+    "tls_connections_opened": "TLS handshakes that came to a connection.",
     "closed_idle": "Connections closed for being idle.",
     "closed_half_frame": "Connections closed for half a frame.",
     "closed_slow_reader": "Connections closed for not reading their replies.",

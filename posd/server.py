@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import time
 from dataclasses import fields
@@ -38,11 +39,14 @@ from posd.host import Host
 from posd.link import Limits, Links
 from posd.metrics import Exposition, Meter
 from posd.pipeline import Pipeline
+from posd.tls import HANDSHAKE_SECONDS_MAX, TlsFileError, server_context
 
 BACKLOG = 4096
 IDLE_SWEEP_TICKS = 15
 HTTP_REQUEST_MAX = 8192
 EVENTS_PER_SECOND_MAX = 20
+
+__all__ = ["Daemon", "TlsFileError", "run", "split_address"]
 
 log = logging.getLogger("counterfoil.posd")
 
@@ -104,25 +108,32 @@ class Daemon:
 
     # Running.
 
-    async def serve(self, listen: str, metrics: str, folder: Path) -> None:
-        """Listen, say ready, and run until told to stop."""
+    async def serve(
+        self,
+        listen: str,
+        metrics: str,
+        folder: Path,
+        tls: tuple[str, ssl.SSLContext] | None = None,
+    ) -> None:
+        """Listen, say ready, and run until told to stop; `tls` is an address and its context."""
         self._tell_shut()
-        host, port = split_address(listen)
-        server = await self.loop.create_server(
-            cast("Any", self.links.accept), host, port, backlog=BACKLOG, reuse_address=True
-        )
+        doors = [await self._listen(listen, None)]
+        if tls is not None:
+            doors.append(await self._listen(*tls))
         metrics_host, metrics_port = split_address(metrics)
         scrape = await asyncio.start_server(self._http, metrics_host, metrics_port)
         control = await serve_control(self, folder)
-        self._servers = [server, scrape, control]
+        self._servers = [*doors, scrape, control]
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stop)
         tick = self.loop.call_later(1, self._tick)
-        sys.stdout.write(f"ready {_bound(server)} metrics {_bound(scrape)}\n")
+        also = f" tls {_bound(doors[1])}" if tls is not None else ""
+        sys.stdout.write(f"ready {_bound(doors[0])} metrics {_bound(scrape)}{also}\n")
         sys.stdout.flush()
         await self._stopping
         tick.cancel()
-        server.close()
+        for door in doors:
+            door.close()
         self.pipeline.draining = True
         self.pipeline.judge()
         wait_ms = self.links.limits.drain_ms
@@ -136,6 +147,19 @@ class Daemon:
             other.close()
         await asyncio.sleep(0)
         self.pipeline.stop()
+
+    async def _listen(self, address: str, context: ssl.SSLContext | None) -> Any:
+        host, port = split_address(address)
+        accept = self.links.accept if context is None else self.links.accept_secured
+        return await self.loop.create_server(
+            cast("Any", accept),
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_address=True,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX if context is not None else None,
+        )
 
     def stop(self) -> None:
         """Begin an orderly end."""
@@ -263,6 +287,7 @@ def run(
     *,
     confirm_clock: bool = False,
     config: Path | None = None,
+    tls: tuple[str, Path, Path] | None = None,
 ) -> int:
     """Run the daemon in the foreground until SIGTERM; returns the exit status.
 
@@ -273,7 +298,13 @@ def run(
         key: the key file as named on the command line, if it was.
         confirm_clock: the clock is right, however far from the last entry.
         config: another configuration file than the directory's own.
+        tls: ``HOST:PORT`` for terminals under TLS, the host's certificate and key, and the
+            authority of the clients' certificates.
+
+    Raises:
+        posd.tls.TlsFileError: a file of `tls` cannot be used.
     """
+    context = (tls[0], server_context(tls[1], tls[2])) if tls is not None else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     configuration = read_configuration(directory, config)
     limits = _link_limits(configuration)
@@ -289,7 +320,7 @@ def run(
         gc.collect()
         gc.freeze()
         gc.disable()  # nothing on the path of a message makes cycles; a pause would show in p99.9
-        loop.run_until_complete(daemon.serve(listen, metrics, directory))
+        loop.run_until_complete(daemon.serve(listen, metrics, directory, context))
     finally:
         loop.close()
         book.close()

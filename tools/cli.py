@@ -197,21 +197,29 @@ def init(directory: Path, key: Path | None, zone: str, cutoff: str, *, demo: boo
 @key_option
 def serve(directory: Path, listen: str, metrics: str, key: Path | None, **options: Any) -> None:
     """Run the daemon in the foreground; prints `ready HOST:PORT metrics HOST:PORT`."""
-    if options["tls_listen"] or options["cert"] or options["client_ca"]:
-        raise click.UsageError("TLS is not built yet: leave out --tls-listen, --cert, --client-ca")
-    for name, address in (("--listen", listen), ("--metrics", metrics)):
+    secured = (options["tls_listen"], options["cert"], options["client_ca"])
+    if any(secured) and not all(secured):
+        raise click.UsageError("--tls-listen, --cert and --client-ca go together")
+    addresses = [("--listen", listen), ("--metrics", metrics)]
+    if secured[0]:
+        addresses.append(("--tls-listen", secured[0]))
+    for name, address in addresses:
         host, _, port = address.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
             raise click.BadParameter("has to be HOST:PORT", param_hint=name)
     server = import_module("posd.server")
-    status: int = server.run(
-        directory,
-        listen,
-        metrics,
-        key,
-        confirm_clock=options["confirm_clock"],
-        config=options["config"],
-    )
+    try:
+        status: int = server.run(
+            directory,
+            listen,
+            metrics,
+            key,
+            confirm_clock=options["confirm_clock"],
+            config=options["config"],
+            tls=secured if secured[0] else None,
+        )
+    except server.TlsFileError as error:
+        raise Refusal(str(error)) from None
     raise click.exceptions.Exit(status)
 
 

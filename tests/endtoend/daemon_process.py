@@ -76,6 +76,7 @@ class Daemon(ServedDirectory):
 
     Attributes:
         environment: variables for the daemon alone.
+        tls: where it listens under TLS, if it does.
     """
 
     def __init__(self, folder: Path, errors: Path | None = None) -> None:
@@ -94,10 +95,10 @@ class Daemon(ServedDirectory):
 
     # Processes.
 
-    def launch(self) -> None:
+    def launch(self, *options: object) -> None:
         """Start serving and return at once."""
         command = [sys.executable, "-m", "tools", "serve", str(self.directory)]
-        command += ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
+        command += ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", *map(str, options)]
         environment = {**os.environ, "COUNTERFOIL_KEY": f"{self.directory}.key"}
         environment |= self.environment
         with self._errors.open("ab") as errors:
@@ -113,8 +114,11 @@ class Daemon(ServedDirectory):
     def await_ready(self) -> None:
         """Wait for the `ready` line and take the addresses from it."""
         words = self._ready_line().split()
-        assert words[::2] == ["ready", "metrics"], words
+        assert words[:4:2] == ["ready", "metrics"], words
         self.address, self.metrics = _address(words[1]), _address(words[3])
+        if words[4:]:
+            assert words[4] == "tls", words
+            self.tls = _address(words[5])
 
     def says_something(self, seconds: float) -> bool:
         """Whether anything stands on stdout, an end of it included, within some seconds."""
