@@ -16,7 +16,9 @@ from engine.rules import (
     cards,
     clearing,
     earning,
+    exchange,
     expiry,
+    holds,
     limits,
     members,
     points,
@@ -24,11 +26,13 @@ from engine.rules import (
     reference,
     refund,
     terminals,
+    transfers,
     undo,
     value,
 )
 from engine.rules.refund import Return
 from engine.rules.undo import Hook
+from ledger.model import Entry, Posting
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class Rule:
         refund: returns a share; for the letter F.
         undone: takes back what it changed beside its legs, see `engine.rules.undo`.
         redone: lets that stand again once its void was reversed.
+        legs: those that an undo negates, where these are not all.
     """
 
     kind: str
@@ -57,6 +62,7 @@ class Rule:
     refund: Return | None = None
     undone: Hook | None = None
     redone: Hook | None = None
+    legs: Callable[[Entry], tuple[Posting, ...]] | None = None
 
 
 RULES: tuple[Rule, ...] = (
@@ -93,6 +99,42 @@ RULES: tuple[Rule, ...] = (
         undone=value.load_undone,
         redone=value.load_redone,
     ),
+    Rule(
+        "hold",
+        holds.Hold,
+        holds.hold,
+        "own",
+        "in force",
+        "R",
+        undone=holds.undo_hold,
+        legs=holds.no_legs,
+    ),
+    Rule("release", holds.Release, holds.release, "own", "in force", ""),
+    Rule(
+        "capture",
+        holds.Capture,
+        holds.capture,
+        "own",
+        "in force",
+        "RVF",
+        refund.refund_redemption,
+        legs=holds.own_legs,
+    ),
+    Rule("hold time-out", holds.TimeOut, holds.time_out, "none", "", ""),
+    Rule(
+        "transfer",
+        transfers.Transfer,
+        transfers.transfer,
+        "own",
+        "in force",
+        "RV",
+        undone=transfers.take_back,
+        redone=transfers.give_again,
+    ),
+    Rule("transfer in", transfers.TransferIn, transfers.take_in, "none", "", ""),
+    Rule("transfer back", transfers.TransferBack, transfers.hand_back, "none", "", ""),
+    Rule("exchange", exchange.Exchange, exchange.exchange, "own", "in force", "RV"),
+    Rule("rate", exchange.PutRate, exchange.put_rate, "none", "", ""),
     Rule("void", undo.Void, undo.void, "own", "in force", "R"),
     Rule("refund", refund.Refund, refund.refund, "own", "in force", ""),
     Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
@@ -153,6 +195,8 @@ for _rule in RULES:
         refund.REFUNDS[_rule.kind] = _rule.refund
     if _rule.undone is not None:
         undo.UNDONE[_rule.kind] = _rule.undone
+    if _rule.legs is not None:
+        undo.LEGS[_rule.kind] = _rule.legs
     if _rule.redone is not None:
         undo.REDONE[_rule.kind] = _rule.redone
 

@@ -324,6 +324,7 @@ def open_machine(
         today = Clock(known.zone).date(at)
         calendar = SetCalendar(today, known.cutoff_minutes, known.zone, **known.days)
         machine.execute(calendar, at)
+        machine.complete_transfers(at)
         book.flush()
     except BaseException:
         book.close(fold=False)

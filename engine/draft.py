@@ -49,6 +49,9 @@ class Draft:
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.
         uses: of limits, see `engine.limits`.
+        timed_out: member and program of purses that were opened with holds whose time is over; the
+            machine gives those back, in an entry of their own, and decides anew.
+        follow: the command that completes this one, executed right after it.
     """
 
     __slots__ = (
@@ -57,6 +60,7 @@ class Draft:
         "counted",
         "date",
         "facts",
+        "follow",
         "member",
         "nonce",
         "postings",
@@ -66,6 +70,7 @@ class Draft:
         "sequence",
         "tariffs",
         "tier",
+        "timed_out",
         "today",
         "uses",
         "versions",
@@ -100,6 +105,8 @@ class Draft:
         self.counted: tuple[tuple[str, str, int], ...] = ()
         self.versions: tuple[int, ...] = ()
         self.uses: Any = None
+        self.timed_out: list[tuple[str, str]] | None = None
+        self.follow: Any = None
 
     # Moving.
 
@@ -115,6 +122,8 @@ class Draft:
                 return purse
         purse = Purse(self.read, member, program)
         self.purses.append(purse)
+        if purse.holds and purse.has_timed_out(self.at):
+            self.timed_out = [*(self.timed_out or ()), (member, program)]
         return purse
 
     def wallet(self, member: str) -> Wallet:
@@ -238,6 +247,18 @@ class Draft:
             if alias is None or alias.member != member:
                 return False
         return True
+
+    def find_other(self, tokens: tuple[Token, ...]) -> tuple[str, Reason | None]:
+        """Find the other member of a transaction: its id, or why it may not be named so."""
+        other = ""
+        for kind, digest in tokens:
+            alias: Alias | None = self.read(schema.alias(kind, digest))
+            if alias is None:
+                return "", Reason.MEMBER_UNKNOWN
+            if alias.state != "active":
+                return "", ALIAS_STATES[alias.state]
+            other = alias.member
+        return (other, None) if other else ("", Reason.MEMBER_MISSING)
 
     def find_tariff(self, merchant_id: str, program: str = "") -> Tariff | None:
         """Find the terms in force today, ready for use; None where there are none."""

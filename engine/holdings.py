@@ -1,8 +1,9 @@
 """The amounts inside members' records, by account: what an audit compares with the postings.
 
 A value record holds the balance of one ``Value`` account, in fen.
-A points record and a chunk of lots hold balances of ``Lot`` accounts (points, never below zero)
-and of ``Debt`` accounts (points owed, told with the sign of the chart: never above zero).
+A points record and a chunk of lots hold balances of ``Lot`` and ``Held`` accounts (points, never
+below zero) and of ``Debt`` accounts (points owed, told with the sign of the chart: never above
+zero).
 """
 
 from __future__ import annotations
@@ -36,5 +37,8 @@ def holdings(key: bytes, row: Points | Chunk | Value) -> Iterator[tuple[Account,
         member, program = schema.points_parts(key)
         for issuer, owed in row.debts:
             yield chart.debt(member, program, issuer), program, -owed
+        for hold, _, lots in row.holds:
+            for expiry, issuer, amount in lots:
+                yield chart.held(member, program, issuer, expiry, hold), program, amount
     for expiry, issuer, amount in row.lots:
         yield chart.lot(member, program, issuer, expiry), program, amount

@@ -55,7 +55,14 @@ class Holding:
 
 
 def holdings(read: Callable[[bytes], Any], member_id: str, at: int, today: int) -> list[Holding]:
-    """What a member has in each program and as stored value, the most recently used first."""
+    """What a member has in each program and as stored value, the most recently used first.
+
+    Args:
+        read: point read of a row.
+        member_id: whose holdings.
+        at: time in ms; a hold that is over by then keeps nothing.
+        today: local date of `at`.
+    """
     member: Member | None = read(schema.named(schema.MEMBER, member_id))
     if member is None:
         return []
@@ -69,7 +76,7 @@ def holdings(read: Callable[[bytes], Any], member_id: str, at: int, today: int) 
             Holding(
                 "points",
                 program,
-                purse.available(today),
+                purse.available(today) + purse.timed_out(at, today),
                 purse.ledger(),
                 purse.next_expiry(today),
                 row.used,

@@ -5,6 +5,10 @@ and only then the new rows are swapped in. An exception before the swap changes 
 it must stop the process. The machine is deterministic: its only inputs are the command, its time
 and nonce, and what the journal has made of the tables; so replay through it makes the same entries
 again.
+
+Three kinds of entries the machine makes by itself: the cut-off of a date whose hour has passed, the
+time-out of a hold that a command comes upon, both before the command's own; and, after it, the
+second half of a transfer between members.
 """
 
 from __future__ import annotations
@@ -13,11 +17,21 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine import batches
-from engine.catalogue import BY_COMMAND, Rule
+from engine.catalogue import BY_COMMAND, Rule, command_of
 from engine.commands import Answer, Outcome, Request, bare
 from engine.draft import Draft
 from engine.reasons import UNSTORED, Reason
-from engine.records import CALENDAR, FIRST_LINK, NEW_BATCH, Batch, Calendar, Identity, Link
+from engine.records import (
+    CALENDAR,
+    FIRST_LINK,
+    NEW_BATCH,
+    Batch,
+    Calendar,
+    Identity,
+    Link,
+    Transit,
+)
+from engine.rules.holds import TimeOut
 from engine.rules.reference import CutOff
 from engine.tariffs import Tariffs
 from engine.terms import Clock, local_ms
@@ -28,7 +42,7 @@ DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
 BALANCE_KEYS_MAX = 100_000
 
 _REFERENCE = schema.REFERENCE
-
+_TRANSITS = bytes((schema.TRANSIT,))
 _BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
 
 
@@ -77,12 +91,19 @@ class Machine:
         "_cutoff_at",
         "_date",
         "_read",
+        "_replays",
         "_tariffs",
         "revision",
     )
 
-    def __init__(self, book: Store) -> None:
-        """Take the state that the book has."""
+    def __init__(self, book: Store, *, replays: bool = False) -> None:
+        """Take the state that the book has.
+
+        Args:
+            book: where rows are read and entries staged.
+            replays: True where all commands come from a journal, second halves of transfers too.
+        """
+        self._replays = replays
         self._book = book
         self._read: Callable[[bytes], Any] = book.view.get
         self._tariffs = Tariffs(self._read)
@@ -156,6 +177,12 @@ class Machine:
                 self.revision += 1
                 self._tariffs.forget()
                 return
+
+    def complete_transfers(self, at: int) -> None:
+        """Post second halves of transfers that a crash has left open, at the start."""
+        rows: list[Transit] = [row for _, row in self._book.view.scan(_TRANSITS)]
+        for row in rows:
+            self._by_itself(command_of(row.kind, row.command), max(at, self._book.last_at))
 
     # Exactly once (protocol.md, section 6).
 
@@ -238,6 +265,10 @@ class Machine:
                 else _BARE[reason]
             )
             return Answer(outcome, 0, self._date, False)
+        if draft.timed_out is not None:
+            for member, program in draft.timed_out:
+                self._by_itself(TimeOut(member, program), draft.at)
+            return self.execute(command, draft.at, draft.nonce)
         reason_number = int(reason)
         if reason is Reason.APPROVED:
             inner = draft.close_purses()
@@ -278,7 +309,15 @@ class Machine:
             raise SwapFailed("staging an entry failed") from error
         if CALENDAR in rows:
             self._load_calendar()
+        if draft.follow is not None and not self._replays:
+            self._by_itself(draft.follow, draft.at)
         return Answer(outcome, draft.sequence, draft.date, False)
+
+    def _by_itself(self, command: Any, at: int) -> None:
+        """Execute a command that no one sent."""
+        rule = BY_COMMAND[type(command)]
+        draft = self._draft(at, b"")
+        self._finish(rule, command, draft, rule.decide(command, draft))
 
     def _balances(self, postings: list[Posting]) -> dict[bytes, int]:
         """The new balances of accounts of the balances table."""
@@ -304,10 +343,7 @@ class Machine:
     def _cut_off_passed(self, at: int) -> None:
         """Close each business date whose cut-off hour has passed at a command's time."""
         while at >= self._cutoff_at:
-            command = CutOff(self._date, True)
-            draft = self._draft(at, b"")
-            rule = BY_COMMAND[CutOff]
-            self._finish(rule, command, draft, rule.decide(command, draft))
+            self._by_itself(CutOff(self._date, True), at)
 
     def _load_calendar(self) -> None:
         calendar: Calendar = self._read(CALENDAR) or DEFAULT_CALENDAR

@@ -3,7 +3,8 @@
 A `Purse` is a working copy: it reads the points record once, changes lists, and notes each change
 as a posting, so that what is stored and what is posted cannot differ. Lots are kept in the order in
 which they are consumed: earliest expiry first, then issuer. The record holds up to `LOTS_MAX` lots;
-later ones are in chunks beside it, of which the first is pulled in when it is needed.
+later ones are in chunks beside it, of which the first is pulled in when it is needed. What a hold
+keeps is no longer in a lot, and goes back into its lot when the hold ends.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, Lot, Points
-from ledger import schema
+from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, HeldPoints, Lot, Points
+from ledger import chart, schema
 from ledger.model import Posting
 
 LOTS_MAX = 256
 """Lots in a points record or a chunk; a full one is halved."""
+
+HOLDS_MAX = 32
+"""Holds that a member may have open in a program."""
 
 POINTS_MAX = 999_999_999_999
 """Points that a member may have in a program: a terminal can be told twelve digits."""
@@ -29,7 +33,8 @@ class Purse:
 
     Attributes:
         member, program: whose points, of which program.
-        postings: what has been posted to lots and debts so far.
+        postings: what has been posted to lots, holds and debts so far.
+        holds: what is held.
     """
 
     __slots__ = (
@@ -41,6 +46,7 @@ class Purse:
         "_read",
         "_recent",
         "fresh",
+        "holds",
         "member",
         "postings",
         "program",
@@ -61,6 +67,7 @@ class Purse:
         self._debts = row.debts
         self._chunks = row.chunks
         self._recent = row.recent
+        self.holds: tuple[HeldPoints, ...] = row.holds
         self._dirty: dict[int, tuple[Lot, ...] | None] | None = None
 
     # What is there.
@@ -81,7 +88,7 @@ class Purse:
         return total
 
     def ledger(self) -> int:
-        """All points, those that ran out and are not yet swept included, less debts."""
+        """All points, those held or run out and not yet swept included, less debts."""
         total = 0
         for lot in self._lots:
             total += lot[2]
@@ -89,7 +96,32 @@ class Purse:
             total += chunk[3]
         for _, amount in self._debts:
             total -= amount
+        if self.holds:
+            for _, _, lots in self.holds:
+                for lot in lots:
+                    total += lot[2]
         return total
+
+    def timed_out(self, at: int, today: int) -> int:
+        """Points that can be spent on `today` although they are held: the hold's time is over."""
+        return sum(
+            amount
+            for _, until, lots in self.holds
+            if until <= at
+            for expiry, _, amount in lots
+            if expiry >= today
+        )
+
+    def has_timed_out(self, at: int) -> bool:
+        """True when a hold's time is over at the command time `at`."""
+        return any(until <= at for _, until, _ in self.holds)
+
+    def held_by(self, hold: int) -> tuple[Lot, ...]:
+        """The lots of a hold, in the order in which they are consumed; empty when it is none."""
+        for number, _, lots in self.holds:
+            if number == hold:
+                return lots
+        return ()
 
     def next_expiry(self, today: int) -> tuple[int, int] | None:
         """Points and day of the next expiry, None when nothing usable is held."""
@@ -143,6 +175,35 @@ class Purse:
             self._reduce(start, part)
             taken.append((expiry, issuer, part))
             amount -= part
+        return taken
+
+    def hold(self, hold: int, until: int, lots: list[Lot]) -> None:
+        """Keep what was just taken under a hold, until the time `until` in ms."""
+        for expiry, issuer, amount in lots:
+            self._post_held(hold, issuer, expiry, amount)
+        self.holds = (*self.holds, (hold, until, tuple(lots)))
+
+    def unhold(self, hold: int, amount: int) -> list[Lot]:
+        """Take points out of a hold, the earliest expiry first; they are then in no lot.
+
+        Returns:
+            The lots (expiry, issuer, points) in the order in which they were consumed.
+        """
+        taken: list[Lot] = []
+        left: list[Lot] = []
+        for expiry, issuer, there in self.held_by(hold):
+            part = there if there < amount else amount
+            amount -= part
+            if part:
+                self._post_held(hold, issuer, expiry, -part)
+                taken.append((expiry, issuer, part))
+            if part < there:
+                left.append((expiry, issuer, there - part))
+        self.holds = tuple(
+            (number, until, tuple(left) if number == hold else lots)
+            for number, until, lots in self.holds
+            if number != hold or left
+        )
         return taken
 
     def claw_back(self, issuer: str, expiry: int, amount: int, *, owe: bool) -> int:
@@ -230,6 +291,7 @@ class Purse:
                 self._chunks,
                 at,
                 (sequence, *self._recent[: RECENT_MAX - 1]),
+                self.holds,
             )
         }
         if self._dirty is not None:
@@ -246,6 +308,10 @@ class Purse:
             del self._lots[index]
         else:
             self._lots[index] = (expiry, issuer, held - amount)
+
+    def _post_held(self, hold: int, issuer: str, expiry: int, amount: int) -> None:
+        account = chart.held(self.member, self.program, issuer, expiry, hold)
+        self.postings.append((account, self.program, amount))
 
     def _repay(self, amount: int) -> int:
         repaid = 0

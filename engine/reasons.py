@@ -75,6 +75,14 @@ class Reason(IntEnum):
     TOO_MANY_ADVICES = 193
     # administration
     REFUSED = 90
+    # holds and transfers
+    HOLD_ENDED = 120
+    HOLD_TIMED_OUT = 121
+    HOLD_EXCEEDED = 122
+    HOLDS_FULL = 123
+    TO_ONESELF = 124
+    NO_RATE = 125
+    EXCHANGE_TOO_SMALL = 126
     # cards
     NO_CARD = 140
     CARD_TAKEN = 141

@@ -24,6 +24,8 @@ SITE_TERMINALS_MAX = 256
 
 RECENT_MAX = 5
 """Entries that a record of a member remembers for the mini-statement."""
+HeldPoints: TypeAlias = tuple[int, int, tuple[Lot, ...]]
+"""Sequence number of the hold, the time in ms from which it holds no more, lots held."""
 
 NEVER = 99991231
 """The expiry day of points that do not expire."""
@@ -87,6 +89,7 @@ class Terms:
         pin_above: as the program's; the lower of both holds.
         burn_min, burn_max: least and most points of one redemption; 0 for no bound.
         tier_earn: tiers with points per yuan of their own.
+        hold_minutes: how long a hold lasts.
     """
 
     since: int
@@ -103,6 +106,7 @@ class Terms:
     burn_min: int = 0
     burn_max: int = 0
     tier_earn: tuple[tuple[str, Ratio], ...] = ()
+    hold_minutes: int = 30
 
 
 @dataclass(slots=True)
@@ -239,6 +243,7 @@ class Points:
             chunk's number, the sum of its points; ascending.
         used: time of the last movement, ms.
         recent: sequence numbers of the last `RECENT_MAX` entries that moved them, the newest first.
+        holds: what is held, the oldest hold first; not in `lots`.
     """
 
     lots: tuple[Lot, ...]
@@ -246,6 +251,7 @@ class Points:
     chunks: tuple[tuple[int, str, int, int], ...]
     used: int
     recent: tuple[int, ...]
+    holds: tuple[HeldPoints, ...] = ()
 
 
 @dataclass(slots=True)
@@ -368,6 +374,49 @@ class Undo:
 
 
 @dataclass(slots=True)
+class Rate:
+    """What points of one program are worth in another, from a day on.
+
+    Attributes:
+        since: first local day on which it applies.
+        ratio: points of the program entered for one of the program left.
+        owner: the merchant that pays where the program left is private, else empty.
+    """
+
+    since: int
+    ratio: Ratio
+    owner: str
+
+
+@dataclass(slots=True)
+class Rates:
+    """The dated rates from one program to another, in ascending order of their first day."""
+
+    rows: tuple[Rate, ...]
+    revision: int
+
+    @classmethod
+    def restore(cls, rows: Any, revision: int) -> Rates:
+        """Make the record from its packed fields."""
+        return cls(tuple(Rate(*row) for row in rows), revision)
+
+
+@dataclass(slots=True)
+class Sequel:
+    """What followed a transaction: the entry that ended a hold or completed a transfer."""
+
+    sequence: int
+
+
+@dataclass(slots=True)
+class Transit:
+    """The second half of a transfer, still to be posted: a command's kind and fields."""
+
+    kind: str
+    command: tuple[Any, ...]
+
+
+@dataclass(slots=True)
 class Batch:
     """A terminal's batch.
 
@@ -485,3 +534,6 @@ codec.register(schema.OPENING, Opening)
 codec.register(schema.SITE, Site)
 codec.register(schema.CALENDAR, Calendar)
 codec.register(schema.UPLOAD, Upload)
+codec.register(schema.RATE, Rates)
+codec.register(schema.SEQUEL, Sequel)
+codec.register(schema.TRANSIT, Transit)

@@ -25,6 +25,11 @@ def points_for_value(value_fen: int, program: Program) -> int:
     return -(-value_fen * program.points_per_yuan // 100)
 
 
+def exchanged(points: int, rate: Ratio) -> int:
+    """Points of another program for points at a rate: rounded down to whole points."""
+    return floor_ratio(points, rate)
+
+
 def value_of_points(points: int, program: Program) -> int:
     """Fen that points are worth to the member who spends them: rounded down."""
     return points * 100 // program.points_per_yuan

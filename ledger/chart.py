@@ -64,6 +64,11 @@ def lot(member: str, program: str, issuer: str, expiry: int) -> Account:
     return f"Lot:{member}:{program}:{issuer}:{expiry}"
 
 
+def held(member: str, program: str, issuer: str, expiry: int, hold: int) -> Account:
+    """Points of a lot that the hold with this sequence number keeps from being spent."""
+    return f"Held:{member}:{program}:{issuer}:{expiry}:{hold}"
+
+
 def debt(member: str, program: str, issuer: str) -> Account:
     """What a member is below zero after points already spent were taken back."""
     return f"Debt:{member}:{program}:{issuer}"
@@ -97,6 +102,11 @@ def value(member: str) -> Account:
 def value_expired(member: str) -> Account:
     """Stored value of a member that ran out and can be given back."""
     return f"ValueExpired:{member}"
+
+
+def transit(program: str) -> Account:
+    """Points on their way from one member to another."""
+    return f"Transit:{program}"
 
 
 def opening_points(program: str, issuer: str) -> Account:

@@ -43,6 +43,9 @@ them. Nothing else in the project packs or cuts a key.
 | 45 | post-back | date u32, run u32, party id | settlement posted back, and its payment |
 | 46 | true-up | date u32, run u32, program id | rounding of a fund moved |
 | 47 | exception | exception id | `engine.settlement.Discrepancy` |
+| 23 | rate | program left, program entered | `engine.records.Rates` |
+| 24 | sequel | sequence u64 | the entry that ended a hold or completed a transfer |
+| 25 | transit | sequence u64 | second half of a transfer that is still to be posted |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 """
 
@@ -86,6 +89,9 @@ CARRY = 44
 POSTBACK = 45
 TRUEUP = 46
 EXCEPTION = 47
+RATE = 23
+SEQUEL = 24
+TRANSIT = 25
 REPLACEMENT = 76
 
 NAMES: dict[int, str] = {
@@ -107,6 +113,7 @@ REFERENCE = frozenset(
         CARD_PRODUCT,
         CARD_BATCH,
         CARD_PREFIX,
+        RATE,
     }
 )
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
@@ -148,6 +155,21 @@ def identity(terminal: str, batch: int, stan: int) -> bytes:
 def undo(sequence: int) -> bytes:
     """Key of what became of the transaction with this sequence number."""
     return _SEQUENCE(UNDO, sequence)
+
+
+def rate(unit: str, target: str) -> bytes:
+    """Key of the rates from the program that is left to the one that is entered."""
+    return b"%c%b%b" % (RATE, unit.encode(), target.encode())
+
+
+def sequel(sequence: int) -> bytes:
+    """Key of the entry that ended the hold, or completed the transfer, with this number."""
+    return _SEQUENCE(SEQUEL, sequence)
+
+
+def transit(sequence: int) -> bytes:
+    """Key of the second half that the transfer with this sequence number still waits for."""
+    return _SEQUENCE(TRANSIT, sequence)
 
 
 def named(table: int, name: str) -> bytes:

@@ -1,9 +1,9 @@
 """Messages to commands: which message type and processing code is which transaction.
 
 `BINDINGS` is the table of ``protocol.md``, section 4: dispatch is by message type (its first three
-digits, so that repeats go with their originals) and the first two digits of field 3, or four or all
-where the accounts debited and credited make another transaction of it. A row without
-a builder is in the protocol and not switched on here (response 40); what has no row is 12.
+digits, so that repeats go with their originals) and the first two digits of field 3; four where
+the account debited makes another transaction of it, all six where the one credited does. A row
+without a builder is in the protocol and not switched on here (response 40); what has no row is 12.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posd import inquiries
-from posd.builders import batches, cards, members, points, undo, value
+from posd.builders import batches, cards, holds, members, points, transfers, undo, value
 from posd.incoming import Incoming
 from posd.inquiries import Inquire
 
@@ -46,25 +46,27 @@ def _off(name: str, *, information: bool = False) -> Binding:
 ANY = ""
 BINDINGS: dict[tuple[str, str], Binding] = {
     ("010", "31"): Binding("balance", None, False, True, True, inquiries.balance),
-    ("010", "32"): _off("rate", information=True),
     ("010", "38"): Binding("day_totals", None, False, False, True, inquiries.day_totals),
+    ("010", "32"): Binding("rate", None, False, False, True, inquiries.rate),
     ("010", "39"): _off("coupon_inquiry", information=True),
-    ("010", "03"): _off("hold"),
-    ("010", "20"): _off("release"),
+    ("010", "0365"): Binding("hold", holds.hold, True, True, False),
+    ("010", "0360"): _off("hold"),
+    ("010", "20"): Binding("release", holds.release, True, False, False),
     ("020", "22"): Binding("accrual", points.accrual, True, True, False),
     ("020", "00"): Binding("redemption", points.redemption, True, True, False),
     ("020", "0060"): Binding("purchase", value.purchase, True, True, False),
     ("020", "20"): Binding("void", undo.void, True, False, False),
     ("020", "21"): Binding("top_up", value.top_up, True, True, False),
     ("020", "406560"): Binding("conversion", value.conversion, True, True, False),
-    ("020", "40"): _off("exchange"),
+    ("020", "406565"): Binding("transfer", transfers.transfer_or_exchange, True, True, False),
     ("020", "91"): _off("coupon_issue"),
     ("020", "90"): _off("coupon_redemption"),
     ("020", "92"): _off("coupon_transfer"),
     ("020", "93"): _off("gift"),
     ("020", "94"): _off("lottery"),
     ("022", "20"): Binding("refund", undo.refund, True, False, False),
-    ("022", "00"): _off("capture"),
+    ("022", "0065"): Binding("capture", holds.capture, True, False, False),
+    ("022", "0060"): _off("capture"),
     ("022", "22"): _off("offline_accrual"),
     ("032", ANY): Binding("upload", batches.upload, False, False, False),
     ("040", ANY): Binding("reversal", undo.reversal, True, False, False),

@@ -21,6 +21,10 @@ def _moved(value: str) -> Elements:
     return [("30", value.encode("ascii"))]
 
 
+def _rate(value: tuple[int, int]) -> Elements:
+    return [("40", b"%d/%d" % value)]
+
+
 def _next_expiry(value: tuple[int, int]) -> Elements:
     return [("32", b"%012d%08d" % value)]
 
@@ -41,6 +45,8 @@ def _statement(value: tuple[tuple[int, str, int], ...]) -> Elements:
 
 ELEMENTS: tuple[tuple[str, Callable[[Any], Elements]], ...] = (
     ("moved", _moved),
+    ("gained", _moved),
+    ("rate", _rate),
     ("next_expiry", _next_expiry),
     ("totals", _totals),
     ("statement", _statement),

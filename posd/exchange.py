@@ -24,7 +24,7 @@ from posd import elements, network, responses, security
 from posd.bindings import Binding, find
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
-from posd.incoming import Incoming, Malformed, name_member
+from posd.incoming import Incoming, Malformed, Unlisted, name_member
 from posd.inquiries import Inquire
 from posd.iso8583.message import Message, Undecodable
 from posd.iso8583.spec import TAGS
@@ -391,6 +391,8 @@ class Exchange:
             self.command = binding.build(incoming)
         except (Malformed, MalformedTlv):
             return self.decline(Reason.FORM)
+        except Unlisted:
+            return self.decline(Reason.FUNCTION_UNKNOWN)
         return None
 
     def read_elements(self, incoming: Incoming) -> None:

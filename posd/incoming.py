@@ -22,6 +22,10 @@ class Malformed(Exception):
     """A request whose form is wrong although it could be decoded: response 30."""
 
 
+class Unlisted(Exception):
+    """A request of good form that is no row of the protocol's table: response 12."""
+
+
 class Incoming:
     """A request on its way to a command.
 
@@ -118,6 +122,18 @@ class Incoming:
 def is_program(unit: str) -> bool:
     """True for ``P01`` to ``P99``."""
     return len(unit) == 3 and unit[0] == "P" and unit[1:].isdecimal() and unit != "P00"  # noqa: PLR2004
+
+
+def program_named(value: bytes) -> str:
+    """The program in an element 49.
+
+    Raises:
+        Malformed: it is none.
+    """
+    unit = value.decode("ascii", "replace")
+    if not is_program(unit):
+        raise Malformed("target unit unknown")
+    return unit
 
 
 def luhn_valid(number: str) -> bool:

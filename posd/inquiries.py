@@ -14,7 +14,8 @@ from engine.batches import Lines
 from engine.draft import Draft
 from engine.inquiry import holdings, merchant_day, statement, terminal_day
 from engine.reasons import Reason
-from posd.incoming import Incoming
+from engine.rules.exchange import rate_in_force
+from posd.incoming import Incoming, Malformed, program_named
 
 Inquire: TypeAlias = Callable[[Incoming, Draft], Reason]
 
@@ -56,4 +57,16 @@ def day_totals(incoming: Incoming, draft: Draft) -> Reason:
     if lines is None:
         return Reason.TOO_MANY_TERMINALS
     draft.facts = (("totals", lines),)
+    return Reason.APPROVED
+
+
+def rate(incoming: Incoming, draft: Draft) -> Reason:
+    """At which rate points of the unit in field 49 are exchanged today for those of element 49."""
+    target = incoming.tlv.get("49")
+    if target is None:
+        raise Malformed("target unit missing")
+    found = rate_in_force(draft, incoming.unit(), program_named(target))
+    if found is None:
+        return Reason.NO_RATE
+    draft.facts = (("rate", found),)
     return Reason.APPROVED

@@ -14,7 +14,7 @@ from typing import Any, Final
 from engine.cards import cover_of
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
-from engine.rules import clearing, earning, limits, reference
+from engine.rules import clearing, earning, exchange, limits, reference
 from engine.vault import Vault
 from ledger import schema
 from posd import security
@@ -58,6 +58,7 @@ TERMS: Final[Fields] = {
     "burn_min_points": (check.whole(0, AMOUNT_MAX), 0),
     "burn_max_points": (check.whole(0, AMOUNT_MAX), 0),
     "tier_earn": (check.ratios, ()),
+    "hold_minutes": (check.whole(1, 1440), 30),
 }
 
 WHAT: Final = (
@@ -127,6 +128,13 @@ TYPES: Final[dict[str, Fields]] = {
         "tier": (check.ident, "base"),
         "state": (check.choice("active", "frozen", "closed"), "active"),
         "pin": (check.pin, ""),
+    },
+    "rate": {
+        "unit": (check.program, _REQUIRED),
+        "target": (check.program, _REQUIRED),
+        "from": (check.day, _REQUIRED),
+        "rate": (check.ratio, _REQUIRED),
+        "owner": (check.merchant, ""),
     },
     "balance": {
         "member": (check.ident, _REQUIRED),
@@ -233,6 +241,7 @@ class Lines:
             "account": lambda values: clearing.PutPayee(*values.values()),
             "terminal": self._terminal,
             "member": self._member,
+            "rate": lambda values: exchange.PutRate(*values.values()),
             "limit": _limit,
             "balance": lambda values: reference.OpeningBalance(*values.values()),
             "earn_rule": _earn_rule,

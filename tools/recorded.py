@@ -128,6 +128,14 @@ def _new_card(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements.append(("1F", said["new_number"].encode("ascii")))
 
 
+def _other_member(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements.append(("11", said["other_member"].encode("ascii")))
+
+
+def _target(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements.append(("49", said["target"].encode("ascii")))
+
+
 def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -138,6 +146,11 @@ def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
 MESSAGES: dict[str, tuple[str, Fill]] = {
     "accrual": ("0200", _sale),
     "redemption": ("0200", _nothing),
+    "hold": ("0100", _nothing),
+    "release": ("0100", _nothing),
+    "capture": ("0220", _nothing),
+    "transfer": ("0200", _other_member),
+    "exchange": ("0200", _target),
     "void": ("0200", _void),
     "refund": ("0220", _nothing),
     "reversal": ("0400", _reversal),
@@ -179,6 +192,9 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         elements.append(("17", said["reference"].encode("ascii")))
     if entry.kind == "card replacement":
         said["new_number"] = names.vault.unseal("token:C", said["sealed"]).decode()
+    if "other" in said:
+        token = said["other"][0]
+        said["other_member"] = names.clear(token) or f"{token[0]}NOBODY"
     fill(body, said, elements)
     if elements:
         body[48] = build_tlv(elements)

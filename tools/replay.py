@@ -84,7 +84,7 @@ class Replay:
         """Read `source` from its beginning; write `book`, which is empty and made here."""
         self._book = cast("_Made", book)
         self._book.made = deque()
-        self._machine = Machine(book)
+        self._machine = Machine(book, replays=True)
         self._reader = Reader(source)
 
     @property

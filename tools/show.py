@@ -40,6 +40,7 @@ from engine.records import (
     Merchant,
     Points,
     Program,
+    Rates,
     Ratio,
     Replacement,
     Terminal,
@@ -83,13 +84,14 @@ class Sources:
         read: point reads of the snapshot.
         vault: the directory's key file.
         zone: the operator's time zone.
-        today: the local date YYYYMMDD for which balances are available.
+        today: the local date YYYYMMDD for which balances are available; `at`: the time, in ms.
     """
 
     read: Callable[[bytes], Any]
     vault: Vault
     zone: str
     today: int
+    at: int
 
 
 def look_up(snapshot: Snapshot, vault: Vault, kind: str, key: str) -> Shown:
@@ -110,7 +112,8 @@ def look_up(snapshot: Snapshot, vault: Vault, kind: str, key: str) -> Shown:
     read = snapshot.view.get
     calendar: Calendar | None = read(CALENDAR)
     zone = calendar.zone if calendar else DEFAULT_ZONE
-    sources = Sources(read, vault, zone, Clock(zone).date(wall_ms()))
+    at = wall_ms()
+    sources = Sources(read, vault, zone, Clock(zone).date(at), at)
     return {"as_of": snapshot.sequence, "kind": kind, **_FINDERS[kind](sources, key)}
 
 
@@ -204,7 +207,7 @@ def _balance(sources: Sources, member: str, program: str) -> Shown:
     following = purse.next_expiry(sources.today)
     return {
         "program": program,
-        "available": purse.available(sources.today),
+        "available": purse.available(sources.today) + purse.timed_out(sources.at, sources.today),
         "ledger": purse.ledger(),
         "next_expiry": None
         if following is None or following[1] == NEVER
@@ -213,6 +216,14 @@ def _balance(sources: Sources, member: str, program: str) -> Shown:
         "lots": [
             {"issuer": issuer, "expires": _iso(expiry), "points": points}
             for expiry, issuer, points in lots
+        ],
+        "holds": [
+            {
+                "rrn": sources.vault.rrn(hold),
+                "until": _local(sources, until),
+                "points": sum(lot[2] for lot in lots),
+            }
+            for hold, until, lots in row.holds
         ],
         "debts": [{"issuer": issuer, "points": points} for issuer, points in row.debts],
     }
@@ -253,6 +264,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "refund_days": terms.refund_days,
                 "refund_fee": terms.refund_fee,
                 "pin_above_fen": _limit(terms.pin_above),
+                "hold_minutes": terms.hold_minutes,
                 "burn_min_points": terms.burn_min,
                 "burn_max_points": terms.burn_max,
                 "tier_earn": {tier: _ratio(earn) for tier, earn in terms.tier_earn},
@@ -276,6 +288,24 @@ def _program(sources: Sources, key: str) -> Shown:
     shown = {name: getattr(program, name) for name in Program.__dataclass_fields__}
     shown["pin_above_fen"] = _limit(shown.pop("pin_above"))
     return shown
+
+
+def _rate(sources: Sources, key: str) -> Shown:
+    unit, _, target = key.partition("-")
+    rates: Rates | None = None
+    if key.isascii() and unit and target:
+        rates = sources.read(schema.rate(unit, target))
+    if rates is None:
+        raise _missing("rate: name both programs, as in P01-P02")
+    return {
+        "unit": unit,
+        "target": target,
+        "revision": rates.revision,
+        "rates": [
+            {"from": _iso(row.since), "rate": _ratio(row.ratio), "owner": row.owner}
+            for row in rates.rows
+        ],
+    }
 
 
 def _terminal(sources: Sources, key: str) -> Shown:
@@ -397,6 +427,7 @@ _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "institution": _institution,
     "terminal": _terminal,
     "program": _program,
+    "rate": _rate,
     "transaction": _transaction,
 }
 KINDS: Final = (*_FINDERS, *NOT_BUILT)
@@ -504,7 +535,7 @@ def _text(name: str, value: Any) -> str:
         return ", ".join(_text(name, one) for one in value)
     if name == "unit" and value == MONEY:
         return "fen"
-    if name in {"time", "last_moved"}:
+    if name in {"time", "last_moved", "until"}:
         moment = datetime.fromisoformat(value)
         return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} {moment:%Z}"
     return str(value)

@@ -1,20 +1,28 @@
 """Whether the books say what the journal says: ``counterfoil verify``.
 
 It runs the named checks of `ledger.audit` over one snapshot, beside a running daemon or without
-one, and ends with the sequence number that all of it is true for and the digest of the content.
+one, lists what is in transit between members, and ends with the sequence number that all of it is
+true for and the digest of the content.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.catalogue import command_of
 from engine.directory import require_directory
 from engine.holdings import TABLES, holdings
+from engine.records import Transit
+from engine.rules.transfers import in_transit
+from ledger import chart, codec, schema
 from ledger.audit import Audit, Finding
+
+TRANSFERS = "transfers complete"
 
 
 @dataclass(slots=True)
@@ -53,10 +61,33 @@ class Verification:
         """Run the checks one after another."""
         for name, findings in self._audit.run():
             yield Checked(name, tuple(findings))
+        if not self._audit.damage:
+            yield Checked(TRANSFERS, tuple(_transfers(self._audit)))
 
     def digest(self) -> str:
         """SHA-256 of the ledger's logical content, in hexadecimal digits."""
         return self._audit.digest()
+
+
+def _transfers(audit: Audit) -> Iterator[Finding]:
+    """Points in transit are those of the second halves that are still open, which are told."""
+    read = audit.snapshot.view.get
+    waiting: dict[str, int] = defaultdict(int)
+    for key, packed in audit.snapshot.rows(bytes((schema.TRANSIT,))):
+        row: Transit = codec.unpack_row(key, packed)
+        command = command_of(row.kind, row.command)
+        points, unit = in_transit(command, read)
+        waiting[unit] += points
+        text = f"{points} {unit} of entry {command.origin} wait in transit for {command.member}"
+        yield Finding(TRANSFERS, False, text)
+    prefix = schema.balance(chart.transit(""))
+    for key, packed in audit.snapshot.rows(prefix):
+        unit = schema.balance_account(key).split(":")[1]
+        there = int(codec.unpack_value(packed)) - waiting.pop(unit, 0)
+        if there:
+            yield Finding(TRANSFERS, True, f"{there} {unit} are in transit and wait for nobody")
+    for unit, points in waiting.items():
+        yield Finding(TRANSFERS, True, f"{points} {unit} are waited for and not in transit")
 
 
 @contextmanager

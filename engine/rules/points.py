@@ -9,7 +9,7 @@ from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
-from engine.records import Program
+from engine.records import Lot
 from engine.tariffs import Tariff
 from ledger import chart
 from ledger.model import MONEY
@@ -123,7 +123,7 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
-    terms, program = tariff.terms, tariff.program
+    program = tariff.program
     if by_value:
         value = command.amount
         points = rounding.points_for_value(value, program)
@@ -135,18 +135,46 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
         bad = limits.check(draft, command, tariff, "redemption", amounts)
         if bad is not None:
             return bad
-    needed = value > tariff.pin_above or _needs_pin(command, program)
-    bad = draft.check_pin(command.pin, needed=needed)
+    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
     if bad is not None:
         return bad
     purse = draft.purse(draft.member, program.id)
     taken = purse.take(points, draft.today)
     if taken is None:
         return Reason.NOT_ENOUGH
-    merchant = command.merchant
+    post_spent(draft, tariff, command.merchant, taken, value)
+    draft.show(purse)
+    draft.facts = (("moved", f"-{points}"),)
+    draft.counted = ((program.id, "D", points),)
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def needs_pin(tokens: tuple[Token, ...], value: int, tariff: Tariff) -> bool:
+    """Who spends more than a PIN is asked above of, or is named by phone alone, needs one.
+
+    A program may say that its members spend when named by phone alone.
+    """
+    if value > tariff.pin_above:
+        return True
+    return not tariff.program.phone_spends and all(kind == "P" for kind, _ in tokens)
+
+
+def post_spent(draft: Draft, tariff: Tariff, merchant: str, taken: list[Lot], value: int) -> None:
+    """Post what points spent at a merchant come to: to it, the fund and the fee.
+
+    Args:
+        draft: takes the legs.
+        tariff: of the merchant, for the program of the points.
+        merchant: where they are spent.
+        taken: the lots that were consumed, in order.
+        value: what the points pay for, in fen.
+    """
+    terms, program = tariff.terms, tariff.program
     by_issuer: dict[str, int] = {}
+    points = 0
     for _, issuer, part in taken:
         by_issuer[issuer] = by_issuer.get(issuer, 0) + part
+        points += part
     for issuer, part in by_issuer.items():
         draft.post(chart.redeemed(program.id, issuer, merchant), program.id, part)
     if program.settled:
@@ -156,15 +184,6 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
         draft.post(tariff.position, MONEY, paid)
         draft.post(tariff.margin, MONEY, worth - paid)
     post_fee(draft, "redemption", value, tariff)
-    draft.show(purse)
-    draft.facts = (("moved", f"-{points}"),)
-    draft.counted = ((program.id, "D", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
-
-
-def _needs_pin(command: Redemption, program: Program) -> bool:
-    """A member named by phone alone spends with a PIN, unless the program says otherwise."""
-    return not program.phone_spends and all(kind == "P" for kind, _ in command.tokens)
 
 
 def post_fee(draft: Draft, kind: str, value: int, tariff: Tariff) -> None:

@@ -14,9 +14,10 @@ from typing import TypeAlias
 from engine import limits, rounding
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
+from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Program, Undo
-from engine.rules.undo import UNDOABLE, amount_of, on_date, unit_of
+from engine.rules.undo import UNDOABLE, amount_of, legs_of, on_date, unit_of
 from engine.tariffs import Tariff
 from engine.terms import add_days
 from ledger import chart, schema
@@ -110,8 +111,9 @@ def _delta(leg: int, shares: Shares) -> int:
 
 def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
     """An entry's legs: in points, in money, and the pair of the fee."""
-    points = [leg for leg in entry.postings if leg[1] != MONEY]
-    money = [leg for leg in entry.postings if leg[1] == MONEY]
+    legs = legs_of(entry)
+    points = [leg for leg in legs if leg[1] != MONEY]
+    money = [leg for leg in legs if leg[1] == MONEY]
     if money and money[-1][0].startswith("Fee:"):
         return points, money[:-2], money[-2:]
     return points, money, []
@@ -189,10 +191,13 @@ def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -
 
 
 def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
-    """Put the share of the points back into their lots, the last consumed first."""
+    """Put the share of the points back into their lots, the last consumed first.
+
+    A capture consumed its lots out of a hold; they come back just so.
+    """
     program, fee = tariff.program, tariff.terms.refund_fee
     points, money, fees = _split(entry)
-    lots = [leg for leg in points if leg[0].startswith("Lot:")]
+    lots = [leg for leg in points if leg[0].startswith(("Lot:", "Held:"))]
     spent = -sum(leg[2] for leg in lots)
     skip = rounding.part(spent, shares[0], shares[2])
     wanted = _delta(spent, shares)
@@ -205,7 +210,7 @@ def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares
         if not part:
             continue
         left -= part
-        issuer, expiry = account.split(":")[3:]
+        issuer, expiry = account.split(":")[3:5]
         draft.post(chart.redeemed(program.id, issuer, redeemer), program.id, -part)
         _put_back(draft, program, issuer, int(expiry), part)
     _return_money(money, draft, shares)
@@ -237,6 +242,13 @@ def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: in
         purse.put(issuer, add_days(draft.today, program.grace_days), part)
         return
     purse.put(issuer, expiry, part)
+    expire_at_once(draft, purse, program, issuer, expiry, part)
+
+
+def expire_at_once(
+    draft: Draft, purse: Purse, program: Program, issuer: str, expiry: int, part: int
+) -> None:
+    """Expire points that were just put back into a lot whose day has passed."""
     purse.expire(issuer, expiry, part)
     draft.post(chart.expired(program.id, issuer), program.id, part)
     if program.settled:

@@ -20,7 +20,7 @@ from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import NEW_BATCH, NO_UNDO, Batch, Identity, Undo
 from ledger import chart, schema
-from ledger.model import MONEY, Entry
+from ledger.model import MONEY, Entry, Posting
 
 UNDOABLE: dict[str, str] = {}
 """Kind of command to the letters R, V, F of its undo; filled by the catalogue."""
@@ -32,6 +32,9 @@ UNDONE: dict[str, Hook] = {}
 
 REDONE: dict[str, Hook] = {}
 """Kind of command to what else stands again once its void was reversed; filled by the catalogue."""
+
+LEGS: dict[str, Callable[[Entry], tuple[Posting, ...]]] = {}
+"""Kind of command to which of its legs an undo negates, where not all; filled by the catalogue."""
 
 FIELDS: dict[str, tuple[str, ...]] = {}
 """Kind of command to the names of its fields; filled by the catalogue."""
@@ -229,16 +232,22 @@ def unit_of(entry: Entry) -> str:
     return unit
 
 
+def legs_of(entry: Entry) -> tuple[Posting, ...]:
+    """The legs of an entry that its undo negates."""
+    legs = LEGS.get(entry.kind)
+    return entry.postings if legs is None else legs(entry)
+
+
 # Giving back.
 
 
 def give_back(entry: Entry, draft: Draft) -> None:
-    """Negate all legs of an entry, on the date now open.
+    """Negate the legs of an entry, on the date now open.
 
     A lot that was given is taken back even where the points are spent: what is missing becomes a
     debt, a balance below zero that is reported and not hidden.
     """
-    for account, unit, amount in reversed(entry.postings):
+    for account, unit, amount in reversed(legs_of(entry)):
         kind, _, rest = account.partition(":")
         give = GIVE_BACK.get(kind)
         if give is None:

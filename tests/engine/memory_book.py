@@ -35,6 +35,11 @@ class View:
         self.packed[key] = packed
         self._decoded[key] = packed if isinstance(packed, int) else codec.unpack_row(key, packed)
 
+    def scan(self, prefix: bytes):
+        for key in sorted(self._decoded):
+            if key.startswith(prefix):
+                yield key, self._decoded[key]
+
     def rows(self, prefix: bytes = b""):
         for key in sorted(self.packed):
             if key.startswith(prefix):

@@ -26,7 +26,7 @@ ROWS = [
     ("0200", "210065", "top_up"),
     ("0200", "210060", "top_up"),
     ("0200", "406560", "conversion"),
-    ("0200", "406565", "exchange"),
+    ("0200", "406565", "transfer"),
     ("0200", "910000", "coupon_issue"),
     ("0200", "900000", "coupon_redemption"),
     ("0200", "920000", "coupon_transfer"),
@@ -47,10 +47,11 @@ ROWS = [
 ]
 TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
-    "rate", "coupon_inquiry", "hold", "release", "exchange",
-    "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery", "capture",
+    "coupon_inquiry",
+    "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery",
     "offline_accrual",
 ]  # fmt: skip
+VALUE_HOLDS = {"036000"}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,10 @@ def test_every_row_of_the_table_is_in_the_protocol():
     assert {row.name for row in BINDINGS.values()} == {name for _, _, name in ROWS}
 
 
-@pytest.mark.parametrize(("mti", "function", "name"), [row for row in ROWS if row[2] in OFF])
+@pytest.mark.parametrize(
+    ("mti", "function", "name"),
+    [row for row in ROWS if row[2] in OFF or row[1] in VALUE_HOLDS],
+)
 def test_what_is_not_switched_on_is_40_and_leaves_the_identity_free(desk, mti, function, name):
     desk.play(f"""
         >> {mti} 3={function} 2={{card}} 4=000000000001 49=P01
@@ -82,7 +86,8 @@ def test_what_is_not_switched_on_is_40_and_leaves_the_identity_free(desk, mti, f
 @pytest.mark.parametrize(
     ("mti", "function"),
     [
-        ("0100", "330000"), ("0100", ""), ("0200", ""), ("0200", "310000"), ("0200", "770000"),
+        ("0100", "330000"), ("0100", "030000"), ("0200", "406565"), ("0100", ""), ("0200", ""),
+        ("0200", "310000"), ("0200", "770000"),
         ("0220", "210065"), ("0600", ""), ("0600", "950000"), ("0300", "220065"),
         ("0420", "220065"), ("0700", "220065"), ("0202", "220065"), ("0409", "220065"),
     ],
@@ -111,6 +116,18 @@ def test_what_has_no_row_is_12(desk, mti, function):
         "0200 3=220065 35=12A4D2912 4=000000000100 49=156",
         "0200 3=220065 2={card} 48=17:1,17:2 4=000000000100 49=156",
         "0200 3=200000 2={card} 4=000000000100 49=156",
+        "0100 3=036500 2={card} 49=P01",
+        "0100 3=036500 2={card} 4=000000000100",
+        "0100 3=036500 4=000000000100 49=P01",
+        "0100 3=200000 2={card}",
+        "0220 3=006500 4=000000000100 49=P01",
+        "0220 3=006500 37=000000000001 4=000000000100",
+        "0200 3=406565 2={card} 4=000000000100 49=156 48=49:P02",
+        "0200 3=406565 2={card} 4=000000000100 49=P01 48=49:156",
+        "0200 3=406565 2={card} 4=000000000100 49=P01 48=11:Z1",
+        "0200 3=406565 4=000000000100 49=P01 48=49:P02",
+        "0100 3=320000 49=P01",
+        "0100 3=320000 48=49:P02",
         "0200 3=200000 2={card} 4=000000000100 49=156 61=000001",
         "0220 3=200000 4=000000000100 49=156",
         "0500 code=000",

@@ -13,6 +13,7 @@ Setting the stage (before the first act, or in an act after ``load``)::
     merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
         [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
         [tier-earn gold=2/1,silver=3/2]
+        [hold 30]
         (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen]
@@ -42,8 +43,9 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards, clearing_verbs, limits, sweeps
+from tests.scenarios import cards, clearing_verbs, holds, limits, sweeps
 from tests.scenarios.cards import Cards
+from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
 from tests.scenarios.value import (
@@ -128,7 +130,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
+class Stage(Cards, Holds, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -140,6 +142,7 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
         self.terminal = ""
         self.at = BEGINNING
         self.before = 0
+        self.swept = False
         self.answer: Answer | None = None
         self.legs: Counter | None = None
         self.house.open(20260301, at=BEGINNING)
@@ -173,7 +176,8 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
             return
         words = Words(rest)
         command = ACTS[verb](self, words)
-        if isinstance(command, list):  # a sweep
+        self.swept = isinstance(command, list)
+        if self.swept:
             self.answer = NOTHING_DUE
             for one in command:
                 self.answer = self.house.machine.execute(one, self.at)
@@ -235,6 +239,7 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
             int(said.get("burn-min", 0)),
             int(said.get("burn-max", 0)),
             tiers(said.get("tier-earn", "")),
+            int(said.get("hold", 30)),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)
@@ -457,18 +462,22 @@ class Stage(Cards, Sweeping, LimitsOnStage, ValueStage):
 
     def expect_leg(self, account: str, unit: str, amount: str) -> None:
         self.legs = self.legs if self.legs is not None else Counter()
+        *parts, last = account.split(":")
+        if last in self.sequences:  # Held:…:H1, by the name of the hold
+            account = ":".join((*parts, str(self.sequences[last])))
         self.legs[account, unit, int(amount)] += 1
 
     def expect_no_legs(self) -> None:
         self.legs = Counter()
 
     def check_legs(self) -> None:
-        """The legs said are all the legs, in any order."""
+        """The legs said are all the legs, in any order; those of a sweep are all that it made."""
         wanted, self.legs = self.legs, None
         if wanted is None:
             return
         sequence = self.answer.sequence
-        made = range(self.before + 1, sequence + 1) or ([sequence] if sequence else ())
+        swept = range(self.before + 1, sequence + 1) if self.swept else ()
+        made = swept or ([sequence] if sequence else ())
         found = Counter(leg for one in made for leg in self.book.entry(one).postings)
         if found != wanted:
             extra, missing = found - wanted, wanted - found
@@ -546,6 +555,7 @@ SETTINGS = {
     **cards.SETTINGS,
     **VALUE_SETTINGS,
     **limits.SETTINGS,
+    **holds.SETTINGS,
 }
 
 ACTS = {
@@ -568,6 +578,7 @@ ACTS = {
     "sweep": Stage.sweep,
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
+    **holds.ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -595,4 +606,5 @@ EXPECTATIONS = [
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
     *cards.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
+    *holds.EXPECTATIONS,
 ]

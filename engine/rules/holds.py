@@ -1,0 +1,277 @@
+"""Holds: points set aside at one message and spent, or set free, at another.
+
+A hold takes lots as a redemption would and keeps them out of them until it is captured, released,
+or its time is over; that is judged by the time of the command which comes upon it, and no timer is
+involved. A capture spends all of the hold or a part, and frees the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine import limits, rounding
+from engine.commands import Outcome, Request, Token
+from engine.draft import Draft
+from engine.points import HOLDS_MAX, POINTS_MAX, Purse
+from engine.reasons import Reason
+from engine.records import NO_UNDO, Program, Sequel, Undo
+from engine.rules.points import needs_pin, post_spent
+from engine.rules.refund import expire_at_once
+from engine.rules.undo import GIVE_BACK, amount_of, unit_of
+from ledger import schema
+from ledger.model import MONEY, Entry, Posting
+
+MINUTE_MS = 60_000
+KIND = "hold"
+
+
+@dataclass(slots=True)
+class Hold(Request):
+    """Points set aside for a sale to come.
+
+    Attributes:
+        tokens: what names the member.
+        unit: a program (`amount` is points) or ``156`` (`amount` is the value in fen, to be paid
+            in points of the merchant's program).
+        pin: the verdict on the PIN, see `engine.commands.Pin`.
+    """
+
+    tokens: tuple[Token, ...]
+    unit: str
+    amount: int
+    pin: int
+
+
+@dataclass(slots=True)
+class Release(Request):
+    """The end of a hold of the same merchant: what is held is free again.
+
+    Attributes:
+        tokens: what names the member, may be empty.
+        original: sequence number that the RRN carries, -1 for an RRN that carries none.
+    """
+
+    tokens: tuple[Token, ...]
+    original: int
+
+
+@dataclass(slots=True)
+class Capture(Request):
+    """A hold of the same merchant becomes a redemption, of all that is held or of a part.
+
+    Attributes:
+        tokens: what names the member, may be empty.
+        unit, amount: how much, in the unit of the hold.
+        original: sequence number that the RRN carries, -1 for an RRN that carries none.
+    """
+
+    tokens: tuple[Token, ...]
+    unit: str
+    amount: int
+    original: int
+
+
+@dataclass(slots=True)
+class TimeOut:
+    """The end of all holds of a member in a program whose time is over."""
+
+    member: str
+    program: str
+
+
+def hold(command: Hold, draft: Draft) -> Reason:
+    """Set points aside, the earliest expiry first."""
+    bad = draft.find_member(command.tokens)
+    if bad is not None:
+        return bad
+    by_value = command.unit == MONEY
+    tariff = draft.find_tariff(command.merchant, "" if by_value else command.unit)
+    if tariff is None:
+        return Reason.NO_TERMS
+    if command.amount <= 0:
+        return Reason.AMOUNT_ZERO
+    program = tariff.program
+    points = value = command.amount
+    if by_value:
+        points = rounding.points_for_value(value, program)
+    else:
+        value = rounding.value_of_points(points, program)
+    if tariff.limits is not None:
+        # Judged only: what is held counts when it is captured.
+        amounts = ((program.id, points), (MONEY, value))
+        bad = limits.check(draft, command, tariff, "hold", amounts)
+        if bad is not None:
+            return bad
+    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
+    if bad is not None:
+        return bad
+    purse = draft.purse(draft.member, program.id)
+    if len(purse.holds) >= HOLDS_MAX:
+        return Reason.HOLDS_FULL
+    taken = purse.take(points, draft.today)
+    if taken is None:
+        return Reason.NOT_ENOUGH
+    until = draft.at + tariff.terms.hold_minutes * MINUTE_MS
+    purse.hold(draft.sequence, until, taken)
+    draft.show(purse)
+    draft.facts = (("held", points), ("until", until))
+    return Reason.APPROVED
+
+
+def release(command: Release, draft: Draft) -> Reason:
+    """Set what is held free."""
+    entry, bad = _find_hold(command, draft)
+    if entry is None or bad is not None:
+        return bad or Reason.ORIGINAL_UNKNOWN
+    purse, bad = _open_hold(entry, draft)
+    if bad is not None:
+        return bad
+    _free(draft, purse, entry.sequence)
+    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
+    draft.show(purse)
+    return Reason.APPROVED
+
+
+def capture(command: Capture, draft: Draft) -> Reason:
+    """Spend what is held, or a part of it, at the merchant's terms of today; free the rest."""
+    entry, bad = _find_hold(command, draft)
+    if entry is None or bad is not None:
+        return bad or Reason.ORIGINAL_UNKNOWN
+    purse, bad = _open_hold(entry, draft)
+    if bad is not None:
+        return bad
+    if command.unit != unit_of(entry):
+        return Reason.UNIT_DIFFERS
+    tariff = draft.find_tariff(command.merchant, purse.program)
+    if tariff is None:
+        return Reason.NO_TERMS
+    if command.amount <= 0:
+        return Reason.AMOUNT_ZERO
+    if command.amount > amount_of(entry):
+        return Reason.HOLD_EXCEEDED
+    program = tariff.program
+    points = value = command.amount
+    if command.unit == MONEY:
+        points = rounding.points_for_value(value, program)
+    else:
+        value = rounding.value_of_points(points, program)
+    if tariff.limits is not None:
+        amounts = ((program.id, points), (MONEY, value))
+        bad = limits.check(draft, command, tariff, "redemption", amounts)
+        if bad is not None:
+            return bad
+    taken = purse.unhold(entry.sequence, points)
+    # What is freed comes before what is spent: `own_legs` and the fee's place rely on it.
+    _free(draft, purse, entry.sequence)
+    post_spent(draft, tariff, command.merchant, taken, value)
+    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
+    draft.show(purse)
+    draft.facts = (("moved", f"-{points}"), ("program", program.id))
+    draft.counted = ((program.id, "D", points),)
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def time_out(command: TimeOut, draft: Draft) -> Reason:
+    """Set free what holds keep whose time is over."""
+    purse = draft.purse(command.member, command.program)
+    draft.timed_out = None
+    over = [number for number, until, _ in purse.holds if until <= draft.at]
+    if not over:
+        return Reason.UNCHANGED
+    draft.member = command.member
+    for number in over:
+        _free(draft, purse, number)
+    draft.facts = (("holds", tuple(over)),)
+    return Reason.APPROVED
+
+
+# Finding the hold.
+
+
+def _find_hold(command: Release | Capture, draft: Draft) -> tuple[Entry | None, Reason | None]:
+    """The entry of the hold that is meant, or why it may not be ended by this command."""
+    entry: Entry | None = None
+    if command.original > 0:
+        entry = draft.read(schema.entry(command.original))
+    if entry is None or entry.kind != KIND or entry.command[1] != command.merchant:
+        return None, Reason.ORIGINAL_UNKNOWN
+    original = Outcome(*entry.outcome)
+    if original.reason != Reason.APPROVED:
+        return None, Reason.ORIGINAL_UNKNOWN
+    draft.member = original.member
+    if not draft.names_member(command.tokens, original.member):
+        return None, Reason.OTHER_MEMBER
+    return entry, None
+
+
+def _open_hold(entry: Entry, draft: Draft) -> tuple[Purse, Reason | None]:
+    """The purse in which a hold keeps points, and why it keeps none any more."""
+    purse = draft.purse(draft.member, program_held(entry))
+    if purse.held_by(entry.sequence):
+        return purse, None
+    undo: Undo = draft.read(schema.undo(entry.sequence)) or NO_UNDO
+    if undo.reversed_by or draft.read(schema.sequel(entry.sequence)) is not None:
+        return purse, Reason.HOLD_ENDED
+    return purse, Reason.HOLD_TIMED_OUT
+
+
+def program_held(entry: Entry) -> str:
+    """The program of the points that a hold keeps."""
+    program: str = Outcome(*entry.outcome).balances[0][1]
+    return program
+
+
+# Ending it.
+
+
+def _free(draft: Draft, purse: Purse, number: int) -> None:
+    """Give what a hold still keeps back to its lots; what ran out meanwhile expires at once."""
+    program: Program | None = None
+    for expiry, issuer, amount in purse.unhold(number, POINTS_MAX):
+        purse.put(issuer, expiry, amount)
+        if expiry < draft.today:
+            if program is None:
+                program = draft.read(schema.named(schema.PROGRAM, purse.program))
+            assert program is not None  # noqa: S101 - points are of a program
+            expire_at_once(draft, purse, program, issuer, expiry, amount)
+
+
+def undo_hold(entry: Entry, draft: Draft) -> Reason | None:
+    """Release the hold that is reversed; one that is over anyway needs nothing more."""
+    purse, bad = _open_hold(entry, draft)
+    if bad is None:
+        _free(draft, purse, entry.sequence)
+        return None
+    sequel: Sequel | None = draft.read(schema.sequel(entry.sequence))
+    ended: Entry | None = draft.read(schema.entry(sequel.sequence)) if sequel is not None else None
+    return Reason.HOLD_ENDED if ended is not None and ended.kind == "capture" else None
+
+
+def no_legs(_entry: Entry) -> tuple[Posting, ...]:
+    """The legs of a hold that its undo negates: none, `undo_hold` gives back what is there."""
+    return ()
+
+
+def own_legs(entry: Entry) -> tuple[Posting, ...]:
+    """The legs of what a capture spent; those of what it freed stay when it is undone.
+
+    What is spent leaves the hold first, and is posted to money last.
+    """
+    left = Outcome(*entry.outcome).counted[0][2]
+    legs: list[Posting] = []
+    for leg in entry.postings:
+        if left:
+            legs.append(leg)
+            left += leg[2]
+        elif legs[-1][0][:5] != "Held:" or leg[0].startswith("Redeemed:"):
+            legs.append(leg)
+    return tuple(legs)
+
+
+def _give_back_held(draft: Draft, rest: str, amount: int) -> None:
+    """Return to its lot what a capture took out of a hold: the hold itself stays used."""
+    member, program, issuer, expiry, _ = rest.split(":")
+    draft.purse(member, program).put(issuer, int(expiry), -amount)
+
+
+GIVE_BACK["Held"] = _give_back_held
