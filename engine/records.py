@@ -336,6 +336,7 @@ class CardBatch:
         issued: cards whose numbers are in the ledger, those with the lowest serial numbers.
         ranges: serial numbers, first and last, and state of those that have left the state
             ``produced``; ascending, neighbours of one state joined.
+        taken: serial numbers that were left out, since their numbers were members' cards already.
     """
 
     product: str
@@ -343,6 +344,7 @@ class CardBatch:
     count: int
     issued: int
     ranges: tuple[tuple[int, int, str], ...]
+    taken: tuple[int, ...]
 
 
 @dataclass(slots=True)

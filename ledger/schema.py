@@ -111,7 +111,6 @@ REFERENCE = frozenset(
         CALENDAR,
         RULEBOOK,
         CARD_PRODUCT,
-        CARD_BATCH,
         CARD_PREFIX,
         RATE,
     }

@@ -165,6 +165,11 @@ phone = matching(r"\d{5,15}", "5 to 15 digits in quotes")
 token = matching(r"[QU][\x21-\x7e]{1,40}", "Q or U and 1 to 40 characters behind it")
 pin = matching(r"\d{4,12}", "4 to 12 digits in quotes")
 key = matching(r"[0-9A-Fa-f]{32}", "32 hexadecimal digits")
+card_prefix = matching(r"[1-9]\d{3,5}", "4 to 6 digits in quotes, the first not 0")
+validity = matching(r"none|[1-9]\d{0,2}m|[1-9]\d{0,4}d", "none, or a length like 36m or 1095d")
+member = matching(
+    r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}(\.\d{7})?", "a member's id, or batch.serial of a card"
+)
 serial = matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
 unit = matching(r"156|P(0[1-9]|[1-9]\d)", "156 or P01 to P99")
 expiry = matching(

@@ -11,10 +11,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from engine.cards import cover_of
+from engine.cards import LENGTH_MAX, LENGTH_MIN, cover_of
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
-from engine.rules import clearing, earning, exchange, limits, reference
+from engine.rules import clearing, earning, exchange, limits, products, reference, value
 from engine.vault import Vault
 from ledger import schema
 from posd import security
@@ -136,6 +136,30 @@ TYPES: Final[dict[str, Fields]] = {
         "rate": (check.ratio, _REQUIRED),
         "owner": (check.merchant, ""),
     },
+    "card_product": {
+        "id": (check.ident, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "named": (check.flag, False),
+        "reloadable": (check.flag, True),
+        "face_max_fen": (check.whole(0, AMOUNT_MAX), 0),
+        "validity": (check.validity, "none"),
+        "loss_reportable": (check.flag, True),
+        "stock": (check.flag, True),
+        "activation": (check.choice("operator", "top-up"), "operator"),
+        "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
+        "prefix": (check.card_prefix, _REQUIRED),
+        "length": (check.whole(LENGTH_MIN, LENGTH_MAX), 16),
+    },
+    "card_range": {
+        "batch": (check.ident, _REQUIRED),
+        "first": (check.whole(1, 10**7 - 1), _REQUIRED),
+        "last": (check.whole(1, 10**7 - 1), _REQUIRED),
+        "state": (check.choice(*products.STEPS), _REQUIRED),
+    },
+    "reactivation": {
+        "member": (check.member, _REQUIRED),
+        "expires": (check.day, _REQUIRED),
+    },
     "balance": {
         "member": (check.ident, _REQUIRED),
         "unit": (check.unit, _REQUIRED),
@@ -243,6 +267,9 @@ class Lines:
             "member": self._member,
             "rate": lambda values: exchange.PutRate(*values.values()),
             "limit": _limit,
+            "card_product": lambda values: products.PutCardProduct(*values.values()),
+            "card_range": lambda values: products.MoveCards(*values.values()),
+            "reactivation": lambda values: value.ReactivateValue(*values.values()),
             "balance": lambda values: reference.OpeningBalance(*values.values()),
             "earn_rule": _earn_rule,
             "credit": lambda values: earning.PutCredit(*values.values()),
@@ -308,15 +335,15 @@ class Lines:
         if values["identity"]:
             clear.append(("I", values["identity"].upper()))
         tokens, sealed, covers = [], [], []
-        for kind, value in dict.fromkeys(clear):
-            covers.append(cover_of(value) if kind == "C" else "")
-            digest = vault.token_digest(kind, value)
+        for kind, clear_text in dict.fromkeys(clear):
+            covers.append(cover_of(clear_text) if kind == "C" else "")
+            digest = vault.token_digest(kind, clear_text)
             tokens.append((kind, digest))
             # The ciphertext of a token that is there already is never replaced.
             there = self._read(schema.alias(kind, digest)) is not None
             # An identity number is looked up and never shown: its digest is enough.
             sealed.append(
-                b"" if there or kind == "I" else vault.seal(f"token:{kind}", value.encode())
+                b"" if there or kind == "I" else vault.seal(f"token:{kind}", clear_text.encode())
             )
         return reference.PutMember(
             member,

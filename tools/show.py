@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from rich.padding import Padding
 from rich.table import Table
 
+from engine import cards
 from engine.batches import whole
 from engine.catalogue import BY_KIND
 from engine.commands import Outcome
@@ -32,6 +33,8 @@ from engine.records import (
     NO_UNDO,
     Alias,
     Calendar,
+    CardBatch,
+    CardProduct,
     Chunk,
     Institution,
     Keys,
@@ -45,11 +48,13 @@ from engine.records import (
     Replacement,
     Terminal,
     Undo,
+    Value,
 )
 from engine.rules.undo import UNDOABLE
 from engine.terms import Clock
+from engine.value import Wallet
 from engine.vault import SEQUENCE_LIMIT, Vault
-from ledger import schema
+from ledger import chart, schema
 from ledger.model import MONEY, Entry
 from ledger.tables import Snapshot
 from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
@@ -85,6 +90,8 @@ class Sources:
         vault: the directory's key file.
         zone: the operator's time zone.
         today: the local date YYYYMMDD for which balances are available; `at`: the time, in ms.
+        today: the local date YYYYMMDD for which balances are available.
+        at: the time in ms since 1970 UTC, for what is held.
     """
 
     read: Callable[[bytes], Any]
@@ -193,6 +200,25 @@ def _member(sources: Sources, key: str) -> Shown:
         "revision": member.revision,
         "tokens": [_token(sources, *token) for token in member.tokens],
         "balances": [_balance(sources, member.id, program) for program in member.programs],
+        "value": _value(sources, member.id),
+    }
+
+
+def _value(sources: Sources, member: str) -> Shown | None:
+    """A member's stored value, in fen; None where there never was any."""
+    row: Value | None = sources.read(schema.named(schema.VALUE, member))
+    if row is None:
+        return None
+    wallet = Wallet(sources.read, member, [])
+    run_out: int = sources.read(schema.balance(chart.value_expired(member))) or 0
+    return {
+        "available": wallet.available(sources.at, sources.today),
+        "ledger": row.balance,
+        "held": wallet.held(sources.at),
+        "expires": _iso(row.expires),
+        "run_out": run_out,
+        "product": row.product or None,
+        "last_moved": _local(sources, row.used),
     }
 
 
@@ -234,7 +260,51 @@ def _card(sources: Sources, key: str) -> Shown:
     if found is None:
         raise _missing("card")
     alias, kind, digest = found
-    return {**_token(sources, kind, digest), "member": _member(sources, alias.member)}
+    shown = _token(sources, kind, digest)
+    if alias.state != "issued":
+        return {**shown, "member": _member(sources, alias.member)}
+    batch, _, serial = alias.member.partition(".")
+    state, product = cards.issued_state(sources.read, alias.member)
+    issued = {"batch": batch, "serial_number": int(serial), "product": product.id}
+    return {**shown, "state": state, **issued, "member": None}
+
+
+def _card_product(sources: Sources, key: str) -> Shown:
+    row: CardProduct | None = sources.read(schema.named(schema.CARD_PRODUCT, key))
+    if row is None:
+        raise _missing("card product")
+    return {
+        "id": row.id,
+        "name": row.name,
+        "named": row.named,
+        "reloadable": row.reloadable,
+        "face_max_fen": row.face_max,
+        "validity": row.validity,
+        "loss_reportable": row.loss_reportable,
+        "stock": row.stock,
+        "activation": row.activation,
+        "pin_above_fen": None if row.pin_above >= ASKED_NEVER else row.pin_above,
+        "prefix": row.prefix,
+        "length": row.length,
+        "numbered": row.numbered,
+        "revision": row.revision,
+    }
+
+
+def _card_batch(sources: Sources, key: str) -> Shown:
+    row: CardBatch | None = sources.read(schema.named(schema.CARD_BATCH, key))
+    if row is None:
+        raise _missing("card batch")
+    return {
+        "batch": key,
+        "product": row.product,
+        "count": row.count,
+        "issued": row.issued,
+        "left_out": len(row.taken),
+        "ranges": [
+            {"first": first, "last": last, "state": state} for first, last, state in row.ranges
+        ],
+    }
 
 
 # Reference data.
@@ -428,6 +498,8 @@ _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "terminal": _terminal,
     "program": _program,
     "rate": _rate,
+    "card-product": _card_product,
+    "card-batch": _card_batch,
     "transaction": _transaction,
 }
 KINDS: Final = (*_FINDERS, *NOT_BUILT)

@@ -9,15 +9,20 @@ where the ledger is. Ranges of serial numbers move from ``produced`` over ``dist
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine import cards
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Alias, CardBatch, CardPrefix, CardProduct
+from engine.rules.reference import refuse
 from ledger import schema
 
 CARDS_MAX = 1000
 """Cards of one command."""
+
+TAKEN_MAX = 1000
+"""Numbers of a batch that are left out."""
 
 RANGES_MAX = 1000
 """Ranges of a batch that are in different states."""
@@ -81,11 +86,6 @@ class MoveCards:
     state: str
 
 
-def _refuse(draft: Draft, text: str) -> Reason:
-    draft.facts = (("text", text),)
-    return Reason.REFUSED
-
-
 def put_card_product(command: PutCardProduct, draft: Draft) -> Reason:
     """Register or change a product; its numbers and whether it is named are fixed for life."""
     key = schema.named(schema.CARD_PRODUCT, command.id)
@@ -95,11 +95,11 @@ def put_card_product(command: PutCardProduct, draft: Draft) -> Reason:
         command.length,
         command.named,
     ):
-        return _refuse(draft, "prefix, length and named of a card product cannot change")
+        return refuse(draft, "prefix, length and named of a card product cannot change")
     place = cards.prefix_key(command.prefix, command.length)
     known: CardPrefix | None = draft.read(place)
     if known is not None and known.product != command.id:
-        return _refuse(draft, f"numbers of this prefix and length belong to {known.product}")
+        return refuse(draft, f"numbers of this prefix and length belong to {known.product}")
     row = CardProduct(
         command.id,
         command.name,
@@ -131,24 +131,30 @@ def open_batch(command: OpenCardBatch, draft: Draft) -> Reason:
     known: CardBatch | None = draft.read(key)
     if known is not None:
         if (known.product, known.count) != (command.product, command.count):
-            return _refuse(
+            return refuse(
                 draft,
                 f"batch {command.batch} is of {known.count} cards of {known.product}; name another",
             )
-        draft.facts = (("first", known.first), ("issued", known.issued))
+        draft.facts = _told(known)
         return Reason.UNCHANGED
     place = schema.named(schema.CARD_PRODUCT, command.product)
     product: CardProduct | None = draft.read(place)
     if product is None:
-        return _refuse(draft, f"card product {command.product} is not registered; load it first")
+        return refuse(draft, f"card product {command.product} is not registered; load it first")
     first = product.numbered
     room: int = 10 ** (product.length - len(product.prefix) - 1)
     if command.count < 1 or first + command.count > room:
-        return _refuse(draft, f"card product {product.id} has {room - first} numbers left")
-    draft.rows[key] = CardBatch(command.product, first, command.count, 0, ())
+        return refuse(draft, f"card product {product.id} has {room - first} numbers left")
+    row = CardBatch(command.product, first, command.count, 0, (), ())
+    draft.rows[key] = row
     draft.rows[place] = amended(product, numbered=first + command.count)
-    draft.facts = (("first", first), ("issued", 0))
+    draft.facts = _told(row)
     return Reason.APPROVED
+
+
+def _told(batch: CardBatch) -> tuple[tuple[str, Any], ...]:
+    """How far a batch is, for who issues it."""
+    return ("first", batch.first), ("issued", batch.issued), ("taken", batch.taken)
 
 
 def issue_cards(command: IssueCards, draft: Draft) -> Reason:
@@ -156,12 +162,12 @@ def issue_cards(command: IssueCards, draft: Draft) -> Reason:
     key = schema.named(schema.CARD_BATCH, command.batch)
     batch: CardBatch | None = draft.read(key)
     if batch is None:
-        return _refuse(draft, f"batch {command.batch} is not open")
+        return refuse(draft, f"batch {command.batch} is not open")
     last = command.start + len(command.cards) - 1
     if last <= batch.issued:
         return Reason.UNCHANGED
     if command.start != batch.issued + 1 or last > batch.count or len(command.cards) > CARDS_MAX:
-        return _refuse(draft, f"the next card of batch {command.batch} is {batch.issued + 1}")
+        return refuse(draft, f"the next card of batch {command.batch} is {batch.issued + 1}")
     taken: list[int] = []
     for serial, (digest, sealed) in enumerate(command.cards, command.start):
         place = schema.alias("C", digest)
@@ -170,7 +176,10 @@ def issue_cards(command: IssueCards, draft: Draft) -> Reason:
         else:
             member = cards.member_of_card(command.batch, serial)
             draft.rows[place] = Alias(member, "issued", sealed)
-    draft.rows[key] = amended(batch, issued=last)
+    if len(batch.taken) + len(taken) > TAKEN_MAX:
+        draft.rows.clear()
+        return refuse(draft, f"over {TAKEN_MAX} numbers of batch {command.batch} are members' now")
+    draft.rows[key] = amended(batch, issued=last, taken=(*batch.taken, *taken))
     if taken:
         draft.facts = (("taken", tuple(taken)),)
     return Reason.APPROVED
@@ -181,21 +190,21 @@ def move_cards(command: MoveCards, draft: Draft) -> Reason:
     key = schema.named(schema.CARD_BATCH, command.batch)
     batch: CardBatch | None = draft.read(key)
     if batch is None:
-        return _refuse(draft, f"there is no batch {command.batch}")
+        return refuse(draft, f"there is no batch {command.batch}")
     first, last, state = command.first, command.last, command.state
     if state not in STEPS:
-        return _refuse(draft, f"a card is moved to {', '.join(STEPS)}")
+        return refuse(draft, f"a card is moved to {', '.join(STEPS)}")
     if not 1 <= first <= last <= batch.issued:
-        return _refuse(draft, f"batch {command.batch} has the cards 1 to {batch.issued}")
+        return refuse(draft, f"batch {command.batch} has the cards 1 to {batch.issued}")
     before = _states(batch, first, last)
     if before == {state}:
         return Reason.UNCHANGED
     if not before <= STEPS[state]:
         wrong = ", ".join(sorted(before - STEPS[state]))
-        return _refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
+        return refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
     ranges = _moved(batch.ranges, first, last, state)
     if len(ranges) > RANGES_MAX:
-        return _refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
+        return refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
     draft.rows[key] = amended(batch, ranges=ranges)
     return Reason.APPROVED
 
