@@ -7,6 +7,7 @@ point, so that no float is ever between the ledger and a file.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 
 def yuan(fen: int) -> str:
@@ -42,6 +43,7 @@ def fen_of(text: str) -> int:
     return sign * (int(whole) * 100 + int(part[:2].ljust(2, "0") or "0"))
 
 
+@lru_cache(maxsize=512)
 def iso_date(date: int) -> str:
     """Spell YYYYMMDD as ``YYYY-MM-DD``; 0 is empty."""
     if not date:

@@ -9,6 +9,7 @@ as ``〓``. The canvas is made invariant: no time of creation, no random identit
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import groupby
 from typing import BinaryIO
 
@@ -56,13 +57,20 @@ class _Page:
 
     def __init__(self, target: BinaryIO) -> None:
         self.canvas = Canvas(target, pagesize=A4, invariant=1, pageCompression=1)
+        self._color: Color | None = None
+
+    def _ink(self, color: Color) -> None:
+        """Change the colour of what follows, where it changes."""
+        if color is not self._color:
+            self._color = color
+            self.canvas.setFillColor(color)
 
     def text(
         self, x: float, y: float, text: str, size: float = 9, color: Color = _INK, font: str = LATIN
     ) -> float:
         """Draw from `x` to the right; returns where the text ends."""
+        self._ink(color)
         made = self.canvas.beginText(x, y)
-        made.setFillColor(color)
         for used, run in _runs(text, font):
             made.setFont(used, size)
             made.textOut(run)
@@ -83,21 +91,23 @@ class _Page:
 
     def box(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """Fill a rectangle."""
-        self.canvas.setFillColor(color)
+        self._ink(color)
         self.canvas.rect(x, y, width, height, stroke=0, fill=1)
 
 
-def _runs(text: str, font: str) -> list[tuple[str, str]]:
-    """Divide a text into pieces of one font each."""
+@lru_cache(maxsize=4096)
+def _runs(text: str, font: str) -> tuple[tuple[str, str], ...]:
+    """Divide a text into pieces of one font each; labels come back on every page."""
     if text.isascii():
-        return [(font, text)]
+        return ((font, text),)
     shown = "".join(mark if mark <= "\uffff" else "〓" for mark in printable(text))
-    return [
+    return tuple(
         (font if ascii_only else CHINESE, "".join(marks))
         for ascii_only, marks in groupby(shown, str.isascii)
-    ]
+    )
 
 
+@lru_cache(maxsize=4096)
 def _width(text: str, size: float, font: str = LATIN) -> float:
     return float(sum(pdfmetrics.stringWidth(run, used, size) for used, run in _runs(text, font)))
 

@@ -101,6 +101,17 @@ def test_a_good_set_has_no_findings_and_progress_ends_at_its_size(good):
     assert seen[-1][0] == seen[-1][1]
 
 
+def test_a_set_with_csv_in_gb18030_is_read_as_well(tmp_path):
+    day, kept = sample_day.small()
+    write_set(day, kept, tmp_path / "set", workers=0, encoding="gb18030")
+    assert validate(tmp_path / "set") == []
+
+
+def test_an_empty_day_is_a_good_set(tmp_path):
+    write_set(sample_day.day_of((), movements=()), sample_day.Kept(()), tmp_path / "set", workers=0)
+    assert validate(tmp_path / "set") == []
+
+
 # A record's place: 0 header, 1 batch header of the hotel, 2 to 5 its details, 6 its control.
 @pytest.mark.parametrize(
     ("reason", "change"),
