@@ -13,6 +13,7 @@ from typing import Any
 from engine.draft import Draft
 from engine.reasons import Reason
 from engine.rules import (
+    adjustments,
     cards,
     clearing,
     earning,
@@ -25,6 +26,7 @@ from engine.rules import (
     products,
     reference,
     refund,
+    rewards,
     terminals,
     transfers,
     undo,
@@ -135,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     Rule("transfer back", transfers.TransferBack, transfers.hand_back, "none", "", ""),
     Rule("exchange", exchange.Exchange, exchange.exchange, "own", "in force", "RV"),
     Rule("rate", exchange.PutRate, exchange.put_rate, "none", "", ""),
+    Rule("reward", rewards.Reward, rewards.reward, "own", "in force", "RVF", refund.refund_accrual),
     Rule("void", undo.Void, undo.void, "own", "in force", "R"),
     Rule("refund", refund.Refund, refund.refund, "own", "in force", ""),
     Rule("reversal", undo.Reversal, undo.reverse, "original", "", ""),
@@ -155,6 +158,10 @@ RULES: tuple[Rule, ...] = (
     Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),
     Rule("earn rule", earning.PutEarnRule, earning.put_earn_rule, "none", "", ""),
     Rule("credit limit", earning.PutCredit, earning.put_credit, "none", "", ""),
+    Rule("reason", rewards.PutReason, rewards.put_reason, "none", "", ""),
+    Rule("adjustment proposed", adjustments.Propose, adjustments.propose, "none", "", ""),
+    Rule("adjustment confirmed", adjustments.Confirm, adjustments.confirm, "none", "", ""),
+    Rule("adjustment withdrawn", adjustments.Withdraw, adjustments.withdraw, "none", "", ""),
     Rule("limit", limits.PutLimit, limits.put_limit, "none", "", ""),
     Rule("card product", products.PutCardProduct, products.put_card_product, "none", "", ""),
     Rule("card batch", products.OpenCardBatch, products.open_batch, "none", "", ""),

@@ -24,7 +24,16 @@ from engine import pools, rounding
 from engine.commands import Request
 from engine.draft import Draft
 from engine.reasons import Reason
-from engine.rulebook import ANY, NO_COUNTER, Counter, Limit, Limits, book_name, limits_in
+from engine.rulebook import (
+    ANY,
+    NO_COUNTER,
+    NO_LIMITS,
+    Counter,
+    Limit,
+    Limits,
+    book_name,
+    limits_in,
+)
 from engine.tariffs import Tariff
 from ledger import schema
 from ledger.model import Account, Unit
@@ -80,7 +89,12 @@ class Use:
 
 
 def check(
-    draft: Draft, command: Request, tariff: Tariff, what: str, amounts: Amounts
+    draft: Draft,
+    command: Request,
+    tariff: Tariff,
+    what: str,
+    amounts: Amounts,
+    more: tuple[Limit, ...] = (),
 ) -> Reason | None:
     """Judge a transaction by the limits of its member, terminal and merchant.
 
@@ -90,14 +104,17 @@ def check(
         tariff: with the limits.
         what: kind of transaction, as limits name it (``tools/LOAD.md``).
         amounts: what would be moved.
+        more: limits that the kind of transaction brings along.
 
     Returns:
         The reason why not; None, and the uses noted in the draft, where all is well.
     """
     limits = tariff.limits
     if limits is None:
-        return None
-    rules = limits.rules
+        if not more:
+            return None
+        limits = NO_LIMITS
+    rules = (*limits.rules, *more) if more else limits.rules
     if limits.marked:
         rules = (*rules, *_of_single_owners(draft, command, limits))
     checked = Checked([], [], "", 0)

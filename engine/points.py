@@ -261,6 +261,10 @@ class Purse:
         """Book a debt of the member."""
         self._debt(issuer, amount)
 
+    def forgive(self, amount: int) -> int:
+        """Write off what the member owes, up to an amount; returns how much there was."""
+        return self._repay(amount)
+
     def settle_debt(self, issuer: str, amount: int) -> None:
         """Take a debt back, as far as it still stands; the rest becomes points that never expire.
 

@@ -94,6 +94,7 @@ class Reason(IntEnum):
     LIMIT_COUNT = 162
     POOL_EXHAUSTED = 163
     CREDIT_EXCEEDED = 164
+    REWARD_UNKNOWN = 165
 
 
 UNSTORED = frozenset(

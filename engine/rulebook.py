@@ -107,6 +107,7 @@ class Limits:
 
 NO_BOOK = Rulebook((), (), 0)
 NO_COUNTER = Counter(())
+NO_LIMITS = Limits((), (), -1, 0)
 
 codec.register(schema.RULEBOOK, Rulebook)
 codec.register(schema.COUNTER, Counter)

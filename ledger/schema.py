@@ -29,10 +29,13 @@ them. Nothing else in the project packs or cuts a key.
 | 20 | value | member id | stored value of a member: `engine.records.Value` |
 | 21 | card product | product id | `engine.records.CardProduct` |
 | 22 | card batch | batch name | cards issued together, and how far each range is |
-| 67 | card prefix | first digits and length of a number | the product that covers it |
+| 23 | rate | program left, program entered | `engine.records.Rates` |
+| 24 | sequel | sequence u64 | the entry that ended a hold or completed a transfer |
+| 25 | transit | sequence u64 | second half of a transfer that is still to be posted |
 | 28 | rulebook | kind and owner | rules of one owner: `engine.rulebook.Rulebook` |
 | 29 | counter | owner | what was used of limits: `engine.rulebook.Counter` |
 | 30 | pool | name | a cap that all members share: `engine.pools.Pool` |
+| 31 | proposal | id | adjustment by hand: `engine.rules.adjustments.Proposal` |
 | 32 | site | merchant id, chunk u32 | terminals that have been registered for a merchant |
 | 33 | offline | terminal id (8) | advices of offline sales taken on a day |
 | 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
@@ -43,9 +46,7 @@ them. Nothing else in the project packs or cuts a key.
 | 45 | post-back | date u32, run u32, party id | settlement posted back, and its payment |
 | 46 | true-up | date u32, run u32, program id | rounding of a fund moved |
 | 47 | exception | exception id | `engine.settlement.Discrepancy` |
-| 23 | rate | program left, program entered | `engine.records.Rates` |
-| 24 | sequel | sequence u64 | the entry that ended a hold or completed a transfer |
-| 25 | transit | sequence u64 | second half of a transfer that is still to be posted |
+| 67 | card prefix | first digits and length of a number | the product that covers it |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 """
 
@@ -75,10 +76,13 @@ CAMPAIGN = 19
 VALUE = 20
 CARD_PRODUCT = 21
 CARD_BATCH = 22
-CARD_PREFIX = 67
+RATE = 23
+SEQUEL = 24
+TRANSIT = 25
 RULEBOOK = 28
 COUNTER = 29
 POOL = 30
+PROPOSAL = 31
 SITE = 32
 OFFLINE = 33
 VERSION = 40
@@ -89,9 +93,7 @@ CARRY = 44
 POSTBACK = 45
 TRUEUP = 46
 EXCEPTION = 47
-RATE = 23
-SEQUEL = 24
-TRANSIT = 25
+CARD_PREFIX = 67
 REPLACEMENT = 76
 
 NAMES: dict[int, str] = {

@@ -78,6 +78,7 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.LIMIT_AMOUNT: ("61", "OVER THE LIMIT"),
     Reason.LIMIT_COUNT: ("65", "TOO OFTEN"),
     Reason.POOL_EXHAUSTED: ("80", "PROGRAM CAP USED UP"),
+    Reason.REWARD_UNKNOWN: ("12", "REASON CODE UNKNOWN"),
     Reason.CREDIT_EXCEEDED: ("61", "MERCHANT CREDIT USED UP"),
 }
 

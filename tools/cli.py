@@ -87,7 +87,12 @@ class Refusal(click.ClickException):
 class Command(click.Group):
     """The group: knows errors for sentences, and commands whose modules load on demand."""
 
-    lazy: Final = {"simulate": "tools.simulate", "sweep": "tools.sweep", "issue": "tools.issue"}
+    lazy: Final = {
+        "adjust": "tools.adjust",
+        "issue": "tools.issue",
+        "simulate": "tools.simulate",
+        "sweep": "tools.sweep",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All subcommands that can be loaded."""

@@ -45,6 +45,8 @@ MODULES = (
     "engine/rules/reference.py",
     "engine/rules/expiry.py",
     "engine/rules/limits.py",
+    "engine/rules/rewards.py",
+    "engine/rules/adjustments.py",
     "engine/rules/earning.py",
     "engine/catalogue.py",
     "engine/tariffs.py",

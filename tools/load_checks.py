@@ -156,6 +156,7 @@ def list_of(check: Check, most: int) -> Check:
 
 
 ident = matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, _ or -")
+reason_code = matching(r"[A-Za-z0-9_-]{1,20}", "1 to 20 letters, digits, _ or -")
 program = matching(r"P(0[1-9]|[1-9]\d)", "P01 to P99")
 merchant = matching(r"[A-Za-z0-9]{15}", "15 letters or digits")
 terminal = matching(r"[A-Za-z0-9]{8}", "8 letters or digits")

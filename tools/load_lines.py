@@ -14,7 +14,7 @@ from typing import Any, Final
 from engine.cards import LENGTH_MAX, LENGTH_MIN, cover_of
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
-from engine.rules import clearing, earning, exchange, limits, products, reference, value
+from engine.rules import clearing, earning, exchange, limits, products, reference, rewards, value
 from engine.vault import Vault
 from ledger import schema
 from posd import security
@@ -183,6 +183,16 @@ TYPES: Final[dict[str, Fields]] = {
         "party": (check.merchant, _REQUIRED),
         "limit_fen": (check.whole(0, AMOUNT_MAX), -1),
     },
+    "reason": {
+        "program": (check.program, _REQUIRED),
+        "code": (check.reason_code, _REQUIRED),
+        "points": (check.whole(0, AMOUNT_MAX), 0),
+        "rate": (check.ratio, (0, 1)),
+        "per_day": (check.whole(0, 1_000_000), 1),
+        "funder": (check.ident, ""),
+        "from": (check.day, 0),
+        "until": (check.day, NEVER),
+    },
     "limit": {
         "id": (check.ident, _REQUIRED),
         "scope": (check.choice(*SCOPES), _REQUIRED),
@@ -270,6 +280,7 @@ class Lines:
             "card_product": lambda values: products.PutCardProduct(*values.values()),
             "card_range": lambda values: products.MoveCards(*values.values()),
             "reactivation": lambda values: value.ReactivateValue(*values.values()),
+            "reason": lambda values: rewards.PutReason(*values.values()),
             "balance": lambda values: reference.OpeningBalance(*values.values()),
             "earn_rule": _earn_rule,
             "credit": lambda values: earning.PutCredit(*values.values()),

@@ -45,6 +45,7 @@ SETUP = frozenset(
         "rate",
         "earn rule",
         "credit limit",
+        "reason",
         "payee",
         "card product",
         "card batch",
@@ -57,6 +58,9 @@ SETUP = frozenset(
 TRAFFIC = frozenset(
     {
         "pin check",
+        "adjustment proposed",
+        "adjustment confirmed",
+        "adjustment withdrawn",
         "sign-on",
         "keys confirmed",
         "cut-off",

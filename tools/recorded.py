@@ -104,6 +104,11 @@ def _sale(body: dict[int, Any], _said: Said, _elements: Elements) -> None:
     body[49] = MONEY
 
 
+def _reward(body: dict[int, Any], said: Said, elements: Elements) -> None:
+    body[49] = MONEY
+    elements.append(("1E", said["code"].encode("ascii")))
+
+
 def _void(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -145,6 +150,7 @@ def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
 
 MESSAGES: dict[str, tuple[str, Fill]] = {
     "accrual": ("0200", _sale),
+    "reward": ("0200", _reward),
     "redemption": ("0200", _nothing),
     "hold": ("0100", _nothing),
     "release": ("0100", _nothing),

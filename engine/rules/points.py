@@ -58,10 +58,10 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
-    terms, program = tariff.terms, tariff.program
+    program = tariff.program
     bonus = _NO_BONUS
     if tariff.rates is None:
-        own = points = rounding.earned(command.amount, terms.earn)
+        own = points = rounding.earned(command.amount, tariff.terms.earn)
     else:
         shares = earning.split(tariff.rates, draft.tier, command.amount)
         own = sum([part for funder, part in shares if not funder])
@@ -74,14 +74,7 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
             return bad
     purse = draft.purse(draft.member, program.id)
     if own:
-        purse.earn(command.merchant, tariff.expiry, own)
-        draft.post(tariff.issued, program.id, -own)
-        value = rounding.fund_value(own, program)
-        if program.settled:
-            funding = rounding.funding(own, terms)
-            draft.post(tariff.position, MONEY, -funding)
-            draft.post(tariff.fund, MONEY, value)
-            draft.post(tariff.margin, MONEY, funding - value)
+        value = post_own(draft, purse, tariff, command.merchant, own)
     for funder, part in bonus:
         post_bonus(draft, purse, tariff, funder, part)
     if own:
@@ -92,6 +85,24 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
     return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def post_own(draft: Draft, purse: Purse, tariff: Tariff, merchant: str, points: int) -> int:
+    """Give points that the merchant issues and pays for: a set of legs.
+
+    Returns:
+        What the points are worth, in fen.
+    """
+    program = tariff.program
+    purse.earn(merchant, tariff.expiry, points)
+    draft.post(tariff.issued, program.id, -points)
+    value = rounding.fund_value(points, program)
+    if program.settled:
+        funding = rounding.funding(points, tariff.terms)
+        draft.post(tariff.position, MONEY, -funding)
+        draft.post(tariff.fund, MONEY, value)
+        draft.post(tariff.margin, MONEY, funding - value)
+    return value
 
 
 def post_bonus(draft: Draft, purse: Purse, tariff: Tariff, funder: str, points: int) -> None:

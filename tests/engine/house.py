@@ -25,6 +25,7 @@ from engine.rules import (
     points,
     reference,
     refund,
+    rewards,
     terminals,
     transfers,
     undo,
@@ -36,6 +37,7 @@ from ledger import schema
 FUNCTIONS = {
     points.Accrual: "220065",
     points.Redemption: "006500",
+    rewards.Reward: "220065",
     value.TopUp: "210060",
     value.Purchase: "006000",
     value.Conversion: "406560",

@@ -4,6 +4,7 @@ import pytest
 
 from engine.records import NEVER
 from engine.rules.limits import PutLimit
+from engine.rules.rewards import PutReason
 from tests.posd.conversation import FEEDINGS, Conversation
 
 
@@ -58,3 +59,26 @@ def test_a_soft_limit_is_an_event_for_operations_told_once(talk):
         << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+101 49=156 54=* 64=*
         """)
     assert talk.events["soft_limit"] == 1
+
+
+def test_an_accrual_with_a_reason_needs_no_sale(talk):
+    talk.administer(PutReason("P01", "SIGNIN", 10, (0, 1), 1, "", 0, NEVER))
+    talk.play("""
+        >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:SIGNIN
+        .. reward APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+10 49=156 54=* 64=*
+        >> 0400 3=220065 2={card} 4=000000000000 49=156 48=1E:SIGNIN stan={stan} 39=98
+        .. reversal APPROVED
+        << 0410 39=00 4=* 15=* 37=* 38=* 49=156 54=* 64=*
+        >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:SIGNIN
+        .. reward APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+10 49=156 54=* 64=*
+        >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:SIGNIN
+        .. reward LIMIT_COUNT
+        << 0210 39=65 44=* 64=*
+        >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:NEWS
+        .. reward REWARD_UNKNOWN
+        << 0210 39=12 44=* 64=*
+        >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:a/b
+        << 0210 39=30 44=* 64=*
+        """)

@@ -8,6 +8,14 @@ Setting the stage::
         [paid-by HB01] [alone] [priority 5] [from 2026-03-02] [until 2026-03-05]
     credit HOTEL 10000          (fen; "none" lifts it)
     tier M1 gold
+    reason SIGNIN P01 [points 10] [rate 1/1] [per-day 1] [paid-by HB01] [from …] [until …]
+
+Acts::
+
+    reward SIGNIN [5.00 yuan] card A
+    propose TICKET give 100 P01 M1 by teller [expires 2027-12-31]      (or take, write-off)
+    confirm TICKET by supervisor
+    withdraw TICKET by teller
 """
 
 from typing import Any
@@ -15,8 +23,10 @@ from typing import Any
 from engine.commands import Answer
 from engine.draft import amended
 from engine.records import NEVER
+from engine.rules import adjustments, rewards
 from engine.rules.earning import PutCredit
 from ledger import codec, schema
+from ledger.model import MONEY
 from tests.engine.house import House
 from tests.engine.memory_book import MemoryBook
 from tests.scenarios.words import day, options, ratio
@@ -77,6 +87,48 @@ class LimitsOnStage:
         most = -1 if words[1] == "none" else int(words[1])
         return self.house.machine.execute(PutCredit(words[0], most), at)
 
+    def set_reason(self, words: list[str], at: int) -> Answer:
+        code, program, *rest = words
+        said = options(rest)
+        return self.house.machine.execute(
+            rewards.PutReason(
+                program,
+                code,
+                int(said.get("points", 0)),
+                ratio(said.get("rate", "0/1")),
+                int(said.get("per-day", 0)),
+                said.get("paid-by", ""),
+                day(said.get("from", "0")),
+                day(said.get("until", str(NEVER))),
+            ),
+            at,
+        )
+
+    def reward(self, words: Any) -> Any:
+        return self.request(
+            rewards.Reward,
+            words,
+            tokens=words.named(),
+            amount=words.amount or 0,
+            code=words.rest[0],
+        )
+
+    def propose(self, words: Any) -> Any:
+        name, verb, member, *more = words.rest
+        what = "debt" if verb == "write-off" else "value" if words.unit == MONEY else "points"
+        amount = -words.amount if verb == "take" else words.amount
+        expires = day(more[1]) if more else 0
+        by = words.valued["by"]
+        return adjustments.Propose(
+            name, what, member, words.unit, amount, expires, "a complaint", by
+        )
+
+    def confirm(self, words: Any) -> Any:
+        return adjustments.Confirm(words.rest[0], words.valued["by"])
+
+    def withdraw(self, words: Any) -> Any:
+        return adjustments.Withdraw(words.rest[0], words.valued["by"])
+
     def set_tier(self, words: list[str], _at: int) -> None:
         """The copy of a member's tier that cards and phones carry."""
         for key, packed in list(self.book.view.rows(bytes((schema.ALIAS,)))):
@@ -96,4 +148,12 @@ SETTINGS = {
     "earn-rule": LimitsOnStage.set_earn_rule,
     "tier": LimitsOnStage.set_tier,
     "credit": LimitsOnStage.set_credit,
+    "reason": LimitsOnStage.set_reason,
+}
+
+ACTS = {
+    "reward": LimitsOnStage.reward,
+    "propose": LimitsOnStage.propose,
+    "confirm": LimitsOnStage.confirm,
+    "withdraw": LimitsOnStage.withdraw,
 }

@@ -579,6 +579,7 @@ ACTS = {
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
     **holds.ACTS,
+    **limits.ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"

@@ -1,0 +1,147 @@
+"""``counterfoil adjust``: adjustments by hand, which a second person confirms.
+
+Each step is a command in the journal that names the person. A step that was interrupted is simply
+done again: what is there already is unchanged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.table import Table
+
+from engine.records import NEVER
+from engine.rules.adjustments import Confirm, Proposal, Propose, Withdraw
+from engine.submit import Submitter
+from ledger import codec, schema
+from ledger.model import MONEY
+from ledger.tables import Snapshot
+from tools.cli import Refusal, directory_argument, echo_json, json_option, stdout_console
+from tools.load_checks import AMOUNT_MAX
+
+LIST_MAX: Final = 10_000
+
+id_argument = click.argument("name", metavar="ID")
+by_option = click.option("--by", required=True, help="Name of the person who does this.")
+
+
+@click.group("adjust")
+def command() -> None:
+    """Adjustments of points, debts and stored value by hand."""
+
+
+@command.command()
+@directory_argument
+@id_argument
+@click.option("--member", required=True, help="The member's id.")
+@click.option("--unit", required=True, help="A program, or 156 for stored value.")
+@click.option(
+    "--amount",
+    required=True,
+    type=click.IntRange(-AMOUNT_MAX, AMOUNT_MAX),
+    help="Points or fen to give, or to take with a minus.",
+)
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day of points given.")
+@click.option("--never-expires", is_flag=True, help="Points given that do not run out.")
+@click.option("--write-off", is_flag=True, help="Write the amount off what the member owes.")
+@click.option("--reason", required=True, help="Why, for the books.")
+@by_option
+def propose(directory: Path, name: str, by: str, **said: Any) -> None:
+    """Propose an adjustment; ID is of your choice, the number of a ticket say."""
+    expires = int(said["expires"].strftime("%Y%m%d")) if said["expires"] else 0
+    if said["never_expires"]:
+        expires = NEVER
+    what = "value" if said["unit"] == MONEY else "debt" if said["write_off"] else "points"
+    row = Propose(
+        _text(name, "ID"),
+        what,
+        said["member"],
+        said["unit"],
+        said["amount"],
+        expires,
+        _text(said["reason"], "--reason"),
+        _text(by, "--by"),
+    )
+    _submit(directory, row, "proposed")
+
+
+@command.command()
+@directory_argument
+@id_argument
+@by_option
+def confirm(directory: Path, name: str, by: str) -> None:
+    """Confirm an adjustment that another person proposed, which posts it."""
+    _submit(directory, Confirm(name, _text(by, "--by")), "confirmed and posted")
+
+
+@command.command()
+@directory_argument
+@id_argument
+@by_option
+def withdraw(directory: Path, name: str, by: str) -> None:
+    """Take a proposal back."""
+    _submit(directory, Withdraw(name, _text(by, "--by")), "withdrawn")
+
+
+@command.command("list")
+@directory_argument
+@click.option("--all", "everything", is_flag=True, help="Those decided too.")
+@json_option
+def list_all(directory: Path, *, everything: bool, as_json: bool) -> None:
+    """List what waits for a second person."""
+    found = []
+    with Snapshot(directory) as snapshot:
+        for key, packed in snapshot.rows(bytes((schema.PROPOSAL,))):
+            row: Proposal = codec.unpack_row(key, packed)
+            if everything or row.state == "proposed":
+                found.append(shown(schema.name_of(key), row))
+            if len(found) == LIST_MAX:
+                break
+    if as_json:
+        echo_json(found)
+        return
+    table = Table("id", "member", "what", "amount", "unit", "why", "proposed by", "state")
+    for one in found:
+        words = [str(value or "-") for name, value in one.items() if name in _COLUMNS]
+        table.add_row(*words)
+    stdout_console().print(table)
+
+
+_COLUMNS: Final = ("id", "member", "what", "amount", "unit", "text", "proposed_by", "state")
+
+
+def shown(name: str, row: Proposal) -> dict[str, Any]:
+    """A proposal as plain data."""
+    return {
+        "id": name,
+        "member": row.member,
+        "what": row.what,
+        "amount": row.amount,
+        "unit": row.unit,
+        "expires": row.expires,
+        "text": row.text,
+        "proposed_by": row.proposed_by,
+        "state": row.state,
+        "decided_by": row.decided_by,
+        "sequence": row.sequence,
+    }
+
+
+def _text(value: str, name: str) -> str:
+    """A short text for the books; letters that do not print would spoil lists."""
+    if not value.strip() or not value.isprintable() or len(value) > 200:  # noqa: PLR2004
+        raise click.BadParameter("has to be 1 to 200 printable characters", param_hint=name)
+    return value
+
+
+def _submit(directory: Path, row: Any, done: str) -> None:
+    with Submitter(directory) as submitter:
+        result = submitter.submit(row)
+    if not result.done:
+        raise Refusal(result.text)
+    if result.sequence:
+        click.echo(f"{done} with entry {result.sequence}")
+    else:
+        click.echo("unchanged: this was done before")
