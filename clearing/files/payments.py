@@ -15,7 +15,7 @@ that look like a BIC are one; others go as an other identification.
 
 `check` is a structural check kept by hand: order, presence, length and pattern of every element
 that this module writes, counts and sums. **It is not the official schema**, which belongs to its
-publisher; what passes here is still to be validated by the bank.
+publisher and is not part of this software; the tests check what is written against a copy of it.
 """
 
 from __future__ import annotations

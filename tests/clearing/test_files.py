@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import openpyxl
@@ -258,6 +259,33 @@ def test_payment_file_pays_each_credit_once_and_its_sums_agree(written):
     assert root.findtext(".//p:CdtrAgt//p:MmbId", namespaces=space) == "105121000013"
     assert root.findtext(".//p:DbtrAcct//p:Id/p:Othr/p:Id", namespaces=space)
     assert payments.parse_end_to_end_id(next(iter(paid))) == (20261122, 1, LAKESIDE)
+
+
+@pytest.fixture(scope="module")
+def official_schema():
+    """The schema as ISO 20022 publishes it; a package for SEPA payments brings a copy."""
+    path = resources.files("sepaxml") / "schemas" / "pain.001.001.09.xsd"
+    with resources.as_file(path) as file:
+        return etree.XMLSchema(etree.parse(file))
+
+
+@pytest.mark.parametrize("bank_code", ["105121000013", "ICBKCNBJ", "ICBKCNBJBJM", "0105"])
+def test_payment_file_keeps_to_the_official_schema(official_schema, bank_code):
+    party = sample_day.fold(
+        "S" * 32,
+        (sample_day.redemption("S" * 32, 1, 10**9),),
+        account_name="很长的名字 & <Söhne> \x07" * 20,
+        account_number="6" * 34,
+        bank_code=bank_code,
+    )
+    day = sample_day.day_of((sample_day.small()[0].parties[0], party), run=9999)
+    stream = io.BytesIO()
+    count, total = payments.write(day, stream)
+    assert (count, total) == (2, sum(each.payable for each in day.parties))
+    official_schema.assertValid(etree.fromstring(stream.getvalue()))
+    wrong, paid = payments.check(stream.getvalue())
+    assert not wrong
+    assert sum(paid.values()) == total
 
 
 @given(st.integers(1, 9999), st.from_regex(model.PARTY_ID, fullmatch=True))
