@@ -260,6 +260,11 @@ def run(date: int, number: int) -> bytes:
     return _RUN(RUN, date, number)
 
 
+def run_parts(key: bytes) -> tuple[int, int]:
+    """Date and number in the key of a run."""
+    return int.from_bytes(key[1:5], "big"), int.from_bytes(key[5:9], "big")
+
+
 def cleared(date: int) -> bytes:
     """Key of the newest run of a business date; date 0: of the newest date that has one."""
     return bytes((CLEARED,)) + date.to_bytes(4, "big")

@@ -89,7 +89,10 @@ class Command(click.Group):
 
     lazy: Final = {
         "adjust": "tools.adjust",
+        "clear": "clearing.cli",
+        "export": "clearing.export",
         "issue": "tools.issue",
+        "report": "clearing.reports",
         "simulate": "tools.simulate",
         "sweep": "tools.sweep",
     }

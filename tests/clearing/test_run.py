@@ -10,6 +10,7 @@ import pytest
 from clearing.day import NotCut
 from clearing.netting import DoesNotHold
 from clearing.run import AlreadyClearing, ClearingRefused, Options, clear, clearing_lock, release
+from clearing.validate import validate
 from engine.rules.reference import CutOff
 from ledger import schema
 from ledger.codec import unpack_entry
@@ -81,6 +82,7 @@ FIRST = {
 def test_a_date_is_cleared_released_and_brought_to_zero(book, tmp_path):
     (result,) = clear(book, 20260301, tmp_path / "out", ALONE)
     assert parties(result) == FIRST
+    assert validate(tmp_path / "out") == []
     assert result.begun.run.state == "FILED"
     before = accounts(book)
     assert (before["Pos:SHOP:20260301"], before["Pos:INN:20260301"]) == (-3162, -8393)
@@ -126,6 +128,7 @@ def test_missed_nights_are_cleared_first_and_in_order(book, tmp_path):
     assert parties(results[0]) == FIRST
     assert results[3].folder == tmp_path / "out"
     assert results[0].folder == tmp_path / "out-2026-03-01"
+    assert validate(tmp_path / "out") == [], "an empty day settles too"
     assert parties(results[3])["SHOP"] == (0, -2265, 0, -2265)
 
 
@@ -231,6 +234,7 @@ def test_killed_at_every_step_and_resumed_it_comes_to_one_set_and_one_post_back(
     reference = copied(begun, tmp_path / "reference")
     night(reference, tmp_path / "reference" / "out")(ALONE)
     expected = files(tmp_path / "reference" / "out")
+    assert validate(tmp_path / "reference" / "out") == []
     for step in range(1, len(steps) + 1):
         place = tmp_path / f"killed-{step}"
         # What a run is begun with is journaled once: from there on all bytes are given.
