@@ -22,6 +22,7 @@ from engine.rules import (
     holds,
     limits,
     members,
+    offline,
     points,
     products,
     reference,
@@ -101,6 +102,7 @@ RULES: tuple[Rule, ...] = (
         undone=value.load_undone,
         redone=value.load_redone,
     ),
+    Rule("offline accrual", offline.OfflineAccrual, offline.accrue_offline, "own", "in force", ""),
     Rule(
         "hold",
         holds.Hold,

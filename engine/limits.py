@@ -118,8 +118,10 @@ def check(
     if limits.marked:
         rules = (*rules, *_of_single_owners(draft, command, limits))
     checked = Checked([], [], "", 0)
+    # What comes late counts in no period: that of its day is over, this one is not its own.
+    past = tariff.today != draft.today
     for limit in rules:
-        if limit.what not in {what, ANY}:
+        if limit.what not in {what, ANY} or (past and limit.per != "transaction"):
             continue
         amount = _in_unit(amounts, limit.unit)
         if amount < 0:

@@ -43,6 +43,8 @@ BALANCE_KEYS_MAX = 100_000
 
 _REFERENCE = schema.REFERENCE
 _TRANSITS = bytes((schema.TRANSIT,))
+_POSITION = schema.balance("Pos:")
+
 _BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
 
 
@@ -171,12 +173,17 @@ class Machine:
         return self._reversal(rule, command, draft)
 
     def _changed(self, rows: dict[bytes, Any]) -> None:
-        """Forget what was derived from reference rows, where one of them changed."""
+        """Forget what was derived from rows of reference tables, where one of them changed.
+
+        Credit limits are derived from the positions of business dates before the open one, too.
+        """
         for key in rows:
             if key[0] in _REFERENCE:
                 self.revision += 1
                 self._tariffs.forget()
                 return
+            if key.startswith(_POSITION) and not key.endswith(b":%d" % self._date):
+                self._tariffs.forget()
 
     def complete_transfers(self, at: int) -> None:
         """Post second halves of transfers that a crash has left open, at the start."""

@@ -478,6 +478,19 @@ class Site:
 
 
 @dataclass(slots=True)
+class Advices:
+    """Advices of offline sales that were taken from a terminal.
+
+    Attributes:
+        day: local day on which.
+        count: how many.
+    """
+
+    day: int
+    count: int
+
+
+@dataclass(slots=True)
 class Opening:
     """An opening balance that was posted."""
 
@@ -534,6 +547,7 @@ codec.register(schema.BATCH, Batch)
 codec.register(schema.LINK, Link)
 codec.register(schema.OPENING, Opening)
 codec.register(schema.SITE, Site)
+codec.register(schema.OFFLINE, Advices)
 codec.register(schema.CALENDAR, Calendar)
 codec.register(schema.UPLOAD, Upload)
 codec.register(schema.RATE, Rates)

@@ -78,9 +78,15 @@ class Tariffs:
         known = self._known.get((merchant_id, program))
         if known is not None and known.today == today and known.date == date:
             return known
-        return self._look_up(merchant_id, program, today, date)
+        tariff = self.of_day(merchant_id, program, today, date)
+        if tariff is not None:
+            if len(self._known) >= TARIFFS_MAX:
+                self._known.clear()
+            self._known[merchant_id, program] = tariff
+        return tariff
 
-    def _look_up(self, merchant_id: str, wanted: str, today: int, date: int) -> Tariff | None:
+    def of_day(self, merchant_id: str, wanted: str, today: int, date: int) -> Tariff | None:
+        """The tariff of any local day, not kept; see `find`."""
         merchant: Merchant | None = self._read(schema.named(schema.MERCHANT, merchant_id))
         terms = in_force(merchant, wanted, today) if merchant is not None else None
         if merchant is None or terms is None:
@@ -88,9 +94,7 @@ class Tariffs:
         program: Program | None = self._read(schema.named(schema.PROGRAM, terms.program))
         if program is None:
             return None
-        if len(self._known) >= TARIFFS_MAX:
-            self._known.clear()
-        tariff = Tariff(
+        return Tariff(
             terms,
             program,
             (merchant.revision, program.revision),
@@ -105,5 +109,3 @@ class Tariffs:
             limits_of(self._read, merchant_id, terms, (today, date)),
             rates_of(self._read, merchant, terms, today),
         )
-        self._known[merchant_id, wanted] = tariff
-        return tariff

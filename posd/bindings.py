@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posd import inquiries
-from posd.builders import batches, cards, holds, members, points, transfers, undo, value
+from posd.builders import batches, cards, holds, members, offline, points, transfers, undo, value
 from posd.incoming import Incoming
 from posd.inquiries import Inquire
 
@@ -67,7 +67,7 @@ BINDINGS: dict[tuple[str, str], Binding] = {
     ("022", "20"): Binding("refund", undo.refund, True, False, False),
     ("022", "0065"): Binding("capture", holds.capture, True, False, False),
     ("022", "0060"): _off("capture"),
-    ("022", "22"): _off("offline_accrual"),
+    ("022", "22"): Binding("offline_accrual", offline.offline_accrual, True, True, False),
     ("032", ANY): Binding("upload", batches.upload, False, False, False),
     ("040", ANY): Binding("reversal", undo.reversal, True, False, False),
     ("050", ANY): Binding("settlement", batches.settlement, False, False, False),

@@ -44,6 +44,7 @@ MODULES = (
     "engine/rules/terminals.py",
     "engine/rules/reference.py",
     "engine/rules/expiry.py",
+    "engine/rules/offline.py",
     "engine/rules/limits.py",
     "engine/rules/rewards.py",
     "engine/rules/adjustments.py",

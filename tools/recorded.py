@@ -148,10 +148,16 @@ def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
         body[39] = said["response"]
 
 
+def _offline(body: dict[int, Any], said: Said, elements: Elements) -> None:
+    body[49] = MONEY
+    elements.append(("1G", b"%014d" % said["sold_at"]))
+
+
 MESSAGES: dict[str, tuple[str, Fill]] = {
     "accrual": ("0200", _sale),
     "reward": ("0200", _reward),
     "redemption": ("0200", _nothing),
+    "offline accrual": ("0220", _offline),
     "hold": ("0100", _nothing),
     "release": ("0100", _nothing),
     "capture": ("0220", _nothing),

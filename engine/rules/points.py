@@ -58,6 +58,11 @@ def accrue(command: Accrual, draft: Draft) -> Reason:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
+    return earn(command, draft, tariff)
+
+
+def earn(command: Accrual, draft: Draft, tariff: Tariff) -> Reason:
+    """Give the points of a sale by a tariff, that of today or of an earlier day."""
     program = tariff.program
     bonus = _NO_BONUS
     if tariff.rates is None:

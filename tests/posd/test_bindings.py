@@ -49,7 +49,6 @@ TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
     "coupon_inquiry",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery",
-    "offline_accrual",
 ]  # fmt: skip
 VALUE_HOLDS = {"036000"}
 

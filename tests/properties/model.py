@@ -265,14 +265,30 @@ class Model:
         bad = self.find(command.tokens, done)
         if bad or not command.amount:
             return bad or "AMOUNT_ZERO"
+        return self.earn(command, done, self.today)
+
+    def earn(self, command: Any, done: Done, day: int) -> str:
+        """Points for a sale by the rules of a day."""
         merchant = MERCHANTS[command.merchant]
         program = merchant["programs"][0]
         above, below = merchant["earn"]
         earned = command.amount * above // (100 * below)
         holding = self.holdings[done.member, program]
-        holding.earn(command.merchant, last_day(program, self.today), earned)
+        holding.earn(command.merchant, last_day(program, day), earned)
         self.note(done, program, "C", earned)
         return "APPROVED"
+
+    def offlineaccrual(self, command: Any, done: Done) -> str:
+        sold = datetime.strptime(str(command.sold_at), "%Y%m%d%H%M%S").replace(tzinfo=ZONE)
+        ago = self.at - int(sold.timestamp() * 1000)
+        if ago < -60_000:
+            return "SALE_IN_FUTURE"
+        if ago > 3 * WEEK_MS // 7:
+            return "SALE_TOO_OLD"
+        bad = self.find(command.tokens, done)
+        if bad or not command.amount:
+            return bad or "AMOUNT_ZERO"
+        return self.earn(command, done, local_day(self.at - max(ago, 0)))
 
     def redemption(self, command: Any, done: Done) -> str:
         bad = self.find(command.tokens, done)

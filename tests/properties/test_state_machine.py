@@ -14,6 +14,7 @@ import tempfile
 from collections import defaultdict
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -27,7 +28,7 @@ from engine.holdings import holdings
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
-from engine.rules import cards, members, points, reference, refund, terminals, undo
+from engine.rules import cards, members, offline, points, reference, refund, terminals, undo
 from engine.rules.expiry import ExpirePoints
 from engine.sweeps import BY_NAME
 from ledger import audit, schema
@@ -35,7 +36,7 @@ from ledger.book import Book, Limits
 from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, Model
+from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE, Model
 
 LONG = os.environ.get("COUNTERFOIL_LONG") == "1"
 MINUTE = 60_000
@@ -250,6 +251,17 @@ class Counter(RuleBasedStateMachine):
                 self.at = max(self.at, self.model.at) + (31 * DAY if act == "a month" else DAY)
             self.books_hold()
             self.members_agree()
+
+    @rule(
+        till=tills,
+        who=named,
+        amount=sales,
+        ago=st.sampled_from([0, HOUR, 9 * HOUR, DAY, 2 * DAY, 3 * DAY - HOUR, 4 * DAY, -HOUR]),
+    )
+    def accrue_offline(self, till, who, amount, ago):
+        sold = datetime.fromtimestamp((max(self.at, self.model.at) - ago) // 1000, ZONE)
+        said = {"tokens": who, "amount": amount, "sold_at": int(f"{sold:%Y%m%d%H%M%S}")}
+        self.send(self.request(offline.OfflineAccrual, till, **said))
 
     @rule(till=tills, who=badly_named, amount=sales)
     def name_nobody(self, till, who, amount):

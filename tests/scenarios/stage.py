@@ -575,7 +575,7 @@ ACTS = {
     "keys": Stage.keys,
     "opened": Stage.opened,
     **cards.ACTS,
-    "sweep": Stage.sweep,
+    **sweeps.ACTS,
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
     **holds.ACTS,

@@ -1,9 +1,14 @@
-"""Verbs of sweeps: ``sweep points`` sends what the sweep of that name finds due, all of it."""
+"""Verbs of sweeps and of sales made offline.
+
+at DATE TIME sweep points        sends what the sweep of that name finds due, all of it
+at DATE TIME offline 10.00 yuan card A sold 2026-03-01 22:15
+"""
 
 import re
 from typing import Any
 
 from engine import batches
+from engine.rules.offline import OfflineAccrual
 from engine.sweeps import BY_NAME
 from ledger import codec, schema
 
@@ -23,6 +28,17 @@ class Sweeping:
             command for key, row in rows for command in one.candidates(key, row, today, self.at)
         ]
 
+    def offline(self, words: Any) -> Any:
+        """``offline 10.00 yuan card A sold 2026-03-01 22:15``."""
+        _, date, clock = words.rest[words.rest.index("sold") :]
+        return self.request(
+            OfflineAccrual,
+            words,
+            tokens=words.named(),
+            amount=words.amount,
+            sold_at=int(date.replace("-", "") + clock.replace(":", "") + "00"),
+        )
+
     def expect_swept(self, number: str) -> None:
         """How many entries a sweep has made, cut-offs that came with it left out."""
         made = range(self.before + 1, self.book.sequence + 1)
@@ -39,6 +55,8 @@ class Sweeping:
         ]
         self.same("totals of that date", found, wanted)
 
+
+ACTS = {"sweep": Sweeping.sweep, "offline": Sweeping.offline}
 
 EXPECTATIONS = [
     (r"swept (\d+)", Sweeping.expect_swept),
