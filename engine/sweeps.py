@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.reasons import Reason
-from engine.rules import expiry, value
+from engine.rules import expiry, holds, transfers, value
 from engine.submit import Submitter
 from ledger import schema
 
@@ -54,6 +54,8 @@ class Sweep:
 
 
 SWEEPS: tuple[Sweep, ...] = (
+    Sweep("holds", schema.POINTS, holds.over),
+    Sweep("transfers", schema.TRANSIT, transfers.still_open),
     Sweep("points", schema.POINTS, expiry.lapsed),
     Sweep("value", schema.VALUE, value.lapsed),
 )

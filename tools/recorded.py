@@ -161,6 +161,8 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "hold": ("0100", _nothing),
     "release": ("0100", _nothing),
     "capture": ("0220", _nothing),
+    "value hold": ("0100", _sale),
+    "value capture": ("0220", _nothing),
     "transfer": ("0200", _other_member),
     "exchange": ("0200", _target),
     "void": ("0200", _void),

@@ -1,12 +1,14 @@
-"""Holds: points set aside at one message and spent, or set free, at another.
+"""Holds: points or stored value set aside at one message and spent, or set free, at another.
 
-A hold takes lots as a redemption would and keeps them out of them until it is captured, released,
-or its time is over; that is judged by the time of the command which comes upon it, and no timer is
-involved. A capture spends all of the hold or a part, and frees the rest.
+A hold of points takes lots as a redemption would and keeps them until it is captured, released, or
+its time is over; that is judged by the time of the command which comes upon it, and no timer is
+involved. A capture spends all of the hold or a part, and frees the rest. A hold of stored value
+posts nothing: it counts against what is available while it lasts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine import limits, rounding
@@ -14,15 +16,18 @@ from engine.commands import Outcome, Request, Token
 from engine.draft import Draft
 from engine.points import HOLDS_MAX, POINTS_MAX, Purse
 from engine.reasons import Reason
-from engine.records import NO_UNDO, Program, Sequel, Undo
-from engine.rules.points import needs_pin, post_spent
+from engine.records import NO_UNDO, Points, Program, Sequel, Undo
+from engine.rules.points import needs_pin, post_fee, post_spent
 from engine.rules.refund import expire_at_once
 from engine.rules.undo import GIVE_BACK, amount_of, unit_of
+from engine.rules.value import needs_pin as needs_pin_for_value
 from ledger import schema
 from ledger.model import MONEY, Entry, Posting
 
 MINUTE_MS = 60_000
-KIND = "hold"
+OF_POINTS, OF_VALUE = HOLDS = "hold", "value hold"
+CAPTURES = ("capture", "value capture")
+"""Kinds of entries: the holds, and what spends them."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,31 @@ class Capture(Request):
         unit, amount: how much, in the unit of the hold.
         original: sequence number that the RRN carries, -1 for an RRN that carries none.
     """
+
+    tokens: tuple[Token, ...]
+    unit: str
+    amount: int
+    original: int
+
+
+@dataclass(slots=True)
+class ValueHold(Request):
+    """Stored value set aside for a sale to come.
+
+    Attributes:
+        tokens: what names the member.
+        amount: fen.
+        pin: the verdict on the PIN, see `engine.commands.Pin`.
+    """
+
+    tokens: tuple[Token, ...]
+    amount: int
+    pin: int
+
+
+@dataclass(slots=True)
+class ValueCapture(Request):
+    """A hold of stored value becomes a purchase; see `Capture`, of which the unit is ``156``."""
 
     tokens: tuple[Token, ...]
     unit: str
@@ -120,9 +150,11 @@ def hold(command: Hold, draft: Draft) -> Reason:
 
 def release(command: Release, draft: Draft) -> Reason:
     """Set what is held free."""
-    entry, bad = _find_hold(command, draft)
-    if entry is None or bad is not None:
-        return bad or Reason.ORIGINAL_UNKNOWN
+    entry = _find_hold(command, draft)
+    if isinstance(entry, Reason):
+        return entry
+    if entry.kind == OF_VALUE:
+        return _release_value(entry, draft)
     purse, bad = _open_hold(entry, draft)
     if bad is not None:
         return bad
@@ -134,9 +166,11 @@ def release(command: Release, draft: Draft) -> Reason:
 
 def capture(command: Capture, draft: Draft) -> Reason:
     """Spend what is held, or a part of it, at the merchant's terms of today; free the rest."""
-    entry, bad = _find_hold(command, draft)
-    if entry is None or bad is not None:
-        return bad or Reason.ORIGINAL_UNKNOWN
+    entry = _find_hold(command, draft)
+    if isinstance(entry, Reason):
+        return entry
+    if entry.kind == OF_VALUE:
+        return _why_ended(entry, draft) or Reason.UNIT_DIFFERS
     purse, bad = _open_hold(entry, draft)
     if bad is not None:
         return bad
@@ -185,34 +219,140 @@ def time_out(command: TimeOut, draft: Draft) -> Reason:
     return Reason.APPROVED
 
 
+def over(key: bytes, row: Points, _today: int, at: int) -> Iterator[TimeOut]:
+    """The command that ends the holds of a points record whose time is over."""
+    if row.holds and any(until <= at for _, until, _ in row.holds):
+        yield TimeOut(*schema.points_parts(key))
+
+
+# Stored value.
+
+
+def hold_value(command: ValueHold, draft: Draft) -> Reason:
+    """Set stored value aside."""
+    bad = draft.find_member(command.tokens)
+    if bad is not None:
+        return bad
+    wallet = draft.wallet(draft.member)
+    if wallet.expired(draft.today):
+        return Reason.CARD_EXPIRED
+    tariff = draft.find_tariff(command.merchant)
+    if tariff is None:
+        return Reason.NO_TERMS
+    amount = command.amount
+    if amount <= 0:
+        return Reason.AMOUNT_ZERO
+    if tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "hold", ((MONEY, amount),))
+        if bad is not None:
+            return bad
+    needed = needs_pin_for_value(draft, wallet, command.tokens, amount, tariff)
+    bad = draft.check_pin(command.pin, needed=needed)
+    if bad is not None:
+        return bad
+    if sum(until > draft.at for _, until, _ in wallet.holds) >= HOLDS_MAX:
+        return Reason.HOLDS_FULL
+    if wallet.available(draft.at, draft.today) < amount:
+        return Reason.NOT_ENOUGH
+    until = draft.at + tariff.terms.hold_minutes * MINUTE_MS
+    wallet.hold(draft.sequence, until, amount)
+    draft.show()
+    draft.facts = (("held", amount), ("until", until))
+    return Reason.APPROVED
+
+
+def _release_value(entry: Entry, draft: Draft) -> Reason:
+    bad = _why_ended(entry, draft)
+    if bad is not None:
+        return bad
+    draft.wallet(draft.member).release(entry.sequence)
+    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
+    draft.show()
+    return Reason.APPROVED
+
+
+def capture_value(command: ValueCapture, draft: Draft) -> Reason:
+    """Spend the stored value that is held, or a part of it; the rest is free."""
+    entry = _find_hold(command, draft)
+    if isinstance(entry, Reason):
+        return entry
+    bad = _why_ended(entry, draft)
+    if bad is not None:
+        return bad
+    amount = command.amount
+    if entry.kind != OF_VALUE or command.unit != MONEY:
+        return Reason.UNIT_DIFFERS
+    tariff = draft.find_tariff(command.merchant)
+    if tariff is None:
+        return Reason.NO_TERMS
+    if amount <= 0:
+        return Reason.AMOUNT_ZERO
+    if amount > amount_of(entry):
+        return Reason.HOLD_EXCEEDED
+    if tariff.limits is not None:
+        bad = limits.check(draft, command, tariff, "purchase", ((MONEY, amount),))
+        if bad is not None:
+            return bad
+    wallet = draft.wallet(draft.member)
+    if wallet.balance < amount:
+        return Reason.NOT_ENOUGH
+    wallet.release(entry.sequence)
+    wallet.move(-amount)
+    draft.post(tariff.position, MONEY, amount)
+    post_fee(draft, "purchase", amount, tariff)
+    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
+    draft.show()
+    draft.counted = ((MONEY, "D", amount),)
+    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+
+
+def undo_value_hold(entry: Entry, draft: Draft) -> Reason | None:
+    """Release the hold that is reversed; one that is over anyway needs nothing more."""
+    if _why_ended(entry, draft) is None:
+        draft.wallet(draft.member).release(entry.sequence)
+        return None
+    return _captured(entry, draft)
+
+
 # Finding the hold.
 
 
-def _find_hold(command: Release | Capture, draft: Draft) -> tuple[Entry | None, Reason | None]:
+def _find_hold(command: Release | Capture | ValueCapture, draft: Draft) -> Entry | Reason:
     """The entry of the hold that is meant, or why it may not be ended by this command."""
     entry: Entry | None = None
     if command.original > 0:
         entry = draft.read(schema.entry(command.original))
-    if entry is None or entry.kind != KIND or entry.command[1] != command.merchant:
-        return None, Reason.ORIGINAL_UNKNOWN
+    if entry is None or entry.kind not in HOLDS or entry.command[1] != command.merchant:
+        return Reason.ORIGINAL_UNKNOWN
     original = Outcome(*entry.outcome)
     if original.reason != Reason.APPROVED:
-        return None, Reason.ORIGINAL_UNKNOWN
+        return Reason.ORIGINAL_UNKNOWN
     draft.member = original.member
     if not draft.names_member(command.tokens, original.member):
-        return None, Reason.OTHER_MEMBER
-    return entry, None
+        return Reason.OTHER_MEMBER
+    return entry
 
 
 def _open_hold(entry: Entry, draft: Draft) -> tuple[Purse, Reason | None]:
     """The purse in which a hold keeps points, and why it keeps none any more."""
     purse = draft.purse(draft.member, program_held(entry))
-    if purse.held_by(entry.sequence):
-        return purse, None
+    return purse, _why_ended(entry, draft)
+
+
+def _why_ended(entry: Entry, draft: Draft) -> Reason | None:
+    """Why a hold keeps nothing any more; None where it does."""
     undo: Undo = draft.read(schema.undo(entry.sequence)) or NO_UNDO
     if undo.reversed_by or draft.read(schema.sequel(entry.sequence)) is not None:
-        return purse, Reason.HOLD_ENDED
-    return purse, Reason.HOLD_TIMED_OUT
+        return Reason.HOLD_ENDED
+    until: int = dict(entry.outcome[3])["until"]
+    return Reason.HOLD_TIMED_OUT if until <= draft.at else None
+
+
+def _captured(entry: Entry, draft: Draft) -> Reason | None:
+    """Why a hold that is over cannot be reversed: it was captured."""
+    sequel: Sequel | None = draft.read(schema.sequel(entry.sequence))
+    ended: Entry | None = draft.read(schema.entry(sequel.sequence)) if sequel is not None else None
+    return Reason.HOLD_ENDED if ended is not None and ended.kind in CAPTURES else None
 
 
 def program_held(entry: Entry) -> str:
@@ -242,9 +382,7 @@ def undo_hold(entry: Entry, draft: Draft) -> Reason | None:
     if bad is None:
         _free(draft, purse, entry.sequence)
         return None
-    sequel: Sequel | None = draft.read(schema.sequel(entry.sequence))
-    ended: Entry | None = draft.read(schema.entry(sequel.sequence)) if sequel is not None else None
-    return Reason.HOLD_ENDED if ended is not None and ended.kind == "capture" else None
+    return _captured(entry, draft)
 
 
 def no_legs(_entry: Entry) -> tuple[Posting, ...]:

@@ -9,7 +9,7 @@ first member, a command that follows takes them from the second, as a debt where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,13 @@ def hand_back(command: TransferBack, draft: Draft) -> Reason:
     give_back(draft.read(schema.entry(command.half)), draft)
     _complete(draft, command.origin)
     return Reason.APPROVED
+
+
+def still_open(
+    _key: bytes, row: Transit, _today: int, _at: int
+) -> Iterator[TransferIn | TransferBack]:
+    """The second half that a row of the transit table waits for."""
+    yield (TransferIn if row.kind == IN else TransferBack)(*row.command)
 
 
 def in_transit(command: TransferIn | TransferBack, read: Callable[[bytes], Any]) -> tuple[int, str]:

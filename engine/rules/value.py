@@ -19,6 +19,7 @@ from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import NEVER, Alias, CardProduct, Member, Program, Value
 from engine.rules.points import post_fee
+from engine.tariffs import Tariff
 from engine.value import VALUE_MAX, Wallet
 from ledger import chart, schema
 from ledger.model import MONEY, Entry
@@ -165,12 +166,7 @@ def purchase(command: Purchase, draft: Draft) -> Reason:
         bad = limits.check(draft, command, tariff, "purchase", ((MONEY, amount),))
         if bad is not None:
             return bad
-    product = _product(draft, wallet)
-    needed = (
-        amount > tariff.pin_above
-        or (product is not None and amount > product.pin_above)
-        or _by_phone_alone(command.tokens, tariff.program)
-    )
+    needed = needs_pin(draft, wallet, command.tokens, amount, tariff)
     bad = draft.check_pin(command.pin, needed=needed)
     if bad is not None:
         return bad
@@ -228,6 +224,18 @@ def convert(command: Conversion, draft: Draft) -> Reason:
 
 def _product(draft: Draft, wallet: Wallet) -> CardProduct | None:
     return cards.product(draft.read, wallet.product) if wallet.product else None
+
+
+def needs_pin(
+    draft: Draft, wallet: Wallet, tokens: tuple[Token, ...], amount: int, tariff: Tariff
+) -> bool:
+    """Who spends more than the terms or the product ask a PIN above of, or has but a phone."""
+    product = _product(draft, wallet)
+    return (
+        amount > tariff.pin_above
+        or (product is not None and amount > product.pin_above)
+        or _by_phone_alone(tokens, tariff.program)
+    )
 
 
 def _by_phone_alone(tokens: tuple[Token, ...], program: Program) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.rules.holds import Capture, Hold, Release
+from engine.rules.holds import Capture, Hold, Release, ValueCapture, ValueHold
+from ledger.model import MONEY
 from posd.incoming import Incoming, Malformed, original_rrn
 
 
@@ -27,6 +28,29 @@ def release(incoming: Incoming) -> Any:
 def capture(incoming: Incoming) -> Any:
     """What is held is spent."""
     return Capture(
+        *incoming.request(),
+        incoming.tokens,
+        incoming.unit(),
+        incoming.amount(),
+        _held(incoming),
+    )
+
+
+def hold_value(incoming: Incoming) -> Any:
+    """Stored value set aside."""
+    if incoming.unit() != MONEY:
+        raise Malformed("stored value is money")
+    return ValueHold(
+        *incoming.request(),
+        incoming.tokens,
+        incoming.amount(),
+        incoming.pin,
+    )
+
+
+def capture_value(incoming: Incoming) -> Any:
+    """Stored value that is held is spent."""
+    return ValueCapture(
         *incoming.request(),
         incoming.tokens,
         incoming.unit(),

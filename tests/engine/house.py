@@ -44,6 +44,8 @@ FUNCTIONS = {
     value.Purchase: "006000",
     value.Conversion: "406560",
     holds.Hold: "036500",
+    holds.ValueHold: "036000",
+    holds.ValueCapture: "006000",
     holds.Release: "200000",
     holds.Capture: "006500",
     transfers.Transfer: "406565",

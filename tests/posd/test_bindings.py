@@ -50,7 +50,6 @@ OFF = [
     "coupon_inquiry",
     "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery",
 ]  # fmt: skip
-VALUE_HOLDS = {"036000"}
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +69,7 @@ def test_every_row_of_the_table_is_in_the_protocol():
     assert {row.name for row in BINDINGS.values()} == {name for _, _, name in ROWS}
 
 
-@pytest.mark.parametrize(
-    ("mti", "function", "name"),
-    [row for row in ROWS if row[2] in OFF or row[1] in VALUE_HOLDS],
-)
+@pytest.mark.parametrize(("mti", "function", "name"), [row for row in ROWS if row[2] in OFF])
 def test_what_is_not_switched_on_is_40_and_leaves_the_identity_free(desk, mti, function, name):
     desk.play(f"""
         >> {mti} 3={function} 2={{card}} 4=000000000001 49=P01

@@ -4,6 +4,8 @@ rate P01 P02 from DATE 1/10 [owner SHOP]                           (setting)
 at DATE TIME hold 100 P01 card A as H1
 at DATE TIME capture H1 60 P01 [card A]
 at DATE TIME release H1 [card A]
+at DATE TIME value-hold 12.30 yuan card A as H1
+at DATE TIME value-capture H1 10.00 yuan
 at DATE TIME time-out M1 P01
 at DATE TIME transfer 100 P01 card A to card C                     (the last named gets them)
 at DATE TIME exchange 100 P01 into P02 card A
@@ -74,6 +76,19 @@ class Holds:
         said = {"unit": words.unit, "amount": words.amount}
         return self.request(holds.Capture, words, **self._held(words), **said)
 
+    def value_hold(self, words: Any) -> Any:
+        return self.request(
+            holds.ValueHold,
+            words,
+            tokens=words.named(),
+            amount=words.amount,
+            pin=self.pin(words),
+        )
+
+    def value_capture(self, words: Any) -> Any:
+        said = {"unit": words.unit, "amount": words.amount}
+        return self.request(holds.ValueCapture, words, **self._held(words), **said)
+
     def time_out(self, words: Any) -> Any:
         return holds.TimeOut(*words.rest)
 
@@ -128,6 +143,8 @@ ACTS = {
     "hold": Holds.hold,
     "release": Holds.release,
     "capture": Holds.capture,
+    "value-hold": Holds.value_hold,
+    "value-capture": Holds.value_capture,
     "time-out": Holds.time_out,
     "transfer": Holds.transfer,
     "second-half": Holds.second_half,

@@ -338,7 +338,7 @@ class Stage(Cards, Holds, Sweeping, LimitsOnStage, ValueStage):
     def reversal(self, words: Words) -> Any:
         original = self.sent.get(words.rest[0])
         if original is None:  # one that never arrived: "reversal unseen accrual …"
-            original = getattr(self, words.rest[1])(words)
+            original = getattr(self, words.rest[1].replace("-", "_"))(words)
             self.sent[words.rest[0]] = original
         said = self._as_original(words)
         return identified(
