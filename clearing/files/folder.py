@@ -24,7 +24,6 @@ MANIFEST = "manifest.json"
 DETAILS = "details"
 STATEMENTS = "statements"
 PARTS = ".parts"
-TEMPORARY = ".tmp-"
 
 READABLE = 0o640
 """Mode of what settlement staff hand on."""
@@ -40,6 +39,14 @@ NAMES = re.compile(
     rf"|details/details-{_STEM}-{_PARTY}\.csv|statements/statement-{_STEM}-{_PARTY}\.pdf"
 )
 """Every name that a set may hold, relative to its folder."""
+
+
+_TEMPORARY = re.compile(r"\.tmp-[0-9]+-")
+
+
+def temporary_name(name: str) -> str:
+    """Give the name under which this process writes a file: no other's, even one left over."""
+    return f".tmp-{os.getpid()}-{name}"
 
 
 class Refused(Exception):
@@ -94,7 +101,7 @@ def place(
     The folder of the file is not synced; `sync_folder` does that once for all its files.
     """
     target = folder / name
-    temporary = target.with_name(TEMPORARY + target.name)
+    temporary = target.with_name(temporary_name(target.name))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     raw = _Digesting(descriptor)
     try:
@@ -113,7 +120,7 @@ def place(
 def place_made(folder: Path, name: str, make: Callable[[Path], int], mode: int) -> Written:
     """Put a file in place that a library writes by path: `make` gets the temporary one."""
     target = folder / name
-    temporary = target.with_name(TEMPORARY + target.name)
+    temporary = target.with_name(temporary_name(target.name))
     records = make(temporary)
     digest = hashlib.sha256()
     with temporary.open("rb") as made:
@@ -158,7 +165,7 @@ def _is_ours(name: str) -> bool:
     head, _, tail = name.rpartition("/")
     if name.startswith(PARTS + "/"):
         return True
-    plain = (f"{head}/" if head else "") + tail.removeprefix(TEMPORARY)
+    plain = (f"{head}/" if head else "") + _TEMPORARY.sub("", tail, count=1)
     return NAMES.fullmatch(plain) is not None
 
 

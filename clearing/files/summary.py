@@ -206,14 +206,17 @@ class _Book:
                 sheet.write_blank(place, at, None, form)
 
 
-def write(day: Day, path: Path) -> int:
+def write(day: Day, path: Path, scratch: Path) -> int:
     """Write the workbook of a day; returns the number of parties in it.
 
-    Temporary files are made beside `path`.
+    Args:
+        day: the netted day.
+        path: where to.
+        scratch: a folder for temporary files, which a crash may leave there.
     """
     before = os.umask(0o077)
     try:
-        book = _Book(path, path.parent)
+        book = _Book(path, scratch)
         _summary(book, day)
         book.table("Parties 商户", _PARTY_COLUMNS, map(_party, day.parties))
         book.table("Points 积分", _POINTS_COLUMNS, _points(day))

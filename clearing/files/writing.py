@@ -7,7 +7,8 @@ netted figures. Parts are then joined in order; short files and the manifest fol
 not grow with the number of lines.
 
 Workers are started afresh (``spawn``), never forked: what a parent holds open (a database, a lock)
-is none of theirs.
+is none of theirs. They end with their parent; should one outlive it for a moment, nothing that it
+writes has the name of what another process writes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import io
 import multiprocessing
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -23,6 +25,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from clearing.day import yield_to_others
 from clearing.files import details, lists, manifest, payments, settlement, statement, summary
 from clearing.files.folder import (
     DETAILS,
@@ -38,6 +41,7 @@ from clearing.files.folder import (
     prepare,
     stem,
     sync_folder,
+    temporary_name,
 )
 from clearing.model import Day, Inconsistent, Line, LineSource, PartyDay, check_day
 
@@ -57,8 +61,9 @@ class Chunk:
 
 @dataclass(slots=True)
 class Made:
-    """What a worker made: totals for the trailer, files, and the digests of the parties' lines."""
+    """What a worker made: its part of the settlement file, totals, files, digests of lines."""
 
+    part: Path
     totals: settlement.Totals
     files: list[Written]
     digests: list[str]
@@ -124,14 +129,15 @@ def write_set(
     prepare(folder)
     job = Job(day, source, folder, encoding)
     chunks = chunks_of(day)
-    totals, files, digests = settlement.Totals(), list[Written](), list[str]()
+    totals, parts, files, digests = settlement.Totals(), list[Path](), list[Written](), list[str]()
     for done, made in enumerate(_worked(job, chunks, workers), 1):
         totals.add(made.totals)
+        parts.append(made.part)
         files += made.files
         digests += made.digests
         if progress:
             progress(done, len(chunks) + 1)
-    files += _short_files(job, chunks, totals)
+    files += _short_files(job, parts, totals)
     shutil.rmtree(folder / PARTS)
     for below in (folder / DETAILS, folder / STATEMENTS, folder):
         sync_folder(below)
@@ -153,6 +159,7 @@ _job: list[Job] = []
 
 
 def _begin(job: Job) -> None:
+    yield_to_others()
     _job.append(job)
 
 
@@ -167,21 +174,19 @@ def _worked(job: Job, chunks: list[Chunk], workers: int) -> Iterator[Made]:
             yield make_chunk(job, chunk)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(chunks)), _begin, (job,)) as pool:
-        yield from pool.imap(_work, chunks)
-
-
-def part_path(folder: Path, chunk: Chunk) -> Path:
-    """Where a worker leaves its part of the settlement file."""
-    return folder / PARTS / f"{chunk.number:06d}"
+    with ProcessPoolExecutor(
+        min(workers, len(chunks)), mp_context=context, initializer=_begin, initargs=(job,)
+    ) as pool:
+        yield from pool.map(_work, chunks)
 
 
 def make_chunk(job: Job, chunk: Chunk) -> Made:
     """Write everything about a range of parties."""
-    made = Made(settlement.Totals(), [], [])
+    path = job.folder / PARTS / temporary_name(f"{chunk.number:06d}")
+    made = Made(path, settlement.Totals(), [], [])
     lines = groupby(job.source.lines(chunk.first, chunk.end), key=attrgetter("party"))
     following = next(lines, None)
-    with part_path(job.folder, chunk).open("wb", buffering=1 << 18) as part:
+    with path.open("wb", buffering=1 << 18) as part:
         for party in job.day.parties[chunk.first : chunk.end]:
             own: Iterable[Line] = ()
             if following is not None and following[0] == party.id:
@@ -267,13 +272,16 @@ def _make_party(
         made.files.append(place(job.folder, f"{STATEMENTS}/statement-{name}.pdf", draw))
 
 
-def _short_files(job: Job, chunks: list[Chunk], totals: settlement.Totals) -> list[Written]:
+def _short_files(job: Job, parts: list[Path], totals: settlement.Totals) -> list[Written]:
     """Write what there is one of: settlement file, workbook, payments, lists."""
     day, folder, name = job.day, job.folder, stem(job.day)
 
     def join(stream: BinaryIO) -> int:
-        settlement.assemble(day, _parts(folder, chunks), totals, stream)
+        settlement.assemble(day, _opened(parts), totals, stream)
         return totals.records + 2
+
+    def workbook(path: Path) -> int:
+        return summary.write(day, path, folder / PARTS)
 
     def listed(write: Callable[[Day, TextIO], int]) -> Callable[[BinaryIO], int]:
         def fill(stream: BinaryIO) -> int:
@@ -284,7 +292,7 @@ def _short_files(job: Job, chunks: list[Chunk], totals: settlement.Totals) -> li
 
     files = [
         place(folder, f"settlement-{name}.txt", join),
-        place_made(folder, f"summary-{name}.xlsx", partial(summary.write, day), READABLE),
+        place_made(folder, f"summary-{name}.xlsx", workbook, READABLE),
         place(folder, f"exceptions-{name}.csv", listed(lists.write_exceptions)),
         place(folder, f"unpaid-{name}.csv", listed(lists.write_unpaid)),
         place(folder, f"collections-{name}.csv", listed(lists.write_collections)),
@@ -299,7 +307,7 @@ def _short_files(job: Job, chunks: list[Chunk], totals: settlement.Totals) -> li
     return files
 
 
-def _parts(folder: Path, chunks: list[Chunk]) -> Iterator[BinaryIO]:
-    for chunk in chunks:
-        with part_path(folder, chunk).open("rb") as part:
+def _opened(parts: list[Path]) -> Iterator[BinaryIO]:
+    for path in parts:
+        with path.open("rb") as part:
             yield part

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 from dataclasses import replace
 from importlib import resources
@@ -190,7 +191,7 @@ def test_amounts_come_back_from_the_spelling_of_workbook_and_csv(fen):
 def test_a_table_longer_than_a_sheet_continues_on_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(summary, "ROWS_MAX", 2)
     day, _ = sample_day.small()
-    summary.write(day, tmp_path / "book.xlsx")
+    summary.write(day, tmp_path / "book.xlsx", tmp_path)
     book = openpyxl.load_workbook(tmp_path / "book.xlsx")
     pages = [sheet for sheet in book if sheet.title.startswith("Parties")]
     names = [cell.value for sheet in pages for cell in sheet["A"][1:]]
@@ -344,7 +345,7 @@ def test_a_half_written_set_is_completed_and_a_stranger_is_left_alone(tmp_path):
     (folder / "manifest.json").unlink()
     (folder / ".parts").mkdir()
     (folder / ".parts" / "000000").write_bytes(b"half")
-    (folder / "details" / f".tmp-details-20261122-01-{LAKESIDE}.csv").write_bytes(b"half")
+    (folder / "details" / f".tmp-77-details-20261122-01-{LAKESIDE}.csv").write_bytes(b"half")
     named(folder, "settlement-*.txt").write_bytes(b"half")
     write_set(day, kept, folder, workers=0)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == whole
@@ -352,6 +353,48 @@ def test_a_half_written_set_is_completed_and_a_stranger_is_left_alone(tmp_path):
     with pytest.raises(Refused, match=r"notes\.txt"):
         write_set(day, kept, folder, workers=0)
     assert (folder / "manifest.json").exists()
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+def test_a_set_killed_at_any_sync_is_finished_by_writing_it_again(tmp_path, monkeypatch):
+    day, kept = sample_day.small()
+    write_set(day, kept, tmp_path / "whole", workers=0)
+
+    def contents(folder):
+        return {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    whole, fsync = contents(tmp_path / "whole"), os.fsync
+    folder = tmp_path / "set"
+    for step in range(1000):
+        left = [step]
+
+        def failing(descriptor, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            fsync(descriptor)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", failing)
+            try:
+                write_set(day, kept, folder, workers=0)
+            except Killed:
+                if step and (folder / "manifest.json").exists():
+                    assert contents(folder) == whole  # only the last sync of the folder was missing
+            else:
+                break
+        if step % 5 == 0:
+            write_set(day, kept, folder, workers=0)
+            assert contents(folder) == whole
+    assert 15 < step < 1000
+    assert contents(folder) == whole
 
 
 def test_bank_accounts_are_for_the_owner_only(written):

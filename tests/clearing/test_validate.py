@@ -268,7 +268,7 @@ def flipped(folder, path, places, rounds):
 
 
 def test_a_flipped_bit_anywhere_in_any_file_is_found(folder):
-    stride = 1 if os.environ.get("COUNTERFOIL_LONG") else 41
+    stride = 1 if os.environ.get("COUNTERFOIL_LONG") else 61
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     assert len(paths) == 15
     for number, path in enumerate(paths):
