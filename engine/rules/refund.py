@@ -83,8 +83,9 @@ def refund(command: Refund, draft: Draft) -> Reason:
     moved = REFUNDS[entry.kind](entry, draft, tariff, shares)
     limits.give_back_part(original.facts, draft, shares)
     draft.rows[schema.undo(command.original)] = amended(undo, refunded=after)
-    sign = "-" if moved[1] == "D" else "+"
-    draft.facts = (("moved", f"{sign}{moved[2]}"), ("program", moved[0]), *draft.facts)
+    if moved[0] != MONEY:
+        sign = "-" if moved[1] == "D" else "+"
+        draft.facts = (("moved", f"{sign}{moved[2]}"), ("program", moved[0]), *draft.facts)
     draft.counted = (moved,)
     return Reason.APPROVED
 

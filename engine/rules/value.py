@@ -92,6 +92,13 @@ class ReactivateValue:
 
 def top_up(command: TopUp, draft: Draft) -> Reason:
     """Load stored value or points; the merchant owes what was paid at the till."""
+    reason = _load(command, draft)
+    if reason is not Reason.APPROVED:
+        draft.rows.clear()  # a load that is declined activates no card
+    return reason
+
+
+def _load(command: TopUp, draft: Draft) -> Reason:
     bad = draft.find_member(command.tokens, loading=command.unit == MONEY)
     if bad is not None:
         return bad

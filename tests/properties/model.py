@@ -11,12 +11,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.properties.value_model import ValueModel
+
 ZONE = ZoneInfo("Asia/Shanghai")
 WEEK_MS = 7 * 24 * 3600 * 1000
 FOR_EVER = 99991231
 MONEY = "156"
 ABSENT, RIGHT, WRONG = 0, 1, 2
-BLOCKED = {"lost": "CARD_LOST", "replaced": "CARD_BLOCKED"}
+BLOCKED = {
+    "lost": "CARD_LOST",
+    "replaced": "CARD_BLOCKED",
+    "dormant": "CARD_NOT_ACTIVE",
+    "expired": "CARD_EXPIRED",
+}
+VOIDABLE = {"Accrual", "Redemption", "TopUp", "Purchase", "Conversion"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -141,6 +149,7 @@ class Done:
         undone: None, ``reversed`` or ``voided``; `returned`: amount refunded so far.
         voids: the request that this one voided.
         undone_by: command of the reversal that undid it.
+        value: fen that its member's stored value went up; `validity`: last day before and after.
     """
 
     def __init__(self, command: Any, sequence: int, reason: str) -> None:
@@ -156,10 +165,13 @@ class Done:
         self.returned = 0
         self.voids: Done | None = None
         self.undone_by: Any = None
+        self.value = 0
+        self.validity: tuple[int, int] | None = None
 
 
-class Model:
+class Model(ValueModel):
     def __init__(self) -> None:
+        super().__init__()
         self.sequence = 0
         self.at = 0
         self.date = 0
@@ -254,6 +266,15 @@ class Model:
 
     def names(self, tokens: tuple, member: str) -> bool:
         return all(self.members.get(token) == member for token in tokens)
+
+    def programs_of(self, command: Any) -> list[str]:
+        return MERCHANTS[command.merchant]["programs"]
+
+    def rate_of(self, program: str) -> int:
+        return PROGRAMS[program]["rate"]
+
+    def last_day(self, program: str) -> int:
+        return last_day(program, self.today)
 
     def note(self, done: Done, program: str, side: str, moved: int) -> None:
         done.program, done.moved = program, moved
@@ -392,7 +413,7 @@ class Model:
         done.member = original.member
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
-        if type(original.command).__name__ not in {"Accrual", "Redemption"}:
+        if type(original.command).__name__ not in VOIDABLE:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -411,6 +432,7 @@ class Model:
             holding = self.holdings[original.member, original.program]
             holding.undo(original.moves)
             done.moves, holding.moves = holding.moves, []
+        self.give_back_value(original, done)
         done.counted = [
             (unit, side, amount, -(sign[0] if sign else 1))
             for unit, side, amount, *sign in original.counted
@@ -426,7 +448,7 @@ class Model:
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
         kind = type(original.command).__name__
-        if kind not in {"Accrual", "Redemption"}:
+        if kind not in {"Accrual", "Redemption", "Purchase"}:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -440,7 +462,9 @@ class Model:
             return "ALREADY_UNDONE"
         original.returned = after
         part = original.moved * after // whole - original.moved * before // whole
-        if kind == "Accrual":
+        if kind == "Purchase":
+            self.refund_purchase(command, original, done)
+        elif kind == "Accrual":
             self.refund_accrual(original, done, part)
         else:
             self.refund_redemption(original, done, original.moved * before // whole, part)
@@ -529,7 +553,7 @@ class Model:
             return "APPROVED"
         if original.undone:
             return "APPROVED"
-        if type(original.command).__name__ not in {"Accrual", "Redemption", "Void"}:
+        if type(original.command).__name__ not in VOIDABLE | {"Void"}:
             return "NOT_UNDOABLE"
         if original.returned:
             return "ALREADY_UNDONE"

@@ -28,7 +28,7 @@ from engine.holdings import holdings
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
-from engine.rules import cards, members, offline, points, reference, refund, terminals, undo
+from engine.rules import cards, members, offline, points, reference, refund, terminals, undo, value
 from engine.rules.expiry import ExpirePoints
 from engine.sweeps import BY_NAME
 from ledger import audit, schema
@@ -37,6 +37,7 @@ from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
 from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE, Model
+from tests.properties.value_steps import ValueSteps
 
 LONG = os.environ.get("COUNTERFOIL_LONG") == "1"
 MINUTE = 60_000
@@ -69,7 +70,14 @@ LIMITS = Limits(segment_bytes_alone=1 << 20)
 PLOT = ["spend", "spend", "earn", "void", "un-void", "void", "refund", "refund", "reverse"]
 PLOT += ["a day", "a month"]
 ENTRIES = bytes((schema.ENTRY,))
-TRADES = (points.Accrual, points.Redemption, undo.Void)
+TRADES = (
+    points.Accrual,
+    points.Redemption,
+    undo.Void,
+    value.TopUp,
+    value.Purchase,
+    value.Conversion,
+)
 sales = st.integers(0, 40_000)
 # Which earlier message is meant: mostly one that was approved and can be undone.
 earlier = st.tuples(st.sampled_from(["trade"] * 6 + ["any"]), st.integers(1, 6))
@@ -87,7 +95,7 @@ class Unsynced(Storage):
         pass
 
 
-class Counter(RuleBasedStateMachine):
+class Counter(ValueSteps, RuleBasedStateMachine):
     """Terminals, a ledger that can crash, and the model."""
 
     def __init__(self):
@@ -139,6 +147,7 @@ class Counter(RuleBasedStateMachine):
             model.holdings[member, unit].lots[expiry, "opening"] = amount
         model.members = {CARD: "M1", PHONE: "M1", OTHER: "M2"}
         model.members |= dict.fromkeys((HOLDER, *WALLET[:2]), "M3")
+        self.register_value(START)
         model.date, model.at, model.sequence = 20260301, START, self.book.sequence
         self.flush()
 
@@ -169,7 +178,14 @@ class Counter(RuleBasedStateMachine):
             command = done.command
             assert facts["totals"] != command.totals
         if not answer.repeated:
-            for _, unit, available, ledger in answer.outcome.balances:
+            for kind, unit, available, ledger in answer.outcome.balances:
+                if kind == "value":
+                    worth = self.model.values[done.member]
+                    assert (available, ledger) == (
+                        worth.available(self.model.today),
+                        worth.balance,
+                    )
+                    continue
                 holding = self.model.holdings[done.member, unit]
                 assert (available, ledger) == (
                     holding.available(self.model.today),
@@ -505,7 +521,7 @@ class Counter(RuleBasedStateMachine):
             assert not any(by_unit.values())
         self.checked = self.book.sequence
         for account in touched:
-            if not account.startswith(("Lot:", "Debt:")):
+            if not account.startswith(("Lot:", "Debt:", "Value:")):
                 assert read(schema.balance(account)) == self.sums[account]
 
     @invariant()

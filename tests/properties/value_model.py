@@ -1,0 +1,182 @@
+"""The model's stored value: what members have, until when, and the cards of one product."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+MONEY = "156"
+FOR_EVER = 99991231
+GIFT_DAYS = 12
+GIFT_FACE = 9_000
+"""Cards of the batch B1 are loaded by terminals, last so many days, and hold so many fen."""
+
+
+@dataclass
+class Worth:
+    """Fen in the ledger, and the last day on which they can be spent; 0 before the first load."""
+
+    balance: int = 0
+    expires: int = 0
+
+    def run_out(self, today: int) -> bool:
+        return 0 < self.expires < today
+
+    def available(self, today: int) -> int:
+        return min(self.balance, 0) if self.run_out(today) else self.balance
+
+
+def is_gift(member: str) -> bool:
+    return member.startswith("B1.")
+
+
+class ValueModel:
+    """The part of a model that knows stored value."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Worth] = {}
+        self.ran_out: dict[str, int] = {}
+
+    def worth(self, member: str) -> Worth:
+        return self.values.get(member) or Worth()
+
+    def may_load(self, member: str, amount: int) -> str:
+        worth = self.worth(member)
+        if worth.run_out(self.today):
+            return "CARD_EXPIRED"
+        if not amount:
+            return "AMOUNT_ZERO"
+        return "OVER_FACE_VALUE" if is_gift(member) and worth.balance + amount > GIFT_FACE else ""
+
+    def load(self, done: Any, amount: int) -> None:
+        worth = self.values.setdefault(done.member, Worth())
+        worth.balance += amount
+        done.value = amount
+        last = FOR_EVER
+        if is_gift(done.member):
+            day = datetime.strptime(str(self.today), "%Y%m%d").replace(tzinfo=UTC)
+            last = int((day + timedelta(days=GIFT_DAYS)).strftime("%Y%m%d"))
+        if last > worth.expires:
+            done.validity = worth.expires, last
+            worth.expires = last
+
+    def topup(self, command: Any, done: Any) -> str:
+        dormant = [t for t in command.tokens if self.states[t] == "dormant"]
+        if command.unit == MONEY:
+            self.states |= dict.fromkeys(dormant, "active")
+        reason = self.loaded(command, done)
+        if reason != "APPROVED":
+            self.states |= dict.fromkeys(dormant, "dormant")
+        return reason
+
+    def loaded(self, command: Any, done: Any) -> str:
+        bad = self.find(command.tokens, done)
+        if bad:
+            return bad
+        if command.unit == MONEY:
+            bad = self.may_load(done.member, command.amount)
+            if bad:
+                return bad
+            self.load(done, command.amount)
+            done.counted = [(MONEY, "C", command.amount)]
+            return "APPROVED"
+        if command.unit not in self.programs_of(command):
+            return "NO_TERMS"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        holding = self.holdings[done.member, command.unit]
+        holding.move("lot", command.unit, self.last_day(command.unit), command.amount)
+        self.note(done, command.unit, "C", command.amount)
+        return "APPROVED"
+
+    def purchase(self, command: Any, done: Any) -> str:
+        bad = self.find(command.tokens, done)
+        if bad:
+            return bad
+        worth = self.worth(done.member)
+        if worth.run_out(self.today):
+            return "CARD_EXPIRED"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        phone_alone = all(kind == "P" for kind, _ in command.tokens)
+        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if bad:
+            return bad
+        if worth.available(self.today) < command.amount:
+            return "NOT_ENOUGH"
+        worth.balance -= command.amount
+        done.value = -command.amount
+        done.counted = [(MONEY, "D", command.amount)]
+        return "APPROVED"
+
+    def refund_purchase(self, command: Any, original: Any, done: Any) -> None:
+        self.values[original.member].balance += command.amount
+        done.value = command.amount
+        done.counted = [(MONEY, "C", command.amount)]
+
+    def conversion(self, command: Any, done: Any) -> str:
+        bad = self.find(command.tokens, done)
+        if bad:
+            return bad
+        if command.unit not in self.programs_of(command):
+            return "NO_TERMS"
+        value = command.amount * 100 // self.rate_of(command.unit)
+        bad = self.may_load(done.member, command.amount and value)
+        if bad:
+            nothing = bad == "AMOUNT_ZERO" and command.amount
+            return "CONVERTS_TO_NOTHING" if nothing else bad
+        phone_alone = all(kind == "P" for kind, _ in command.tokens)
+        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if bad:
+            return bad
+        holding = self.holdings[done.member, command.unit]
+        if holding.available(self.today) < command.amount:
+            return "NOT_ENOUGH"
+        holding.spend(command.amount, self.today)
+        self.note(done, command.unit, "D", command.amount)
+        self.load(done, value)
+        done.counted.append((MONEY, "C", value))
+        return "APPROVED"
+
+    def give_back_value(self, original: Any, done: Any) -> None:
+        """Undo what a message did to value; of a void, let what it undid stand again."""
+        if original.value:
+            self.values[original.member].balance -= original.value
+            done.value = -original.value
+        first, place = (original, 0) if original.voids is None else (original.voids, 1)
+        if first.validity is not None:
+            worth = self.values[original.member]
+            if worth.expires == first.validity[1 - place]:
+                worth.expires = first.validity[place]
+
+    def sweep_value(self) -> int:
+        """Take what has run out; returns how many entries that makes."""
+        made = 0
+        for member, worth in self.values.items():
+            if worth.run_out(self.today) and worth.balance > 0:
+                self.ran_out[member] = self.ran_out.get(member, 0) + worth.balance
+                worth.balance = 0
+                made += 1
+                self.turn(member, "active", "expired")
+        self.sequence += made
+        return made
+
+    def reactivate(self, member: str, expires: int) -> str:
+        worth = self.values.get(member)
+        if worth is None:
+            return "REFUSED"
+        amount = self.ran_out.get(member, 0)
+        if not amount and worth.expires == expires:
+            return "UNCHANGED"
+        if not amount and not worth.run_out(self.today):
+            return "REFUSED"
+        worth.balance += amount
+        worth.expires = expires
+        self.ran_out[member] = 0
+        self.turn(member, "expired", "active")
+        self.sequence += 1
+        return "APPROVED"
+
+    def turn(self, member: str, before: str, after: str) -> None:
+        for token, name in self.members.items():
+            if name == member and is_gift(member) and self.states[token] == before:
+                self.states[token] = after
