@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, TypeAlias
 
 from engine.reasons import Reason
+from ledger.model import Hot
 
 Token: TypeAlias = tuple[str, bytes]
 """Kind (C card, P phone, Q QR token, U contactless, I identity number) and keyed digest."""
@@ -27,7 +28,7 @@ class Pin(IntEnum):
 
 
 @dataclass(slots=True)
-class Request:
+class Request(Hot):
     """A command of a terminal that has an identity (``protocol.md``, section 6).
 
     Attributes:
@@ -48,7 +49,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Outcome(Hot):
     """What a command came to.
 
     Attributes:
@@ -64,6 +65,24 @@ class Outcome:
     balances: tuple[tuple[str, str, int, int], ...]
     facts: tuple[tuple[str, Any], ...]
     counted: tuple[tuple[str, str, int], ...]
+
+    def __init__(
+        self,
+        reason: int,
+        member: str,
+        balances: tuple[tuple[str, str, int, int], ...],
+        facts: tuple[tuple[str, Any], ...],
+        counted: tuple[tuple[str, str, int], ...],
+    ) -> None:
+        self.reason = reason
+        self.member = member
+        self.balances = balances
+        self.facts = facts
+        self.counted = counted
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order."""
+        return (self.reason, self.member, self.balances, self.facts, self.counted)
 
 
 @dataclass(slots=True)
@@ -81,6 +100,18 @@ class Answer:
     sequence: int
     date: int
     repeated: bool
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        sequence: int,
+        date: int,
+        repeated: bool,  # noqa: FBT001 - a field
+    ) -> None:
+        self.outcome = outcome
+        self.sequence = sequence
+        self.date = date
+        self.repeated = repeated
 
     @property
     def approved(self) -> bool:

@@ -14,7 +14,7 @@ second half of a transfer between members.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from engine import batches
 from engine.catalogue import BY_COMMAND, Rule, command_of
@@ -30,6 +30,8 @@ from engine.records import (
     Identity,
     Link,
     Transit,
+    identity_of,
+    packed_identity,
 )
 from engine.rules.holds import TimeOut
 from engine.rules.reference import CutOff
@@ -41,11 +43,10 @@ from ledger.model import Entry, Posting, assert_balanced, values_of
 DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
 BALANCE_KEYS_MAX = 100_000
 
-_REFERENCE = schema.REFERENCE
-_TRANSITS = bytes((schema.TRANSIT,))
-_POSITION = schema.balance("Pos:")
-
-_BARE: dict[Reason, Outcome] = {reason: bare(reason) for reason in Reason}
+_REFERENCE: Final = schema.REFERENCE
+_TRANSITS: Final = bytes((schema.TRANSIT,))
+_POSITION: Final = schema.balance("Pos:")
+_BARE: Final[dict[Reason, Outcome]] = {reason: bare(reason) for reason in Reason}
 
 
 class Store(Protocol):
@@ -53,13 +54,19 @@ class Store(Protocol):
 
     Attributes:
         view: reads of the newest rows, by `get`.
-        sequence: number of the last staged entry.
-        last_at: its command time, ms.
     """
 
     view: Any
-    sequence: int
-    last_at: int
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last staged entry."""
+        ...
+
+    @property
+    def last_at(self) -> int:
+        """Its command time, ms."""
+        ...
 
     def stage(
         self,
@@ -88,26 +95,32 @@ class Machine:
 
     __slots__ = (
         "_balance_keys",
-        "_book",
         "_clock",
         "_cutoff_at",
         "_date",
+        "_last_at",
         "_read",
         "_replays",
+        "_scan",
+        "_sequence",
+        "_stage",
         "_tariffs",
         "revision",
     )
 
     def __init__(self, book: Store, *, replays: bool = False) -> None:
-        """Take the state that the book has.
+        """Take the state that the book has, of which this is the one writer from now on.
 
         Args:
             book: where rows are read and entries staged.
             replays: True where all commands come from a journal, second halves of transfers too.
         """
         self._replays = replays
-        self._book = book
+        self._stage: Callable[[int, int, int, bytes, Any, Any], None] = book.stage
+        self._sequence = book.sequence
+        self._last_at = book.last_at
         self._read: Callable[[bytes], Any] = book.view.get
+        self._scan: Callable[[bytes], Any] = book.view.scan
         self._tariffs = Tariffs(self._read)
         self._balance_keys: dict[str, bytes] = {}
         self._clock = Clock(DEFAULT_CALENDAR.zone)
@@ -129,7 +142,7 @@ class Machine:
     @property
     def sequence(self) -> int:
         """Sequence number of the newest entry, durable or not."""
-        return self._book.sequence
+        return self._sequence
 
     def look(self, at: int) -> Draft:
         """A draft to read with, which nobody will execute."""
@@ -142,7 +155,7 @@ class Machine:
             at,
             self._clock.date(at),
             self._date,
-            self._book.sequence + 1,
+            self._sequence + 1,
             nonce,
         )
 
@@ -157,9 +170,8 @@ class Machine:
         Returns:
             The answer; it may be told to anyone only once the book is durable up to its sequence.
         """
-        book = self._book
-        if at < book.last_at:
-            at = book.last_at
+        if at < self._last_at:
+            at = self._last_at
         if at >= self._cutoff_at and self._date:
             self._cut_off_passed(at)
         rule = BY_COMMAND[type(command)]
@@ -187,9 +199,9 @@ class Machine:
 
     def complete_transfers(self, at: int) -> None:
         """Post second halves of transfers that a crash has left open, at the start."""
-        rows: list[Transit] = [row for _, row in self._book.view.scan(_TRANSITS)]
+        rows: list[Transit] = [row for _, row in self._scan(_TRANSITS)]
         for row in rows:
-            self._by_itself(command_of(row.kind, row.command), max(at, self._book.last_at))
+            self._by_itself(command_of(row.kind, row.command), max(at, self._last_at))
 
     # Exactly once (protocol.md, section 6).
 
@@ -198,21 +210,22 @@ class Machine:
         batch_key = schema.batch(command.terminal, command.batch)
         batch: Batch = self._read(batch_key) or NEW_BATCH
         if command.stan <= batch.stan_max:
-            known: Identity | None = self._read(key)
+            known = identity_of(self._read(key))
             if known is not None:
                 return self._known(known, command)
         if not self._batch_allowed(rule, command, batch, draft):
             return self._refuse(Reason.BATCH_NOT_IN_FORCE)
         reason = rule.decide(command, draft)
         if reason not in UNSTORED:
-            draft.rows[key] = Identity(draft.sequence, command.content)
-            if batch_key not in draft.rows:
+            rows = draft.rows
+            rows[key] = packed_identity(draft.sequence, command.content)
+            if batch_key not in rows:
                 if reason is Reason.APPROVED:
-                    draft.rows[batch_key] = batches.counted(
+                    rows[batch_key] = batches.counted(
                         batch, draft.at, draft.date, draft.counted, command.stan
                     )
                 else:
-                    draft.rows[batch_key] = batches.with_stan(batch, command.stan)
+                    rows[batch_key] = batches.with_stan(batch, command.stan)
         return self._finish(rule, command, draft, reason)
 
     def _known(self, known: Identity, command: Request) -> Answer:
@@ -225,7 +238,7 @@ class Machine:
 
     def _reversal(self, rule: Rule, command: Request, draft: Draft) -> Answer:
         key = schema.identity(command.terminal, command.batch, command.stan)
-        known: Identity | None = self._read(key)
+        known = identity_of(self._read(key))
         if known is not None:
             if not known.sequence:
                 return self._refuse(Reason.ORIGINAL_UNKNOWN)
@@ -302,18 +315,17 @@ class Machine:
             )
         )
         rows = draft.rows
-        pack = codec.pack_record
-        packed: dict[bytes, bytes | int | None] = {
-            key: None if row is None else pack(row) for key, row in rows.items()
-        }
+        packed: dict[bytes, bytes | int | None] = {}
+        for key, row in rows.items():
+            packed[key] = None if row is None else codec.pack_record(row)
         if outer:
-            balances = self._balances(outer)
-            rows.update(balances)
-            packed.update(balances)
+            self._balances(outer, rows, packed)
         try:
-            self._book.stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
+            self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
         except Exception as error:
             raise SwapFailed("staging an entry failed") from error
+        self._sequence = draft.sequence
+        self._last_at = draft.at
         if CALENDAR in rows:
             self._load_calendar()
         if draft.follow is not None and not self._replays:
@@ -326,11 +338,14 @@ class Machine:
         draft = self._draft(at, b"")
         self._finish(rule, command, draft, rule.decide(command, draft))
 
-    def _balances(self, postings: list[Posting]) -> dict[bytes, int]:
-        """The new balances of accounts of the balances table."""
+    def _balances(
+        self,
+        postings: list[Posting],
+        rows: dict[bytes, Any],
+        packed: dict[bytes, bytes | int | None],
+    ) -> None:
+        """Add the new balances of accounts of the balances table to the changed rows."""
         keys = self._balance_keys
-        read = self._read
-        balances: dict[bytes, int] = {}
         for account, _, amount in postings:
             key = keys.get(account)
             if key is None:
@@ -339,11 +354,10 @@ class Machine:
                 if len(keys) >= BALANCE_KEYS_MAX:
                     keys.clear()
                 key = keys[account] = schema.balance(account)
-            before = balances.get(key)
+            before: int | None = rows.get(key)
             if before is None:
-                before = read(key) or 0
-            balances[key] = before + amount
-        return balances
+                before = self._read(key) or 0
+            rows[key] = packed[key] = before + amount
 
     # The calendar.
 

@@ -9,13 +9,16 @@ integers YYYYMMDD; times are milliseconds since 1970 UTC; amounts are fen or poi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ledger import codec, schema
+from ledger.model import Hot
 
 Ratio: TypeAlias = tuple[int, int]
 Lot: TypeAlias = tuple[int, str, int]
 """Expiry day, issuer, points: in the order in which lots are consumed."""
+
+_SEQUENCE_BYTES: Final = 8
 
 ASKED_NEVER = 999_999_999_999_999
 """A `pin_above` that no amount reaches."""
@@ -233,7 +236,7 @@ class Replacement:
 
 
 @dataclass(slots=True)
-class Points:
+class Points(Hot):
     """A member's points in a program.
 
     Attributes:
@@ -252,6 +255,26 @@ class Points:
     used: int
     recent: tuple[int, ...]
     holds: tuple[HeldPoints, ...] = ()
+
+    def __init__(
+        self,
+        lots: tuple[Lot, ...],
+        debts: tuple[tuple[str, int], ...],
+        chunks: tuple[tuple[int, str, int, int], ...],
+        used: int,
+        recent: tuple[int, ...],
+        holds: tuple[HeldPoints, ...] = (),
+    ) -> None:
+        self.lots = lots
+        self.debts = debts
+        self.chunks = chunks
+        self.used = used
+        self.recent = recent
+        self.holds = holds
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order."""
+        return (self.lots, self.debts, self.chunks, self.used, self.recent, self.holds)
 
 
 @dataclass(slots=True)
@@ -349,7 +372,10 @@ class CardBatch:
 
 @dataclass(slots=True)
 class Identity:
-    """What is remembered of a request (``protocol.md``, section 6).
+    """What is remembered of a request (``protocol.md``, section 6); a row of it is bytes.
+
+    Every request leaves one behind and few are read again, so a row is kept as its bytes, made by
+    `packed_identity` and read by `identity_of`.
 
     Attributes:
         sequence: its entry; 0 when it was reversed before it arrived.
@@ -358,6 +384,18 @@ class Identity:
 
     sequence: int
     content: bytes
+
+
+def packed_identity(sequence: int, content: bytes) -> bytes:
+    """The row of an identity."""
+    return sequence.to_bytes(_SEQUENCE_BYTES, "big") + content
+
+
+def identity_of(row: bytes | None) -> Identity | None:
+    """The identity in a row, None where there is no row."""
+    if row is None:
+        return None
+    return Identity(int.from_bytes(row[:_SEQUENCE_BYTES], "big"), row[_SEQUENCE_BYTES:])
 
 
 @dataclass(slots=True)
@@ -419,7 +457,7 @@ class Transit:
 
 
 @dataclass(slots=True)
-class Batch:
+class Batch(Hot):
     """A terminal's batch.
 
     Attributes:
@@ -443,6 +481,39 @@ class Batch:
     stan_min: int
     stan_max: int
     closed: int
+
+    def __init__(
+        self,
+        state: str,
+        since: int,
+        date: int,
+        totals: tuple[tuple[str, int, int, int, int], ...],
+        earlier: tuple[tuple[int, str, int, int, int, int], ...],
+        stan_min: int,
+        stan_max: int,
+        closed: int,
+    ) -> None:
+        self.state = state
+        self.since = since
+        self.date = date
+        self.totals = totals
+        self.earlier = earlier
+        self.stan_min = stan_min
+        self.stan_max = stan_max
+        self.closed = closed
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order."""
+        return (
+            self.state,
+            self.since,
+            self.date,
+            self.totals,
+            self.earlier,
+            self.stan_min,
+            self.stan_max,
+            self.closed,
+        )
 
 
 @dataclass(slots=True)
@@ -527,7 +598,7 @@ FIRST_LINK = Link(1)
 NEW_BATCH = Batch("open", 0, 0, (), (), 999_999, 0, 0)
 CALENDAR = schema.named(schema.CALENDAR, "calendar")
 
-codec.register(schema.IDENTITY, Identity)
+codec.register_plain(schema.IDENTITY)
 codec.register(schema.UNDO, Undo)
 codec.register(schema.MEMBER, Member)
 codec.register(schema.ALIAS, Alias, sealed=("sealed",))

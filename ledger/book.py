@@ -29,6 +29,7 @@ from ledger import codec, schema
 from ledger.follower import Follower
 from ledger.journal import DurableMark, Journal, Reader
 from ledger.segment import Group, JournalDamaged, segment_name
+from ledger.staging import OutcomeUnknown, Staging
 from ledger.storage import Limits, Lock, Storage
 from ledger.syncer import Syncer
 from ledger.tables import Batch, check_position, open_environment, settled_position
@@ -45,10 +46,6 @@ Progress = Callable[[int, int], None]
 
 class BookInUse(Exception):
     """Another process writes this book."""
-
-
-class OutcomeUnknown(Exception):
-    """A write or sync failed: whether the group is durable cannot be known in this process."""
 
 
 @dataclass(slots=True)
@@ -83,10 +80,8 @@ class Book:
 
     Attributes:
         view: reads of the newest records.
-        sequence: sequence number of the last staged entry.
+        stage: takes an entry in; `ledger.staging.Staging.stage`.
         durable: sequence number of the last durable entry.
-        last_at: `at` of the last staged entry, 0 when there is none.
-        last_date: `date` of the last staged entry, 0 when there is none.
         epoch: how many times the book was opened.
         limits: the bounds it was opened with.
     """
@@ -97,20 +92,18 @@ class Book:
         self._storage = storage
         self._following = follower
         self._lock = Lock(folder / "lock")
-        self._failure: BaseException | None = None
         self._follower: Follower | None = None
         self._flight: Group | None = None
         self._settled: deque[tuple[int, int, int, list[tuple[bytes, Any]]]] = deque()
         self._batch = Batch()
         self._settled_bytes = 0
-        self._last_change: dict[bytes, int] = {}
         self._dropping = 0
         self._applied = 0
         self._disk_low = False
         self._disk_due = 0.0
         self._started_at = 0.0
         self._counts = [0] * 9
-        self.sequence = self.durable = self.last_at = self.last_date = self.epoch = 0
+        self.durable = self.epoch = 0
 
     @classmethod
     def create(cls, folder: Path) -> None:
@@ -197,13 +190,13 @@ class Book:
         self._environment.reader_check()
         self._fold_long_tail(progress)
         self.view = View(self._environment, limits)
-        self._overlay = self.view.overlay
-        self._entries = self.view.entries
+        self._staging = Staging(self.view.overlay, self.view.entries)
+        self.stage = self._staging.stage
         self._lay_over()
         self._journal.begin()
         self.epoch = self._journal.epoch
         self._mark.set(self.durable)
-        self._open_group = Group(1, self.sequence + 1)
+        self._staging.begin(1)
         self._note_disk()
         if self._following:
             self._start_follower()
@@ -246,43 +239,30 @@ class Book:
 
     def _lay_over(self) -> None:
         """Put the groups behind the tables into the overlay."""
+        staging = self._staging
         applied, _ = self.view.position()
-        self._applied = self.sequence = applied
-        overlay = self._overlay
+        self._applied = staging.sequence = applied
         unpack = codec.unpack_row
         with Reader(self._folder, applied) as reader:
             for group in reader.groups(None):
-                for key, value in group.changes.items():
-                    overlay[key] = unpack(key, value) if isinstance(value, bytes) else value
-                self._entries.update(enumerate(group.entries, group.first))
-                group.records = {key: overlay[key] for key in group.changes}
-                self._note_changes(group)
+                staging.overlay.update(
+                    {
+                        key: unpack(key, value) if isinstance(value, bytes) else value
+                        for key, value in group.changes.items()
+                    }
+                )
+                staging.entries.update(enumerate(group.entries, group.first))
+                staging.note_rows(group)
                 self._keep(group)
-                self.sequence = group.last
+                staging.sequence = group.last
         self.durable = self.sequence
         last = self.view.get(schema.entry(self.sequence))
         if last is not None:
-            self.last_at, self.last_date = last.at, last.date
-
-    def _note_changes(self, group: Group) -> None:
-        """Note which entry changed what last, where the value itself does not tell.
-
-        A record is staged once, so the overlay's is the group's own or a newer one; equal integers
-        may be the same object.
-        """
-        last = group.last
-        self._last_change.update(
-            {
-                key: last
-                for key, value in group.records.items()
-                if value is None or isinstance(value, int)
-            }
-        )
+            staging.last_at, staging.last_date = last.at, last.date
 
     def _keep(self, group: Group) -> None:
         """Remember what a durable group changed until the tables hold it."""
-        rows = list(group.records.items())
-        self._settled.append((group.first, group.last, group.bytes, rows))
+        self._settled.append((group.first, group.last, group.bytes, group.rows))
         self._settled_bytes += group.bytes
         if not self._following:
             self._batch.add(group)
@@ -292,49 +272,23 @@ class Book:
         self._started_at = time.monotonic()
         self._counts[7] += 1
 
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the last staged entry."""
+        return self._staging.sequence
+
+    @property
+    def last_at(self) -> int:
+        """`at` of the last staged entry, 0 when there is none."""
+        return self._staging.last_at
+
+    @property
+    def last_date(self) -> int:
+        """`date` of the last staged entry, 0 when there is none."""
+        return self._staging.last_date
+
     def _require_sound(self) -> None:
-        if self._failure is not None:
-            raise OutcomeUnknown(
-                "an earlier write to the journal failed; start again to find out what is durable"
-            ) from self._failure
-
-    def stage(
-        self,
-        sequence: int,
-        at: int,
-        date: int,
-        packed_entry: bytes,
-        records: dict[bytes, Any],
-        packed: dict[bytes, bytes | int | None],
-    ) -> None:
-        """Take in an entry and the rows that it changed; rules see them from now on.
-
-        Args:
-            sequence: the entry's number, one more than `self.sequence`.
-            at: the entry's command time, ms since 1970 UTC.
-            date: the entry's business date, YYYYMMDD.
-            packed_entry: the entry, packed.
-            records: key to decoded record, int or None for a row removed.
-            packed: the same keys to packed row, bare int (a balance) or None.
-
-        Raises:
-            ValueError: the sequence number is not the next one.
-            OutcomeUnknown: an earlier write failed.
-        """
-        if sequence != self.sequence + 1:
-            raise ValueError(f"entry {sequence} was staged after {self.sequence}")
-        if self._failure is not None:
-            self._require_sound()
-        overlay = self._overlay
-        overlay.update(records)
-        self._entries[sequence] = packed_entry
-        group = self._open_group
-        group.entries.append(packed_entry)
-        group.changes.update(packed)
-        group.records.update(records)
-        self.sequence = sequence
-        self.last_at = at
-        self.last_date = date
+        self._staging.require_sound()
 
     @property
     def pending(self) -> bool:
@@ -343,16 +297,11 @@ class Book:
 
     def seal(self) -> Group | None:
         """Close the open group for writing; None when it is empty or one is in flight."""
-        group = self._open_group
-        if self._flight is not None or not group.entries:
+        if self._flight is not None or not self._staging.group.entries:
             return None
         self._require_sound()
-        group.count = len(group.entries)
-        group.last = self.sequence
-        self._note_changes(group)
-        self._flight = group
-        self._open_group = Group(group.number + 1, self.sequence + 1)
-        return group
+        self._flight = self._staging.seal()
+        return self._flight
 
     def write(self, group: Group) -> None:
         """Make the sealed group durable; blocks, and may run in another thread.
@@ -395,7 +344,7 @@ class Book:
         self._written(group)
 
     def _failed(self, error: BaseException) -> OutcomeUnknown:
-        self._failure = error
+        self._staging.failure = error
         return OutcomeUnknown("writing the journal failed; start again to find out what is durable")
 
     def _written(self, group: Group) -> None:
@@ -487,7 +436,8 @@ class Book:
             dropped = last - first + 1
         end = self._dropping + budget
         slice_ = rows[self._dropping : end]
-        self.view.drop(slice_, self._applied, self._last_change, self._open_group.changes)
+        staging = self._staging
+        self.view.drop(slice_, self._applied, staging.last_change, staging.group.changes)
         dropped += len(slice_)
         self._counts[6] += dropped
         self._dropping = end
@@ -517,7 +467,7 @@ class Book:
     @property
     def overlay_size(self) -> int:
         """Rows and entries in the overlay."""
-        return len(self._overlay) + len(self._entries)
+        return len(self._staging.overlay) + len(self._staging.entries)
 
     @property
     def overlay_full(self) -> bool:
@@ -557,7 +507,7 @@ class Book:
             OutcomeUnknown: something staged could not be made durable; the book is given up.
         """
         try:
-            if self._failure is None and self._lock.held:
+            if self._lock.held and self._staging.failure is None:
                 self.flush()
                 if fold and self._follower is not None:
                     self._follower.finish(FINISH_SECONDS)

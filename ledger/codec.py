@@ -3,7 +3,9 @@
 A row is an array whose first element is the version of its layout, followed by the record's fields
 in order; a balance is a bare integer. Nested records are written as arrays and made again by the
 record's own ``restore``. Engine records announce themselves with `register`, so that the ledger
-packs what it need not understand. A reader that meets a layout newer than it knows refuses.
+packs what it need not understand. A reader that meets a layout newer than it knows refuses. A table
+whose rows are only ever written and seldom read may be plain (`register_plain`): its rows are bytes
+laid out by the engine, in memory as on disk.
 
 The logical form (`logical`) leaves out fields that hold ciphertext: two directories that hold the
 same facts under different nonces have the same digest.
@@ -12,7 +14,7 @@ same facts under different nonces have the same digest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
@@ -30,25 +32,54 @@ def packer() -> Callable[[Any], bytes]:
     return pack
 
 
-_pack = packer()
+_pack: Final = packer()
+_unpack: Final[Callable[..., Any]] = msgpack.unpackb
 
 
 class UnknownLayout(Exception):
     """A row or entry of a layout that this version of the software does not know."""
 
 
-_types: dict[int, tuple[type[Any], tuple[str, ...]]] = {}
+class _Kind:
+    """What rows of a table are.
+
+    Attributes:
+        cls: the record; None where a row is bytes and stays so.
+        make: makes the record of its packed fields; None for bytes.
+        sealed: the fields that are ciphertext.
+    """
+
+    __slots__ = ("cls", "make", "sealed")
+
+    def __init__(self, cls: type[Any] | None, sealed: tuple[str, ...]) -> None:
+        self.cls = cls
+        self.make: Any = getattr(cls, "restore", cls)
+        self.sealed = sealed
+
+
+_kinds: Final[dict[int, _Kind]] = {}
 
 
 def register(table: int, cls: type[Any], sealed: tuple[str, ...] = ()) -> None:
     """Say which record a table holds, and which of its fields are ciphertext."""
-    if table in _types:
+    _register(table, _Kind(cls, sealed))
+
+
+def register_plain(table: int) -> None:
+    """Say that a table's rows are bytes whose layout is the engine's own."""
+    _register(table, _Kind(None, ()))
+
+
+def _register(table: int, kind: _Kind) -> None:
+    if table in _kinds:
         raise ValueError(f"table {schema.NAMES[table]} has its record already")
-    _types[table] = (cls, sealed)
+    _kinds[table] = kind
 
 
 def pack_record(row: Any) -> bytes:
-    """Pack a record as a table's value."""
+    """Pack a record as a table's value; a plain row is one already."""
+    if isinstance(row, bytes):
+        return row
     return _pack((LAYOUT, *values_of(row)))
 
 
@@ -59,7 +90,7 @@ def pack_value(value: Any) -> bytes:
 
 def unpack_value(data: bytes) -> Any:
     """Unpack plain data; arrays become tuples."""
-    return msgpack.unpackb(data, use_list=False, strict_map_key=False)
+    return _unpack(data, use_list=False, strict_map_key=False)
 
 
 def unpack_row(key: bytes, value: bytes) -> Any:
@@ -69,16 +100,17 @@ def unpack_row(key: bytes, value: bytes) -> Any:
         UnknownLayout: the row was written by a newer version.
     """
     table = key[0]
-    data = msgpack.unpackb(value, use_list=False, strict_map_key=False)
+    kind = _kinds.get(table)
+    if kind is not None and kind.cls is None:
+        return value
+    data: Any = _unpack(value, use_list=False, strict_map_key=False)
     if table == schema.BALANCE:
         return data
     if table == schema.ENTRY:
         return _entry(data)
     if data[0] != LAYOUT:
         raise UnknownLayout(f"a row of table {schema.NAMES[table]} has layout {data[0]}")
-    cls = _types[table][0]
-    restore = getattr(cls, "restore", None)
-    return restore(*data[1:]) if restore else cls(*data[1:])
+    return _kinds[table].make(*data[1:])
 
 
 def pack_entry(fields: tuple[Any, ...]) -> bytes:
@@ -92,7 +124,7 @@ def unpack_entry(data: bytes) -> Entry:
     Raises:
         UnknownLayout: the entry was written by a newer version.
     """
-    return _entry(msgpack.unpackb(data, use_list=False, strict_map_key=False))
+    return _entry(_unpack(data, use_list=False, strict_map_key=False))
 
 
 def _entry(data: tuple[Any, ...]) -> Entry:
@@ -103,16 +135,15 @@ def _entry(data: tuple[Any, ...]) -> Entry:
 
 def logical(key: bytes, value: bytes) -> bytes:
     """The part of a row that is fact: its value without ciphertext, packed."""
-    kind = _types.get(key[0])
-    if kind is None or not kind[1]:
+    kind = _kinds.get(key[0])
+    if kind is None or kind.cls is None or not kind.sealed:
         return value
-    cls, sealed = kind
-    names = cls.__dataclass_fields__
+    names = kind.cls.__dataclass_fields__
     data = unpack_value(value)
     return _pack(
         tuple(
             field
             for name, field in zip(("layout", *names), data, strict=True)
-            if name not in sealed
+            if name not in kind.sealed
         )
     )

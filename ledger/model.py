@@ -7,7 +7,9 @@ unit ``156``, points for ``P01`` to ``P99``. A credit is positive, a debit negat
 in the journal, in an export and in an error message.
 
 A record here and in the engine is a dataclass with slots. It is replaced, never changed: freezing
-it at run time would cost six times as much per construction.
+it at run time would cost six times as much per construction. The few that nearly every message
+makes are `Hot` and write constructor and fields out, because the constructor that a dataclass
+generates stays interpreted in a compiled module (0.13 against 0.04 microseconds for four fields).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Account: TypeAlias = str
 Unit: TypeAlias = str
@@ -26,11 +28,11 @@ AMOUNT_MAX = 10**15
 """The largest absolute amount of one posting; a balance of any account stays below 2**63."""
 
 
-_getters: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+_getters: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
 
 
-def values_of(row: Any) -> tuple[Any, ...]:
-    """The fields of a record (a dataclass), in order: what the codec packs."""
+def fields_of(row: Any) -> tuple[Any, ...]:
+    """The fields of any dataclass, in order."""
     cls = type(row)
     getter = _getters.get(cls)
     if getter is None:
@@ -41,6 +43,29 @@ def values_of(row: Any) -> tuple[Any, ...]:
 
 def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
     return lambda row: (getattr(row, name),)
+
+
+class Hot:
+    """A record that may tell its fields itself, without being looked through."""
+
+    __slots__ = ()
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order; those that nearly every message makes write them out."""
+        return fields_of(self)
+
+    def __copy__(self) -> Hot:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Hot:
+        return self  # what is never changed is its own copy; compiled, it could not be made empty
+
+
+def values_of(row: Any) -> tuple[Any, ...]:
+    """The fields of a record (a dataclass), in order: what the codec packs."""
+    if isinstance(row, Hot):
+        return row.values()
+    return fields_of(row)
 
 
 class Unbalanced(Exception):

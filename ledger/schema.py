@@ -9,7 +9,7 @@ them. Nothing else in the project packs or cuts a key.
 |---|---|---|---|
 | 1 | entry | sequence u64 | the entry as the journal holds it |
 | 2 | balance | account name | integer |
-| 3 | identity | terminal (8), batch u32, STAN u32 | sequence, digest of the content |
+| 3 | identity | terminal (8), batch u32, STAN u32 | sequence u64, digest of the content; plain |
 | 4 | undo | sequence u64 | what became of a transaction since |
 | 5 | member | member id | `engine.records.Member` |
 | 6 | alias | kind, digest (16) | member id, ciphertext of the token |
@@ -102,7 +102,7 @@ NAMES: dict[int, str] = {
     if name.isupper() and isinstance(number, int)
 }
 
-REFERENCE = frozenset(
+REFERENCE: frozenset[int] = frozenset(
     {
         PROGRAM,
         INSTITUTION,
@@ -190,7 +190,7 @@ def terminal(table: int, terminal_id: str) -> bytes:
 
 def alias(kind: str, digest: bytes) -> bytes:
     """Key of a card, phone or token: its kind's letter and its keyed digest."""
-    return bytes((ALIAS, ord(kind))) + digest
+    return b"\x06%b%b" % (kind.encode(), digest)
 
 
 def replacement(card: bytes) -> bytes:
@@ -200,7 +200,7 @@ def replacement(card: bytes) -> bytes:
 
 def points(member: str, program: str) -> bytes:
     """Key of a member's points in a program."""
-    return b"\x07%b\x00%b" % (member.encode(), program.encode())
+    return f"\x07{member}\x00{program}".encode()
 
 
 def points_parts(key: bytes) -> tuple[str, str]:

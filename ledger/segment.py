@@ -68,7 +68,7 @@ class Group:
         count: how many entries.
         entries: the packed entries.
         changes: key to packed row, bare int (a balance) or None (a row removed).
-        records: the same keys to decoded record, int or None, while the group is in memory.
+        rows: the same keys with decoded record, int or None, once sealed in this process.
         bytes: size of its frame, once written.
         write_ns: time that writing and syncing took, nanoseconds.
         digest: SHA-256 of the frame, the link that the next one repeats.
@@ -83,7 +83,7 @@ class Group:
         "first",
         "last",
         "number",
-        "records",
+        "rows",
         "write_ns",
     )
 
@@ -94,7 +94,7 @@ class Group:
         self.count = 0
         self.entries: list[bytes] = []
         self.changes: dict[bytes, bytes | int | None] = {}
-        self.records: dict[bytes, Any] = {}
+        self.rows: list[tuple[bytes, Any]] = []
         self.bytes = 0
         self.write_ns = 0
         self.digest = b""

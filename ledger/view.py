@@ -17,7 +17,7 @@ from ledger.storage import Limits
 
 POSITION_KEY: Final = b"\x00position"
 POSITION: Final = struct.Struct(">Q32s")
-_ABSENT: Final[Any] = object()
+_IS_REFERENCE: Final[bytes] = bytes(table in schema.REFERENCE for table in range(256))
 _SCAN_ROWS: Final = 512
 
 
@@ -43,7 +43,6 @@ class View:
         "_cache",
         "_cache_max",
         "_environment",
-        "_newest",
         "_read",
         "_snapshot",
         "entries",
@@ -53,7 +52,6 @@ class View:
     def __init__(self, environment: Any, limits: Limits) -> None:
         self.overlay: dict[bytes, Any] = {}
         self.entries: dict[int, bytes] = {}
-        self._newest = self.overlay.get
         self._cache: dict[bytes, Any] = {}
         self._cache_max = limits.reference_rows
         self._environment = environment
@@ -66,21 +64,27 @@ class View:
         Raises:
             codec.UnknownLayout: a newer version wrote it.
         """
-        value = self._newest(key, _ABSENT)
-        if value is not _ABSENT:
-            return value
-        value = self._cache.get(key)
+        overlay = self.overlay
+        value = overlay.get(key)
         if value is not None:
             return value
-        if key[0] == schema.ENTRY:
+        table = key[0]
+        if _IS_REFERENCE[table]:
+            if key in overlay:
+                return None
+            value = self._cache.get(key)
+            if value is not None:
+                return value
+        elif table == schema.ENTRY:
             value = self.entries.get(schema.entry_sequence(key))
             if value is not None:
                 return codec.unpack_entry(value)
         packed = self._read(key)
-        if packed is None:
+        if packed is None or key in overlay:
+            # Removed rows are few: only where the tables have one is it asked whether it is.
             return None
         value = codec.unpack_row(key, packed)
-        if key[0] in schema.REFERENCE:
+        if _IS_REFERENCE[table]:
             self._remember(key, value)
         return value
 

@@ -19,6 +19,7 @@ MODULES = (
     "ledger/codec.py",
     "ledger/chart.py",
     "ledger/view.py",
+    "ledger/staging.py",
     "engine/commands.py",
     "engine/records.py",
     "engine/reasons.py",

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from engine.catalogue import command_of
 from engine.directory import DirectoryError, copy_configuration, require_directory
@@ -58,32 +57,12 @@ class Report:
         return self.entries / self.seconds if self.seconds else 0.0
 
 
-class _Made(Book):
-    """A book that remembers the packed entries which were staged, for comparison."""
-
-    made: deque[bytes]
-
-    def stage(
-        self,
-        sequence: int,
-        at: int,
-        date: int,
-        packed_entry: bytes,
-        records: dict[bytes, Any],
-        packed: dict[bytes, bytes | int | None],
-    ) -> None:
-        """Stage, and remember the packed entry."""
-        super().stage(sequence, at, date, packed_entry, records, packed)
-        self.made.append(packed_entry)
-
-
 class Replay:
     """One replay into a new book."""
 
     def __init__(self, source: Path, book: Book) -> None:
         """Read `source` from its beginning; write `book`, which is empty and made here."""
-        self._book = cast("_Made", book)
-        self._book.made = deque()
+        self._book = book
         self._machine = Machine(book, replays=True)
         self._reader = Reader(source)
 
@@ -99,12 +78,16 @@ class Replay:
             Differs: an entry is not the recorded one.
             ledger.segment.JournalDamaged: the source's journal is damaged.
         """
-        book, made = self._book, self._book.made
+        book = self._book
+        made: deque[bytes] = deque()
+        staged = book.view.entries
         execute = self._machine.execute
         for group in self._reader.groups(last, changes=False):
             for sequence, packed in enumerate(group.entries, group.first):
                 entry = codec.unpack_entry(packed)
+                before = book.sequence
                 execute(command_of(entry.kind, entry.command), entry.at, entry.nonce)
+                made += (staged[number] for number in range(before + 1, book.sequence + 1))
                 if not made:
                     raise Differs(f"the replay made no entry {sequence}, a recorded {entry.kind}")
                 again = made.popleft()
@@ -163,7 +146,7 @@ def make_empty(source: Path, into: Path) -> None:
 
 def _replay(source: Path, into: Path, progress: Progress | None) -> Report:
     started = time.perf_counter()
-    book = _Made.open(into, follower=False)
+    book = Book.open(into, follower=False)
     try:
         run = Replay(source, book)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine import earning, limits, rounding
 from engine.commands import Request, Token
@@ -27,6 +28,39 @@ class Accrual(Request):
     tokens: tuple[Token, ...]
     amount: int
 
+    def __init__(
+        self,
+        terminal: str,
+        merchant: str,
+        batch: int,
+        stan: int,
+        content: bytes,
+        function: str,
+        tokens: tuple[Token, ...],
+        amount: int,
+    ) -> None:
+        self.terminal = terminal
+        self.merchant = merchant
+        self.batch = batch
+        self.stan = stan
+        self.content = content
+        self.function = function
+        self.tokens = tokens
+        self.amount = amount
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order."""
+        return (
+            self.terminal,
+            self.merchant,
+            self.batch,
+            self.stan,
+            self.content,
+            self.function,
+            self.tokens,
+            self.amount,
+        )
+
 
 @dataclass(slots=True)
 class Redemption(Request):
@@ -43,6 +77,45 @@ class Redemption(Request):
     unit: str
     amount: int
     pin: int
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields in order
+        self,
+        terminal: str,
+        merchant: str,
+        batch: int,
+        stan: int,
+        content: bytes,
+        function: str,
+        tokens: tuple[Token, ...],
+        unit: str,
+        amount: int,
+        pin: int,
+    ) -> None:
+        self.terminal = terminal
+        self.merchant = merchant
+        self.batch = batch
+        self.stan = stan
+        self.content = content
+        self.function = function
+        self.tokens = tokens
+        self.unit = unit
+        self.amount = amount
+        self.pin = pin
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order."""
+        return (
+            self.terminal,
+            self.merchant,
+            self.batch,
+            self.stan,
+            self.content,
+            self.function,
+            self.tokens,
+            self.unit,
+            self.amount,
+            self.pin,
+        )
 
 
 _NO_BONUS: list[tuple[str, int]] = []

@@ -18,7 +18,7 @@ from engine import batches, limits
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
 from engine.reasons import Reason
-from engine.records import NEW_BATCH, NO_UNDO, Batch, Identity, Undo
+from engine.records import NEW_BATCH, NO_UNDO, Batch, Undo, identity_of, packed_identity
 from ledger import chart, schema
 from ledger.model import MONEY, Entry, Posting
 
@@ -116,13 +116,13 @@ def void(command: Void, draft: Draft) -> Reason:
 def reverse(command: Reversal, draft: Draft) -> Reason:
     """Undo the message of this identity, or remember that it must not post."""
     key = schema.identity(command.terminal, command.batch, command.stan)
-    known: Identity | None = draft.read(key)
+    known = identity_of(draft.read(key))
     batch: Batch | None = draft.read(schema.batch(command.terminal, command.batch))
     if batch is not None and batch.state != "open":
         draft.facts = (("exception", "reversal of a settled batch"),)
         return Reason.BATCH_SETTLED
     if known is None:
-        draft.rows[key] = Identity(0, REMEMBERED)
+        draft.rows[key] = packed_identity(0, REMEMBERED)
         draft.rows[schema.batch(command.terminal, command.batch)] = batches.with_stan(
             batch or NEW_BATCH, command.stan
         )
@@ -162,8 +162,10 @@ def _voided_sequence(command: Void, draft: Draft) -> tuple[int, Reason | None]:
     """The sequence number of the original, or why it cannot be told."""
     by_stan = 0
     if command.original_stan:
-        known: Identity | None = draft.read(
-            schema.identity(command.terminal, command.original_batch, command.original_stan)
+        known = identity_of(
+            draft.read(
+                schema.identity(command.terminal, command.original_batch, command.original_stan)
+            )
         )
         # One that was reversed before it arrived has no entry, so no RRN can agree with it.
         by_stan = (known.sequence if known is not None else 0) or -1

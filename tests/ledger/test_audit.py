@@ -192,7 +192,7 @@ def test_the_digest_changes_with_any_row_and_not_with_ciphertext(book, monkeypat
     stage(book, {"a": 1})
     assert digest(book.view) != first
     book.flush()
-    monkeypatch.setitem(codec._types, HOLDER, (Holder, ("account",)))
+    monkeypatch.setitem(codec._kinds, HOLDER, codec._Kind(Holder, ("account",)))
     sealed = digest(book.view)
     key = bytes((HOLDER,)) + b"M1"
     book.view.overlay[key] = Holder("sealed anew", "P01", 7)

@@ -161,8 +161,8 @@ def test_the_book_says_when_it_is_full(folder):
 
 
 def test_rows_of_reference_tables_stay_right_when_they_leave_the_overlay(folder):
-    known = codec._types.get(schema.PROGRAM)
-    codec._types[schema.PROGRAM] = (Note, ())
+    known = codec._kinds.get(schema.PROGRAM)
+    codec._kinds[schema.PROGRAM] = codec._Kind(Note, ())
     try:
         book = opened(folder)
         key = schema.named(schema.PROGRAM, "P01")
@@ -170,9 +170,8 @@ def test_rows_of_reference_tables_stay_right_when_they_leave_the_overlay(folder)
             row = None if number is None else Note("P01", number)
             packed = None if row is None else codec.pack_record(row)
             stage(book)
-            book._overlay[key] = row
-            book._open_group.changes[key] = packed
-            book._open_group.records[key] = row
+            book.view.overlay[key] = row
+            book._staging.group.changes[key] = packed
             book.flush()
             assert book.view.get(key) == row
             book._fold()
@@ -180,9 +179,9 @@ def test_rows_of_reference_tables_stay_right_when_they_leave_the_overlay(folder)
             assert book.view.get(key) == row
         book.close()
     finally:
-        del codec._types[schema.PROGRAM]
+        del codec._kinds[schema.PROGRAM]
         if known:
-            codec._types[schema.PROGRAM] = known
+            codec._kinds[schema.PROGRAM] = known
 
 
 def test_a_scan_lays_the_overlay_over_the_tables(folder):

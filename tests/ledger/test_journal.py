@@ -172,7 +172,8 @@ def test_text_in_an_entry_that_looks_like_a_frame_stays_text(three):
     book = Book.open(folder, follower=False, limits=SMALL)
     note = Note(frame, 1)
     stage(book, {"a": 1})
-    book._open_group.changes[note_key("frame")] = codec.pack_record(note)
+    book._staging.group.changes[note_key("frame")] = codec.pack_record(note)
+    book.view.overlay[note_key("frame")] = note
     group = book.seal()
     book.write(group)
     crash(book)
