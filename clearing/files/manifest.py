@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from clearing.files.folder import Written
@@ -57,11 +57,12 @@ class LinesDigest:
 
 def logical_digest(day: Day, lines: Iterable[str]) -> str:
     """Digest of the day's content; `lines` are the parties' digests in order."""
-    content = asdict(day)
+    content = asdict(replace(day, parties=()))
     del content["version"]
     digest = hashlib.sha256(spelled(content))
-    for each in lines:
-        digest.update(each.encode("ascii"))
+    for party, its_lines in zip(day.parties, lines, strict=True):
+        digest.update(spelled(asdict(party)))
+        digest.update(its_lines.encode("ascii"))
     return digest.hexdigest()
 
 
