@@ -31,14 +31,22 @@ AMOUNT_MAX = 10**15
 _getters: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
 
 
-def fields_of(row: Any) -> tuple[Any, ...]:
-    """The fields of any dataclass, in order."""
+def values_of(row: Any) -> tuple[Any, ...]:
+    """The fields of a record (a dataclass), in order: what the codec packs."""
     cls = type(row)
     getter = _getters.get(cls)
     if getter is None:
-        names = [field.name for field in fields(cls)]
-        getter = _getters[cls] = attrgetter(*names) if len(names) > 1 else _single(names[0])
+        getter = _getters[cls] = _getter(cls)
     return getter(row)
+
+
+def _getter(cls: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """What tells the fields of a record: its own `values`, not one of a class with fewer fields."""
+    own: Callable[[Any], tuple[Any, ...]] | None = vars(cls).get("values")
+    if own is not None:
+        return own
+    names = [field.name for field in fields(cls)]
+    return attrgetter(*names) if len(names) > 1 else _single(names[0])
 
 
 def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
@@ -46,26 +54,18 @@ def _single(name: str) -> Callable[[Any], tuple[Any, ...]]:
 
 
 class Hot:
-    """A record that may tell its fields itself, without being looked through."""
+    """A record that nearly every message makes.
+
+    It may have a method ``values``, which tells its fields in order without being looked through.
+    """
 
     __slots__ = ()
-
-    def values(self) -> tuple[Any, ...]:
-        """The fields in order; those that nearly every message makes write them out."""
-        return fields_of(self)
 
     def __copy__(self) -> Hot:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hot:
         return self  # what is never changed is its own copy; compiled, it could not be made empty
-
-
-def values_of(row: Any) -> tuple[Any, ...]:
-    """The fields of a record (a dataclass), in order: what the codec packs."""
-    if isinstance(row, Hot):
-        return row.values()
-    return fields_of(row)
 
 
 class Unbalanced(Exception):

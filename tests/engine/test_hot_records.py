@@ -7,6 +7,7 @@ import pytest
 from engine.catalogue import RULES
 from engine.commands import Answer, Outcome
 from engine.records import Batch, Points, identity_of, packed_identity
+from engine.rules.offline import OfflineAccrual
 from engine.rules.points import Accrual, Redemption
 from ledger.model import values_of
 
@@ -35,6 +36,14 @@ def test_constructor_and_values_have_the_fields_in_their_order(cls):
     assert tuple(getattr(made, name) for name in names) == given
     assert values_of(made) == given
     assert made == cls(**dict(zip(names, given, strict=True)))
+
+
+def test_a_record_with_further_fields_tells_them_too():
+    names = [field.name for field in fields(OfflineAccrual)]
+    given = (*SAMPLES[Accrual], *range(len(names) - len(SAMPLES[Accrual])))
+    made = OfflineAccrual(*given)
+    assert len(names) > len(SAMPLES[Accrual])
+    assert values_of(made) == tuple(getattr(made, name) for name in names) == given
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
