@@ -29,6 +29,7 @@ from engine.rules import (
     refund,
     rewards,
     terminals,
+    tiers,
     transfers,
     undo,
     value,
@@ -69,7 +70,17 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("accrual", points.Accrual, points.accrue, "own", "in force", "RVF", refund.refund_accrual),
+    Rule(
+        "accrual",
+        points.Accrual,
+        points.accrue,
+        "own",
+        "in force",
+        "RVF",
+        refund.refund_accrual,
+        tiers.undone,
+        tiers.redone,
+    ),
     Rule(
         "redemption",
         points.Redemption,
@@ -175,6 +186,8 @@ RULES: tuple[Rule, ...] = (
     Rule("merchant", reference.PutMerchant, reference.put_merchant, "none", "", ""),
     Rule("terminal", reference.PutTerminal, reference.put_terminal, "none", "", ""),
     Rule("member", reference.PutMember, reference.put_member, "none", "", ""),
+    Rule("tier", tiers.PutTier, tiers.put_tier, "none", "", ""),
+    Rule("tier review", tiers.ReviewTier, tiers.review_tier, "none", "", ""),
     Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),
     Rule("earn rule", earning.PutEarnRule, earning.put_earn_rule, "none", "", ""),
     Rule("credit limit", earning.PutCredit, earning.put_credit, "none", "", ""),

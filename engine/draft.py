@@ -44,7 +44,7 @@ class Draft:
         nonce: the randomness that came with the command.
         postings: legs on accounts of the balances table.
         rows: changed rows by key, None for a deleted one.
-        member: the member concerned; `tier`: its tier, empty for one outside the ladder.
+        member: the member concerned; `tier`: its tier, empty for `BASE`.
         purses, wallets: members' points and stored value that are open for change.
         balances, facts, counted: see `engine.commands.Outcome`.
         versions: revisions of the terms used.

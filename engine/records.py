@@ -20,6 +20,9 @@ Lot: TypeAlias = tuple[int, str, int]
 
 _SEQUENCE_BYTES: Final = 8
 
+BASE = "base"
+"""The tier of everybody who has none."""
+
 ASKED_NEVER = 999_999_999_999_999
 """A `pin_above` that no amount reaches."""
 SITE_TERMINALS_MAX = 256
@@ -183,12 +186,13 @@ class Member:
     """A member, named or anonymous.
 
     Attributes:
-        tier: name of the tier.
+        tier: name of the tier in force.
         state: ``active``, ``frozen`` or ``closed``.
         pin: keyed digest of the PIN, empty for none.
         pin_failures: wrong PINs in a row; three lock the PIN.
         tokens: kinds and digests of the cards, phones and tokens that name the member.
         programs: programs in which the member has ever held points.
+        granted: the tier that the operator gave; a higher one may be earned (`engine.ladder`).
     """
 
     id: str
@@ -199,6 +203,7 @@ class Member:
     tokens: tuple[tuple[str, bytes], ...]
     programs: tuple[str, ...]
     revision: int
+    granted: str = BASE
 
 
 @dataclass(slots=True)
@@ -213,7 +218,7 @@ class Alias:
             its range (`CardBatch`); ``expired`` for one whose stored value has run out.
         sealed: the token, sealed under the key file; empty for an identity number, of which the
             digest alone is kept.
-        tier: the member's tier, likewise; empty for one outside the ladder.
+        tier: the member's tier, likewise; empty for `BASE`.
     """
 
     member: str

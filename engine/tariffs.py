@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.earning import Rates, rates_of
+from engine.ladder import LADDER, Step, steps_of
 from engine.records import Merchant, Program, Terms
 from engine.rulebook import Limits, limits_of
 from engine.terms import expiry_of, in_force
@@ -31,6 +32,7 @@ class Tariff:
         versions: revisions of the merchant and the program.
         today: the local date for which the terms were chosen; `date`: the business date.
         expiry: last day of points earned today.
+        steps: rules of tiers in force, the highest first; empty where no tier can be earned.
         pin_above: fen; a redemption worth more asks for a PIN.
         position, fund, margin, issued: the accounts of the merchant and the program.
         limits: on the merchant's transactions; None for none, see `engine.limits`.
@@ -43,6 +45,7 @@ class Tariff:
     today: int
     date: int
     expiry: int
+    steps: tuple[Step, ...]
     pin_above: int
     position: Account
     fund: Account
@@ -101,6 +104,7 @@ class Tariffs:
             today,
             date,
             expiry_of(program, today),
+            steps_of(self._read(LADDER), today),
             min(program.pin_above, terms.pin_above),
             chart.position(merchant_id, date),
             chart.fund(program.id),

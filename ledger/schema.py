@@ -46,6 +46,8 @@ them. Nothing else in the project packs or cuts a key.
 | 45 | post-back | date u32, run u32, party id | settlement posted back, and its payment |
 | 46 | true-up | date u32, run u32, program id | rounding of a fund moved |
 | 47 | exception | exception id | `engine.settlement.Discrepancy` |
+| 26 | tier | ``ladder`` | all tiers with their rules: `engine.ladder.Ladder` |
+| 27 | standing | member id | spending by month, tier earned: `engine.ladder.Standing` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 """
@@ -93,6 +95,8 @@ CARRY = 44
 POSTBACK = 45
 TRUEUP = 46
 EXCEPTION = 47
+TIER = 26
+STANDING = 27
 CARD_PREFIX = 67
 REPLACEMENT = 76
 
@@ -115,6 +119,7 @@ REFERENCE: frozenset[int] = frozenset(
         CARD_PRODUCT,
         CARD_PREFIX,
         RATE,
+        TIER,
     }
 )
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""

@@ -42,6 +42,8 @@ MODULES = (
     "engine/rules/refund.py",
     "engine/rules/members.py",
     "engine/rules/cards.py",
+    "engine/ladder.py",
+    "engine/rules/tiers.py",
     "engine/rules/terminals.py",
     "engine/rules/reference.py",
     "engine/rules/expiry.py",

@@ -12,9 +12,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.cards import LENGTH_MAX, LENGTH_MIN, cover_of
+from engine.ladder import PERIOD_MONTHS_MAX
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
-from engine.rules import clearing, earning, exchange, limits, products, reference, rewards, value
+from engine.rules import (
+    clearing,
+    earning,
+    exchange,
+    limits,
+    products,
+    reference,
+    rewards,
+    tiers,
+    value,
+)
 from engine.vault import Vault
 from ledger import schema
 from posd import security
@@ -38,6 +49,25 @@ def _terms(value: Any) -> tuple[tuple[Any, ...], ...]:
             raise Rejected(f"number {number}: {fault}") from None
     if len({row[:2] for row in rows}) != len(rows):
         raise Rejected("has two for the same program from the same day")
+    return tuple(rows)
+
+
+def _tier_rules(value: Any) -> tuple[tuple[Any, ...], ...]:
+    if type(value) is not list:
+        raise Rejected("has to be a list of rules")
+    rows = []
+    for number, one in enumerate(value, 1):
+        if type(one) is not dict:
+            raise Rejected(f"number {number} has to be an object")
+        try:
+            said = _values(one, TIER_RULE)
+        except Rejected as fault:
+            raise Rejected(f"number {number}: {fault}") from None
+        if not said["spending_fen"] and not said["visits"]:
+            raise Rejected(f"number {number} has to ask for spending_fen or visits")
+        rows.append((*list(said.values())[:3], said["needs"] == "both", *list(said.values())[4:]))
+    if len({row[0] for row in rows}) != len(rows):
+        raise Rejected("has two from the same day")
     return tuple(rows)
 
 
@@ -77,6 +107,15 @@ WHAT: Final = (
     ANY,
 )
 """What a limit may be about; the words that rules give to `engine.limits.check`."""
+
+TIER_RULE: Final[Fields] = {
+    "from": (check.day, _REQUIRED),
+    "spending_fen": (check.whole(0, AMOUNT_MAX), 0),
+    "visits": (check.whole(0, 1_000_000), 0),
+    "needs": (check.choice("both", "either"), "either"),
+    "period_months": (check.whole(1, PERIOD_MONTHS_MAX), 12),
+    "keep_months": (check.whole(0, 120), 12),
+}
 
 TYPES: Final[dict[str, Fields]] = {
     "program": {
@@ -125,8 +164,8 @@ TYPES: Final[dict[str, Fields]] = {
         "phone": (check.phone, ""),
         "tokens": (check.list_of(check.token, TOKENS_MAX), ()),
         "identity": (check.identity, ""),
-        "tier": (check.ident, "base"),
-        "state": (check.choice("active", "frozen", "closed"), "active"),
+        "tier": (check.ident, ""),
+        "state": (check.choice("active", "frozen", "closed"), ""),
         "pin": (check.pin, ""),
     },
     "rate": {
@@ -159,6 +198,12 @@ TYPES: Final[dict[str, Fields]] = {
     "reactivation": {
         "member": (check.member, _REQUIRED),
         "expires": (check.day, _REQUIRED),
+    },
+    "tier": {
+        "id": (check.ident, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "rank": (check.whole(1, 99), _REQUIRED),
+        "rules": (_tier_rules, ()),
     },
     "balance": {
         "member": (check.ident, _REQUIRED),
@@ -276,6 +321,7 @@ class Lines:
             "terminal": self._terminal,
             "member": self._member,
             "rate": lambda values: exchange.PutRate(*values.values()),
+            "tier": lambda values: tiers.PutTier(*values.values()),
             "limit": _limit,
             "card_product": lambda values: products.PutCardProduct(*values.values()),
             "card_range": lambda values: products.MoveCards(*values.values()),

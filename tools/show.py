@@ -23,6 +23,7 @@ from engine.catalogue import BY_KIND
 from engine.commands import Outcome
 from engine.directory import DEFAULT_ZONE, wall_ms
 from engine.draft import PIN_FAILURES_MAX
+from engine.ladder import LADDER, NO_STANDING, Ladder, Standing
 from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import (
@@ -194,6 +195,8 @@ def _member(sources: Sources, key: str) -> Shown:
     return {
         "id": member.id,
         "tier": member.tier,
+        "tier_granted": member.granted,
+        **_earned(sources, member.id),
         "state": member.state,
         "pin": pin,
         "pin_failures": member.pin_failures,
@@ -220,6 +223,42 @@ def _value(sources: Sources, member: str) -> Shown | None:
         "product": row.product or None,
         "last_moved": _local(sources, row.used),
     }
+
+
+def _earned(sources: Sources, member: str) -> Shown:
+    """The tier that a member has earned, and what it has spent for it."""
+    row: Standing = sources.read(schema.named(schema.STANDING, member)) or NO_STANDING
+    return {
+        "tier_earned": row.tier or None,
+        "tier_until": _iso(row.until),
+        "spending": [
+            {"month": f"{month // 12:04}-{month % 12 + 1:02}", "fen": fen, "visits": visits}
+            for month, fen, visits in row.months
+        ],
+    }
+
+
+def _tier(sources: Sources, key: str) -> Shown:
+    ladder: Ladder | None = sources.read(LADDER)
+    for tier in ladder.tiers if ladder is not None else ():
+        if tier.id == key:
+            return {
+                "id": tier.id,
+                "name": tier.name,
+                "rank": tier.rank,
+                "rules": [
+                    {
+                        "from": _iso(rule.since),
+                        "spending_fen": rule.spending,
+                        "visits": rule.visits,
+                        "needs": "both" if rule.both else "either",
+                        "period_months": rule.period_months,
+                        "keep_months": rule.keep_months,
+                    }
+                    for rule in tier.rules
+                ],
+            }
+    raise _missing("tier")
 
 
 def _balance(sources: Sources, member: str, program: str) -> Shown:
@@ -493,6 +532,7 @@ def _undo(sources: Sources, entry: Entry) -> Shown | None:
 _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "member": _member,
     "card": _card,
+    "tier": _tier,
     "merchant": _merchant,
     "institution": _institution,
     "terminal": _terminal,

@@ -11,6 +11,7 @@ from engine.draft import Draft
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import Lot
+from engine.rules import tiers
 from engine.tariffs import Tariff
 from ledger import chart
 from ledger.model import MONEY
@@ -162,7 +163,17 @@ def earn(command: Accrual, draft: Draft, tariff: Tariff) -> Reason:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if draft.uses is not None or tariff.steps:
+        return _count(draft, tariff, command.amount)
+    return Reason.APPROVED
+
+
+def _count(draft: Draft, tariff: Tariff, sale: int) -> Reason:
+    """Count what limits and tiers go by; `sale` in fen. Limits first: they may decline."""
+    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if reason is Reason.APPROVED and tariff.steps:
+        tiers.count(draft, tariff.steps, sale)
+    return reason
 
 
 def post_own(draft: Draft, purse: Purse, tariff: Tariff, merchant: str, points: int) -> int:

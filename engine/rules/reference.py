@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine import cards, rounding
 from engine.commands import Token
 from engine.draft import Draft, amended
+from engine.ladder import LADDER, Standing, in_force, name_on_alias
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import (
     ASKED_NEVER,
+    BASE,
     CALENDAR,
     NO_KEYS,
     SITE_TERMINALS_MAX,
@@ -29,6 +31,7 @@ from engine.records import (
     Merchant,
     Opening,
     Program,
+    Ratio,
     Site,
     Terminal,
     Terms,
@@ -65,6 +68,26 @@ class PutInstitution:
     name: str
 
 
+TermsRow: TypeAlias = tuple[
+    int,
+    str,
+    Ratio,
+    Ratio,
+    Ratio,
+    int,
+    int,
+    int,
+    int,
+    bool,
+    int,
+    int,
+    int,
+    tuple[tuple[str, Ratio], ...],
+    int,
+]
+"""The fields of `engine.records.Terms`."""
+
+
 @dataclass(slots=True)
 class PutMerchant:
     """A merchant with its terms, each as the fields of `engine.records.Terms`."""
@@ -73,7 +96,7 @@ class PutMerchant:
     name: str
     institution: str
     category: str
-    terms: tuple[tuple[Any, ...], ...]
+    terms: tuple[TermsRow, ...]
     enabled: bool
 
 
@@ -98,6 +121,7 @@ class PutMember:
     """A member with the tokens that name it.
 
     Attributes:
+        tier, state: empty to leave them as they are; a new member is `BASE` and ``active``.
         tokens: kinds and digests.
         sealed: the tokens' ciphertexts, in the same order.
         pin: keyed digest of the PIN, empty to leave it as it is.
@@ -253,6 +277,9 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
     key = schema.named(schema.MEMBER, command.id)
     old: Member | None = draft.read(key)
     tokens = list(old.tokens) if old is not None else []
+    granted = command.tier or (old.granted if old is not None else BASE)
+    state = command.state or (old.state if old is not None else "active")
+    tier = granted if old is None else _tier(draft, old, granted)
     covers = command.covers or ("",) * len(command.tokens)
     product = ""
     for token, sealed, cover in zip(command.tokens, command.sealed, covers, strict=True):
@@ -263,7 +290,7 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             if bad is not None:
                 draft.rows.clear()
                 return refuse(draft, _UNCLAIMED[bad])
-            draft.rows[place] = Alias(command.id, command.state, its_own or sealed)
+            draft.rows[place] = Alias(command.id, state, its_own or sealed, name_on_alias(tier))
             product = product or of
         if token not in tokens:
             tokens.append(token)
@@ -274,24 +301,21 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             return refuse(draft, "ids of E and ten digits are given at enrolment; choose another")
         draft.member = command.id
         draft.rows[key] = Member(
-            command.id, command.tier, command.state, command.pin, 0, tuple(tokens), (), 1
+            command.id, tier, state, command.pin, 0, tuple(tokens), (), 1, granted
         )
         return Reason.APPROVED
     new_pin = bool(command.pin) and command.pin != old.pin
     row = amended(
         old,
-        tier=command.tier,
-        state=command.state,
+        tier=tier,
+        granted=granted,
+        state=state,
         tokens=tuple(tokens),
         pin=command.pin or old.pin,
         pin_failures=0 if new_pin else old.pin_failures,
     )
-    if command.state != old.state:
-        for token in old.tokens:
-            place = schema.alias(*token)
-            known: Alias = draft.read(place)
-            if known.state in {"active", old.state}:
-                draft.rows[place] = amended(known, state=command.state)
+    if (state, tier) != (old.state, old.tier):
+        _tell_tokens(draft, old, state, tier)
     draft.member = command.id
     return replace_row(draft, key, row, old)
 
@@ -308,6 +332,23 @@ def _give_product(draft: Draft, member: str, product: str) -> None:
     key = schema.named(schema.VALUE, member)
     if product and draft.read(key) is None:
         draft.rows[key] = Value(0, 0, product, (), 0)
+
+
+def _tier(draft: Draft, member: Member, granted: str) -> str:
+    """The tier in force of a member to whom the operator grants one."""
+    if granted == member.granted:
+        return member.tier
+    standing: Standing | None = draft.read(schema.named(schema.STANDING, member.id))
+    return in_force(granted, standing.tier if standing else "", draft.read(LADDER))
+
+
+def _tell_tokens(draft: Draft, member: Member, state: str, tier: str) -> None:
+    """Write a member's new state and tier into its cards, phones and tokens."""
+    for token in member.tokens:
+        place = schema.alias(*token)
+        known: Alias = draft.read(place)
+        own = state if known.state in {"active", member.state} else known.state
+        draft.rows[place] = amended(known, state=own, tier=name_on_alias(tier))
 
 
 def open_balance(command: OpeningBalance, draft: Draft) -> Reason:

@@ -17,6 +17,7 @@ from engine.draft import Draft, amended
 from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Program, Undo
+from engine.rules import tiers
 from engine.rules.undo import UNDOABLE, amount_of, legs_of, on_date, unit_of
 from engine.tariffs import Tariff
 from engine.terms import add_days
@@ -188,6 +189,8 @@ def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -
     elif fee:
         _return_money(_split(entry)[2], draft, shares)
     draft.show(purse)
+    if tariff.steps:
+        tiers.refunded(entry, draft, shares)
     return program.id, "D", taken
 
 

@@ -144,12 +144,18 @@ class House:
         )
 
     def member(
-        self, name: str, at: int, tokens: tuple = (), state: str = "active", pin: bytes = b"pin"
+        self,
+        name: str,
+        at: int,
+        tokens: tuple = (),
+        state: str = "active",
+        pin: bytes = b"pin",
+        tier: str = "",
     ) -> Answer:
         return self.machine.execute(
             reference.PutMember(
                 name,
-                "base",
+                tier,
                 state,
                 pin,
                 tuple(token(*one) for one in tokens),

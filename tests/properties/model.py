@@ -167,6 +167,7 @@ class Done:
         self.undone_by: Any = None
         self.value = 0
         self.validity: tuple[int, int] | None = None
+        self.month = 0
 
 
 class Model(ValueModel):
@@ -178,6 +179,9 @@ class Model(ValueModel):
         self.members: dict[tuple[str, bytes], str] = {}
         self.states: dict[tuple[str, bytes], str] = defaultdict(lambda: "active")
         self.replaced: set = set()
+        self.spent: dict[str, dict[int, list[int]]] = defaultdict(
+            lambda: defaultdict(lambda: [0, 0])
+        )
         self.failures: dict[str, int] = defaultdict(int)
         self.holdings: dict[tuple[str, str], Holding] = defaultdict(Holding)
         self.batches: dict[tuple[str, int], Batch] = defaultdict(Batch)
@@ -239,6 +243,7 @@ class Model(ValueModel):
         if batch.state != "open" or not (command.batch == in_force or (closing and batch.since)):
             return "BATCH_NOT_IN_FORCE", None
         done = Done(command, self.sequence + 1, "APPROVED")
+        done.month = self.today // 100
         done.reason = getattr(self, type(command).__name__.lower())(command, done)
         if done.reason in {"MEMBER_MISSING", "PIN_BLOCK_BAD"}:
             return done.reason, None
@@ -297,6 +302,7 @@ class Model(ValueModel):
         holding = self.holdings[done.member, program]
         holding.earn(command.merchant, last_day(program, day), earned)
         self.note(done, program, "C", earned)
+        self.spend(done, 1, command.amount, 1)
         return "APPROVED"
 
     def offlineaccrual(self, command: Any, done: Done) -> str:
@@ -310,6 +316,13 @@ class Model(ValueModel):
         if bad or not command.amount:
             return bad or "AMOUNT_ZERO"
         return self.earn(command, done, local_day(self.at - max(ago, 0)))
+
+    def spend(self, sale: Done, sign: int, amount: int, visits: int) -> None:
+        """Count a sale in its month, or take it back; sales alone count."""
+        if type(sale.command).__name__ in {"Accrual", "OfflineAccrual"}:
+            months = self.spent[sale.member][sale.month]
+            months[0] += sign * amount
+            months[1] += sign * visits
 
     def redemption(self, command: Any, done: Done) -> str:
         bad = self.find(command.tokens, done)
@@ -423,6 +436,7 @@ class Model(ValueModel):
             return "ALREADY_UNDONE"
         original.undone = "voided"
         done.voids = original
+        self.spend(original, -1, original.command.amount, 1)
         self.give_back(original, done)
         return "APPROVED"
 
@@ -461,6 +475,7 @@ class Model(ValueModel):
         if original.undone:
             return "ALREADY_UNDONE"
         original.returned = after
+        self.spend(original, -1, command.amount, 1 if after == whole else 0)
         part = original.moved * after // whole - original.moved * before // whole
         if kind == "Purchase":
             self.refund_purchase(command, original, done)
@@ -564,6 +579,9 @@ class Model(ValueModel):
             batch.count(*line)
         if original.voids is not None:
             original.voids.undone = None
+            self.spend(original.voids, 1, original.voids.command.amount, 1)
+        elif original.returned == 0:
+            self.spend(original, -1, getattr(original.command, "amount", 0), 1)
         return "APPROVED"
 
     def same(self, command: Any, original: Done) -> bool:

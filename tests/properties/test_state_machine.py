@@ -28,7 +28,18 @@ from engine.holdings import holdings
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
-from engine.rules import cards, members, offline, points, reference, refund, terminals, undo, value
+from engine.rules import (
+    cards,
+    members,
+    offline,
+    points,
+    reference,
+    refund,
+    terminals,
+    tiers,
+    undo,
+    value,
+)
 from engine.rules.expiry import ExpirePoints
 from engine.sweeps import BY_NAME
 from ledger import audit, schema
@@ -137,6 +148,9 @@ class Counter(ValueSteps, RuleBasedStateMachine):
                 for program in merchant["programs"]
             )
             house.merchant(name, START, terms)
+        for rank, (name, spending) in enumerate((("silver", 30_000), ("gold", 90_000)), 1):
+            rules = ((20260101, spending, 0, False, 3, 1),)
+            house.machine.execute(tiers.PutTier(name, name, rank, rules), START)
         for name, merchant in TERMINALS.items():
             house.terminal(name, merchant, START)
         house.member("M1", START, (("C", "A"), ("P", "B")))
@@ -311,6 +325,14 @@ class Counter(ValueSteps, RuleBasedStateMachine):
             said |= {"unit": "P02", "pin": Pin.ABSENT}
         kind = points.Redemption if spends else points.Accrual
         self.send(self.request(kind, till, **said))
+
+    @rule(member=st.sampled_from(["M1", "M2", "M3"]))
+    def review_a_tier(self, member):
+        self.model.come(self.at)
+        answer = self.house.machine.execute(tiers.ReviewTier(member), self.at)
+        self.model.sequence += answer.approved
+        row = self.book.view.get(schema.named(schema.STANDING, member))
+        assert row is None or not row.tier or row.until >= self.model.today
 
     @precondition(lambda self: self.sent)
     @rule(meant=earlier, other_amount=st.booleans())
@@ -540,6 +562,22 @@ class Counter(ValueSteps, RuleBasedStateMachine):
             if amount and account.startswith(("Lot:", "Debt:"))
         }
         assert held == posted
+
+    @invariant()
+    def spending_agrees(self):
+        """By month, as far as months are kept; and whoever names a member knows its tier."""
+        read = self.book.view.get
+        for member, months in self.model.spent.items():
+            row = read(schema.named(schema.STANDING, member))
+            newest = row.months[-1][0]
+            for number, fen, visits in row.months:
+                assert months[number // 12 * 100 + number % 12 + 1] == [fen, visits]
+            missing = [
+                month for month in months if month // 100 * 12 + month % 100 - 1 > newest - 3
+            ]
+            assert len([one for one in row.months if one[0] > newest - 3]) == len(missing)
+            named = read(schema.named(schema.MEMBER, member))
+            assert {read(schema.alias(*one)).tier or "base" for one in named.tokens} == {named.tier}
 
     @invariant()
     def batches_agree(self):

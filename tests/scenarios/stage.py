@@ -16,7 +16,7 @@ Setting the stage (before the first act, or in an act after ``load``)::
         [hold 30]
         (more lines add terms)
     terminal 00000001 at HOTEL
-    member M1 card A phone B [state frozen]
+    member M1 card A phone B [state frozen] [of tier gold]
     balance M1 P01 5000 until 2027-12-31         (M1 156 5000: fen of stored value)
     card A is lost
     batch in force 999999 at terminal 00000001
@@ -43,11 +43,12 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards, clearing_verbs, holds, limits, sweeps
+from tests.scenarios import cards, clearing_verbs, holds, limits, sweeps, tiers
 from tests.scenarios.cards import Cards
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
+from tests.scenarios.tiers import Tiers
 from tests.scenarios.value import (
     VALUE_ACTS,
     VALUE_EXPECTATIONS,
@@ -92,7 +93,7 @@ def fen(text: str) -> int:
     return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
 
 
-def tiers(text: str) -> tuple[tuple[str, tuple[int, int]], ...]:
+def tier_rates(text: str) -> tuple[tuple[str, tuple[int, int]], ...]:
     """``gold=2/1,silver=3/2``."""
     pairs = [one.split("=") for one in text.split(",") if one]
     return tuple((tier, ratio(earn)) for tier, earn in sorted(pairs))
@@ -130,13 +131,14 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards, Holds, Sweeping, LimitsOnStage, ValueStage):
+class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
         self.book = MemoryBook()
         self.house = House(self.book)
         self.terms: dict[str, list[tuple]] = {}
+        self.tier_rules: dict[str, list[tuple]] = {}
         self.sent: dict[str, Any] = {}
         self.sequences: dict[str, int] = {}
         self.terminal = ""
@@ -238,7 +240,7 @@ class Stage(Cards, Holds, Sweeping, LimitsOnStage, ValueStage):
             int(said.get("pin-above", ASKED_NEVER)),
             int(said.get("burn-min", 0)),
             int(said.get("burn-max", 0)),
-            tiers(said.get("tier-earn", "")),
+            tier_rates(said.get("tier-earn", "")),
             int(said.get("hold", 30)),
         )
         rows = self.terms.setdefault(words[0], [])
@@ -256,8 +258,14 @@ class Stage(Cards, Holds, Sweeping, LimitsOnStage, ValueStage):
 
     def set_member(self, words: list[str], at: int) -> Answer:
         said = Words(" ".join(words[1:]))
-        state = said.rest[1] if said.rest else "active"
-        return self.house.member(words[0], at, tuple(said.tokens), state)
+        more = options([word for word in said.rest if word != "of"])
+        return self.house.member(
+            words[0],
+            at,
+            tuple(said.tokens),
+            more.get("state", "active"),
+            tier=more.get("tier", ""),
+        )
 
     def set_balance(self, words: list[str], at: int) -> Answer:
         member, unit, amount, *until = words
@@ -553,6 +561,7 @@ SETTINGS = {
     "card": Stage.set_card,
     "batch": Stage.set_batch,
     **cards.SETTINGS,
+    **tiers.SETTINGS,
     **VALUE_SETTINGS,
     **limits.SETTINGS,
     **holds.SETTINGS,
@@ -576,6 +585,7 @@ ACTS = {
     "opened": Stage.opened,
     **cards.ACTS,
     **sweeps.ACTS,
+    **tiers.ACTS,
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
     **holds.ACTS,
@@ -601,11 +611,12 @@ EXPECTATIONS = [
     (rf"cut-offs written ((?:{_DATE} ?)+)", Stage.expect_cut_offs),
     (r"event (.+)", Stage.expect_event),
     (r"no event", Stage.expect_no_event),
-    (r"(exception|kept|text|program|undid|blocked|taken) (.+)", Stage.expect_fact),
+    (r"(exception|kept|text|program|undid|blocked|tier|taken) (.+)", Stage.expect_fact),
     (r"host says (.+)", Stage.expect_totals_told),
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
     *cards.EXPECTATIONS,
+    *tiers.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
     *holds.EXPECTATIONS,
 ]
