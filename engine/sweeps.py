@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.reasons import Reason
-from engine.rules import expiry, holds, tiers, transfers, value
+from engine.rules import expiry, holds, pruning, tiers, transfers, value
 from engine.submit import Submitter
 from ledger import schema
 
@@ -59,6 +59,7 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("points", schema.POINTS, expiry.lapsed),
     Sweep("value", schema.VALUE, value.lapsed),
     Sweep("tiers", schema.STANDING, tiers.lapsed),
+    Sweep("batches", schema.BATCH, pruning.prunable),
 )
 """All sweeps, in the order in which they run."""
 

@@ -73,6 +73,7 @@ TRAFFIC = frozenset(
         "value reactivation",
         "points expiry",
         "tier review",
+        "batch pruning",
         "run started",
         "run advanced",
         "carry forward",

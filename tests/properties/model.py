@@ -129,6 +129,7 @@ class Batch:
     def __init__(self) -> None:
         self.state = "open"
         self.since = 0
+        self.closed = 0
         self.totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
 
     def count(self, unit: str, side: str, amount: int, sign: int = 1) -> None:
@@ -209,6 +210,19 @@ class Model(ValueModel):
             made += bool(gone)
         self.sequence += made
         return made
+
+    def sweep_batches(self) -> None:
+        """Forget what nobody can repeat any more, 256 trace numbers an entry."""
+        for (terminal, number), batch in list(self.batches.items()):
+            weeks = 1 if batch.state == "settled" else 60 / 7
+            if not batch.closed or self.at - batch.closed <= weeks * WEEK_MS:
+                continue
+            if self.in_force(terminal, self.at) - number < 3:
+                continue
+            for key in [key for key in self.done if key[:2] == (terminal, number)]:
+                del self.done[key]
+            del self.batches[terminal, number]
+            self.sequence += 1
 
     def cut_off(self) -> None:
         self.date = after_days(self.date, 1)
@@ -533,6 +547,7 @@ class Model(ValueModel):
         batch = self.batches[command.terminal, command.batch]
         in_force = self.in_force(command.terminal, self.at)
         batch.state = state
+        batch.closed = self.at
         # A batch that closes on its first message has no time of its own.
         batch.since = batch.since or self.at
         self.linked[command.terminal] = max(in_force, command.batch + 1)

@@ -41,6 +41,7 @@ from engine.rules import (
     value,
 )
 from engine.rules.expiry import ExpirePoints
+from engine.rules.pruning import PruneBatch
 from engine.sweeps import BY_NAME
 from ledger import audit, schema
 from ledger.book import Book, Limits
@@ -489,6 +490,19 @@ class Counter(ValueSteps, RuleBasedStateMachine):
             self.house.machine.execute(ExpirePoints("M1", "P01"), self.at)
         made = self.model.sweep_points()
         assert sum(answer.approved for answer in answers) == made
+        assert self.book.sequence == self.model.sequence
+
+    @rule()
+    def sweep_batches(self):
+        """Identities that no repeat can be due of are forgotten, no others."""
+        self.model.come(self.at)
+        at = self.model.at
+        rows = list(self.book.view.scan(bytes((schema.BATCH,))))
+        for key, row in rows:
+            for command in BY_NAME["batches"].candidates(key, row, self.model.today, at):
+                self.house.machine.execute(command, self.at)
+        self.model.sweep_batches()
+        self.house.machine.execute(PruneBatch("00000001", 1), self.at)
         assert self.book.sequence == self.model.sequence
 
     @rule()

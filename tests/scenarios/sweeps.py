@@ -45,6 +45,13 @@ class Sweeping:
         found = sum(self.book.entry(one).kind != "cut-off" for one in made)
         self.same("entries of the sweep", found, int(number))
 
+    def expect_forgotten(self, number: str) -> None:
+        """Nothing is left of a batch, nor of its identities."""
+        row = self.book.view.get(schema.batch(self.terminal, int(number)))
+        self.same("the batch", row, None)
+        prefix = schema.identity(self.terminal, int(number), 0)[:-4]
+        self.same("its identities", [key for key, _ in self.book.view.rows(prefix)], [])
+
     def expect_totals_on(self, number: str, date: str, lines: str) -> None:
         """What a batch counted on a business date."""
         row = self.book.view.get(schema.batch(self.terminal, int(number)))
@@ -60,5 +67,6 @@ ACTS = {"sweep": Sweeping.sweep, "offline": Sweeping.offline}
 
 EXPECTATIONS = [
     (r"swept (\d+)", Sweeping.expect_swept),
+    (r"batch (\d+) is forgotten", Sweeping.expect_forgotten),
     (r"batch (\d+) on (\S+) (.+)", Sweeping.expect_totals_on),
 ]
