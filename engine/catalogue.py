@@ -195,6 +195,7 @@ RULES: tuple[Rule, ...] = (
     Rule("reason", rewards.PutReason, rewards.put_reason, "none", "", ""),
     Rule("adjustment proposed", adjustments.Propose, adjustments.propose, "none", "", ""),
     Rule("adjustment confirmed", adjustments.Confirm, adjustments.confirm, "none", "", ""),
+    Rule("points released", adjustments.Release, adjustments.release, "none", "", ""),
     Rule("adjustment withdrawn", adjustments.Withdraw, adjustments.withdraw, "none", "", ""),
     Rule("limit", limits.PutLimit, limits.put_limit, "none", "", ""),
     Rule("card product", products.PutCardProduct, products.put_card_product, "none", "", ""),

@@ -121,6 +121,8 @@ class Draft:
             if purse.member == member and purse.program == program:
                 return purse
         purse = Purse(self.read, member, program)
+        if purse.pending:
+            purse.ripen(self.today)
         self.purses.append(purse)
         if purse.holds and purse.has_timed_out(self.at):
             self.timed_out = [*(self.timed_out or ()), (member, program)]

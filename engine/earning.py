@@ -68,14 +68,20 @@ def book_name(program: str, scope: str, key: str) -> str:
     return f"earn:{program}:{key}" if scope == "merchant" else f"earn:{program}"
 
 
+def books(program: str, merchant: str) -> tuple[str, str]:
+    """Names of the books whose rules may concern a merchant's sales."""
+    return book_name(program, "any", ""), book_name(program, "merchant", merchant)
+
+
 def rates_of(
     read: Callable[[bytes], Any], merchant: Merchant, terms: Terms, today: int
 ) -> Rates | None:
     """What sales of a merchant earn on a local day; None where the terms' one rate is all."""
     program = terms.program
     rules = [
-        *_in_force(read_book(read, book_name(program, "any", "")), merchant, today),
-        *_in_force(read_book(read, book_name(program, "merchant", merchant.id)), merchant, today),
+        rule
+        for name in books(program, merchant.id)
+        for rule in _in_force(read_book(read, name), merchant, today)
     ]
     if not rules and not terms.tier_earn:
         return None

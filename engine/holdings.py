@@ -37,6 +37,8 @@ def holdings(key: bytes, row: Points | Chunk | Value) -> Iterator[tuple[Account,
         member, program = schema.points_parts(key)
         for issuer, owed in row.debts:
             yield chart.debt(member, program, issuer), program, -owed
+        for _, expiry, issuer, amount in row.pending:
+            yield chart.lot(member, program, issuer, expiry), program, amount
         for hold, _, lots in row.holds:
             for expiry, issuer, amount in lots:
                 yield chart.held(member, program, issuer, expiry, hold), program, amount

@@ -72,6 +72,7 @@ def holdings(read: Callable[[bytes], Any], member_id: str, at: int, today: int) 
         if row is None:
             continue
         purse = Purse(read, member_id, program)
+        purse.ripen(today)
         found.append(
             Holding(
                 "points",

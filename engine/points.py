@@ -4,7 +4,8 @@ A `Purse` is a working copy: it reads the points record once, changes lists, and
 as a posting, so that what is stored and what is posted cannot differ. Lots are kept in the order in
 which they are consumed: earliest expiry first, then issuer. The record holds up to `LOTS_MAX` lots;
 later ones are in chunks beside it, of which the first is pulled in when it is needed. What a hold
-keeps is no longer in a lot, and goes back into its lot when the hold ends.
+keeps is no longer in a lot, and goes back into its lot when the hold ends. Points that cannot be
+spent before a day wait beside the lots, on the lots' accounts: to let them in posts nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, HeldPoints, Lot, Points
+from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, HeldPoints, Lot, Pending, Points
 from ledger import chart, schema
 from ledger.model import Posting
 
 LOTS_MAX = 256
 """Lots in a points record or a chunk; a full one is halved."""
+
+PENDING_MAX = 256
+"""Days, expiries and issuers for which points of a member may wait; more are not made to wait."""
 
 HOLDS_MAX = 32
 """Holds that a member may have open in a program."""
@@ -48,6 +52,7 @@ class Purse:
         "fresh",
         "holds",
         "member",
+        "pending",
         "postings",
         "program",
     )
@@ -68,6 +73,7 @@ class Purse:
         self._chunks = row.chunks
         self._recent = row.recent
         self.holds: tuple[HeldPoints, ...] = row.holds
+        self.pending: tuple[Pending, ...] = row.pending
         self._dirty: dict[int, tuple[Lot, ...] | None] | None = None
 
     # What is there.
@@ -100,6 +106,9 @@ class Purse:
             for _, _, lots in self.holds:
                 for lot in lots:
                     total += lot[2]
+        if self.pending:
+            for _, _, _, amount in self.pending:
+                total += amount
         return total
 
     def timed_out(self, at: int, today: int) -> int:
@@ -138,16 +147,48 @@ class Purse:
 
     # Moves. Each appends its postings.
 
-    def earn(self, issuer: str, expiry: int, amount: int) -> None:
-        """Give points: what is owed is repaid first."""
+    def earn(self, issuer: str, expiry: int, amount: int, available_from: int = 0) -> None:
+        """Give points: what is owed is repaid first, the rest is pending until a day, if one is."""
         if self._debts:
             amount -= self._repay(amount)
-        if amount:
+        if not amount:
+            return
+        if available_from and len(self.pending) < PENDING_MAX:
+            self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, amount))
+            self._suspend(available_from, expiry, issuer, amount)
+        else:
             self.put(issuer, expiry, amount)
+
+    def ripen(self, today: int) -> None:
+        """Let pending points into their lots on their day, or once they have run out."""
+        if not self.pending:
+            return
+        left = []
+        for waiting in self.pending:
+            day, expiry, issuer, amount = waiting
+            if day <= today or expiry < today:
+                self._put_in_lot(issuer, expiry, amount)
+            else:
+                left.append(waiting)
+        self.pending = tuple(left)
+
+    def release(self, issuer: str, expiry: int, amount: int) -> int:
+        """Let pending points of a lot into it, those that wait longest first.
+
+        Returns:
+            How many were pending, at most `amount`.
+        """
+        parts = self._take_pending(issuer, expiry, amount)
+        if parts:
+            self._put_in_lot(issuer, expiry, parts)
+        return parts
 
     def put(self, issuer: str, expiry: int, amount: int) -> None:
         """Add points to the lot of this issuer and expiry."""
         self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, amount))
+        self._put_in_lot(issuer, expiry, amount)
+
+    def _put_in_lot(self, issuer: str, expiry: int, amount: int) -> None:
         if self._chunks and (expiry, issuer) >= self._chunks[0][:2]:
             self._put_in_chunk(issuer, expiry, amount)
             return
@@ -207,15 +248,19 @@ class Purse:
         return taken
 
     def claw_back(self, issuer: str, expiry: int, amount: int, *, owe: bool) -> int:
-        """Take points back: from their own lot, then the oldest, then as a debt if `owe`.
+        """Take points back: pending ones of their lot, then the lot, then the oldest.
+
+        Then all that is pending, the longest first, and at last, if `owe`, as a debt.
 
         Returns:
             The points taken, debt included.
         """
         wanted = amount
+        if self.pending:
+            amount -= self._claw_pending(issuer, expiry, amount)
         self._pull_up_to(issuer, expiry)
         index = bisect_left(self._lots, (expiry, issuer, 0))
-        if index < len(self._lots) and self._lots[index][:2] == (expiry, issuer):
+        if amount and index < len(self._lots) and self._lots[index][:2] == (expiry, issuer):
             part = min(self._lots[index][2], amount)
             self._reduce(index, part)
             amount -= part
@@ -226,6 +271,9 @@ class Purse:
             part = min(self._lots[0][2], amount)
             self._reduce(0, part)
             amount -= part
+        while amount and self.pending:
+            _, other_expiry, other, _ = self.pending[-1]
+            amount -= self._claw_pending(other, other_expiry, amount)
         if amount and owe:
             self.owe(issuer, amount)
             amount = 0
@@ -284,7 +332,7 @@ class Purse:
 
         Args:
             at: command time, ms.
-            sequence: the entry that changes them.
+            sequence: the entry that moves points; 0 where it moves none.
         """
         while len(self._lots) > LOTS_MAX:
             self._split()
@@ -294,8 +342,9 @@ class Purse:
                 self._debts,
                 self._chunks,
                 at,
-                (sequence, *self._recent[: RECENT_MAX - 1]),
+                (sequence, *self._recent[: RECENT_MAX - 1]) if sequence else self._recent,
                 self.holds,
+                self.pending,
             )
         }
         if self._dirty is not None:
@@ -312,6 +361,31 @@ class Purse:
             del self._lots[index]
         else:
             self._lots[index] = (expiry, issuer, held - amount)
+
+    def _suspend(self, day: int, expiry: int, issuer: str, amount: int) -> None:
+        """Add to what is pending, joining what waits for the same day."""
+        rows = {row[:3]: row[3] for row in self.pending}
+        key = (day, expiry, issuer)
+        rows[key] = rows.get(key, 0) + amount
+        self.pending = tuple([(*row, rows[row]) for row in sorted(rows)])
+
+    def _take_pending(self, issuer: str, expiry: int, amount: int) -> int:
+        """Take from what is pending of a lot, the longest first; posts nothing."""
+        left: list[Pending] = []
+        taken = 0
+        for day, until, party, there in reversed(self.pending):
+            part = min(there, amount - taken) if (until, party) == (expiry, issuer) else 0
+            taken += part
+            if part < there:
+                left.append((day, until, party, there - part))
+        self.pending = tuple(reversed(left))
+        return taken
+
+    def _claw_pending(self, issuer: str, expiry: int, amount: int) -> int:
+        taken = self._take_pending(issuer, expiry, amount)
+        if taken:
+            self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, -taken))
+        return taken
 
     def _post_held(self, hold: int, issuer: str, expiry: int, amount: int) -> None:
         account = chart.held(self.member, self.program, issuer, expiry, hold)

@@ -30,6 +30,9 @@ SITE_TERMINALS_MAX = 256
 
 RECENT_MAX = 5
 """Entries that a record of a member remembers for the mini-statement."""
+Pending: TypeAlias = tuple[int, int, str, int]
+"""First day on which it can be spent (`NEVER` until it is released), expiry, issuer, points."""
+
 HeldPoints: TypeAlias = tuple[int, int, tuple[Lot, ...]]
 """Sequence number of the hold, the time in ms from which it holds no more, lots held."""
 
@@ -96,6 +99,7 @@ class Terms:
         burn_min, burn_max: least and most points of one redemption; 0 for no bound.
         tier_earn: tiers with points per yuan of their own.
         hold_minutes: how long a hold lasts.
+        pending_days: days after which points can be spent; -1 until they are released by hand.
     """
 
     since: int
@@ -113,6 +117,7 @@ class Terms:
     burn_max: int = 0
     tier_earn: tuple[tuple[str, Ratio], ...] = ()
     hold_minutes: int = 30
+    pending_days: int = 0
 
 
 @dataclass(slots=True)
@@ -252,6 +257,7 @@ class Points(Hot):
         used: time of the last movement, ms.
         recent: sequence numbers of the last `RECENT_MAX` entries that moved them, the newest first.
         holds: what is held, the oldest hold first; not in `lots`.
+        pending: what cannot be spent yet, ascending; not in `lots`, though on their accounts.
     """
 
     lots: tuple[Lot, ...]
@@ -260,6 +266,7 @@ class Points(Hot):
     used: int
     recent: tuple[int, ...]
     holds: tuple[HeldPoints, ...] = ()
+    pending: tuple[Pending, ...] = ()
 
     def __init__(
         self,
@@ -269,6 +276,7 @@ class Points(Hot):
         used: int,
         recent: tuple[int, ...],
         holds: tuple[HeldPoints, ...] = (),
+        pending: tuple[Pending, ...] = (),
     ) -> None:
         self.lots = lots
         self.debts = debts
@@ -276,10 +284,19 @@ class Points(Hot):
         self.used = used
         self.recent = recent
         self.holds = holds
+        self.pending = pending
 
     def values(self) -> tuple[Any, ...]:
         """The fields in order."""
-        return (self.lots, self.debts, self.chunks, self.used, self.recent, self.holds)
+        return (
+            self.lots,
+            self.debts,
+            self.chunks,
+            self.used,
+            self.recent,
+            self.holds,
+            self.pending,
+        )
 
 
 @dataclass(slots=True)

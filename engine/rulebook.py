@@ -124,6 +124,18 @@ def read_book(read: Callable[[bytes], Any], name: str) -> Rulebook:
     return book
 
 
+def books(program: str, merchant: str) -> tuple[str, ...]:
+    """Names of the books whose limits may concern all of a merchant's transactions."""
+    return (
+        book_name(program),
+        book_name(program, "merchant", merchant),
+        book_name(MONEY),
+        book_name(MONEY, "merchant", merchant),
+        book_name(MONEY, "program", program),
+        credit_name(merchant),
+    )
+
+
 def limits_in(read: Callable[[bytes], Any], name: str, unit: Unit, today: int) -> list[Limit]:
     """The limits of a book that hold on a local day, under their full names."""
     own = "/own" if name.count(":") > 1 else ""

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine import earning
 from engine.earning import Rates, rates_of
 from engine.ladder import LADDER, Step, steps_of
 from engine.records import Merchant, Program, Terms
-from engine.rulebook import Limits, limits_of
-from engine.terms import expiry_of, in_force
+from engine.rulebook import Limits, books, limits_of, read_book
+from engine.terms import available_from, expiry_of, in_force
 from ledger import chart, schema
 from ledger.model import Account
 
@@ -29,10 +30,12 @@ class Tariff:
 
     Attributes:
         terms, program: what is in force.
-        versions: revisions of the merchant and the program.
+        versions: revisions of the merchant and the program; where earn rules or limits apply, those
+            of the books that hold them too, in the order of `earning.books` and `rulebook.books`.
         today: the local date for which the terms were chosen; `date`: the business date.
         expiry: last day of points earned today.
         steps: rules of tiers in force, the highest first; empty where no tier can be earned.
+        available_from: first day on which they can be spent; 0 for at once.
         pin_above: fen; a redemption worth more asks for a PIN.
         position, fund, margin, issued: the accounts of the merchant and the program.
         limits: on the merchant's transactions; None for none, see `engine.limits`.
@@ -41,11 +44,12 @@ class Tariff:
 
     terms: Terms
     program: Program
-    versions: tuple[int, int]
+    versions: tuple[int, ...]
     today: int
     date: int
     expiry: int
     steps: tuple[Step, ...]
+    available_from: int
     pin_above: int
     position: Account
     fund: Account
@@ -97,19 +101,26 @@ class Tariffs:
         program: Program | None = self._read(schema.named(schema.PROGRAM, terms.program))
         if program is None:
             return None
+        limits = limits_of(self._read, merchant_id, terms, (today, date))
+        rates = rates_of(self._read, merchant, terms, today)
+        versions: tuple[int, ...] = (merchant.revision, program.revision)
+        if limits is not None or rates is not None:
+            names = (*earning.books(program.id, merchant_id), *books(program.id, merchant_id))
+            versions += tuple([read_book(self._read, name).revision for name in names])
         return Tariff(
             terms,
             program,
-            (merchant.revision, program.revision),
+            versions,
             today,
             date,
             expiry_of(program, today),
             steps_of(self._read(LADDER), today),
+            available_from(terms, today),
             min(program.pin_above, terms.pin_above),
             chart.position(merchant_id, date),
             chart.fund(program.id),
             chart.margin(program.id),
             chart.issued(program.id, merchant_id),
-            limits_of(self._read, merchant_id, terms, (today, date)),
-            rates_of(self._read, merchant, terms, today),
+            limits,
+            rates,
         )

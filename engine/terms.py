@@ -77,6 +77,14 @@ def in_force(merchant: Merchant, program: str, today: int) -> Terms | None:
     return found
 
 
+def available_from(terms: Terms, today: int) -> int:
+    """The first day on which points earned `today` can be spent; 0 for at once."""
+    days = terms.pending_days
+    if days < 0:
+        return NEVER
+    return add_days(today, days) if days else 0
+
+
 def expiry_of(program: Program, today: int) -> int:
     """The last day on which points earned `today` can be used.
 

@@ -12,14 +12,23 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from engine.directory import open_vault
 from engine.records import NEVER
-from engine.rules.adjustments import Confirm, Proposal, Propose, Withdraw
+from engine.rules.adjustments import Confirm, Proposal, Propose, Release, Withdraw
 from engine.submit import Submitter
 from ledger import codec, schema
 from ledger.model import MONEY
 from ledger.tables import Snapshot
-from tools.cli import Refusal, directory_argument, echo_json, json_option, stdout_console
+from tools.cli import (
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+    stdout_console,
+)
 from tools.load_checks import AMOUNT_MAX
+from tools.show import sequence_of
 
 LIST_MAX: Final = 10_000
 
@@ -83,6 +92,17 @@ def confirm(directory: Path, name: str, by: str) -> None:
 def withdraw(directory: Path, name: str, by: str) -> None:
     """Take a proposal back."""
     _submit(directory, Withdraw(name, _text(by, "--by")), "withdrawn")
+
+
+@command.command()
+@directory_argument
+@click.argument("transaction", metavar="RRN")
+@by_option
+@key_option
+def release(directory: Path, transaction: str, by: str, key: Path | None) -> None:
+    """Let pending points of a transaction be spent; RRN or sequence number."""
+    sequence = sequence_of(open_vault(directory, key), transaction)
+    _submit(directory, Release(sequence, _text(by, "--by")), "released")
 
 
 @command.command("list")

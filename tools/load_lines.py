@@ -89,6 +89,7 @@ TERMS: Final[Fields] = {
     "burn_max_points": (check.whole(0, AMOUNT_MAX), 0),
     "tier_earn": (check.ratios, ()),
     "hold_minutes": (check.whole(1, 1440), 30),
+    "pending_days": (check.whole(-1, 3650), 0),
 }
 
 WHAT: Final = (

@@ -62,6 +62,7 @@ TRAFFIC = frozenset(
         "adjustment proposed",
         "adjustment confirmed",
         "adjustment withdrawn",
+        "points released",
         "sign-on",
         "keys confirmed",
         "cut-off",

@@ -264,6 +264,7 @@ def _tier(sources: Sources, key: str) -> Shown:
 def _balance(sources: Sources, member: str, program: str) -> Shown:
     read = sources.read
     purse = Purse(read, member, program)
+    purse.ripen(sources.today)
     row: Points = read(schema.points(member, program))
     lots = list(row.lots)
     for _, _, number, _ in row.chunks:
@@ -281,6 +282,15 @@ def _balance(sources: Sources, member: str, program: str) -> Shown:
         "lots": [
             {"issuer": issuer, "expires": _iso(expiry), "points": points}
             for expiry, issuer, points in lots
+        ],
+        "pending": [
+            {
+                "issuer": issuer,
+                "expires": _iso(expiry),
+                "points": points,
+                "available_from": _iso(day),
+            }
+            for day, expiry, issuer, points in purse.pending
         ],
         "holds": [
             {
@@ -374,6 +384,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "refund_fee": terms.refund_fee,
                 "pin_above_fen": _limit(terms.pin_above),
                 "hold_minutes": terms.hold_minutes,
+                "pending_days": terms.pending_days,
                 "burn_min_points": terms.burn_min,
                 "burn_max_points": terms.burn_max,
                 "tier_earn": {tier: _ratio(earn) for tier, earn in terms.tier_earn},
@@ -462,16 +473,26 @@ def _local(sources: Sources, at: int) -> str | None:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _transaction(sources: Sources, key: str) -> Shown:
+def sequence_of(vault: Vault, key: str) -> int:
+    """The sequence number that an RRN of 12 digits carries, or that is given as it is.
+
+    Returns:
+        0 for an RRN that was never given out here.
+
+    Raises:
+        NotFound: it is neither.
+    """
     if not (key.isascii() and key.isdecimal() and len(key) <= RRN_DIGITS):
         raise NotFound("a transaction is named by its RRN of 12 digits, or its sequence number")
+    shard, sequence = 0, int(key)
     if len(key) == RRN_DIGITS:
-        shard, sequence = sources.vault.sequence(key) or (-1, 0)
-    else:
-        shard, sequence = 0, int(key)
-    entry: Entry | None = None
-    if shard == 0 and 0 < sequence < SEQUENCE_LIMIT:
-        entry = sources.read(schema.entry(sequence))
+        shard, sequence = vault.sequence(key) or (-1, 0)
+    return sequence if shard == 0 and 0 < sequence < SEQUENCE_LIMIT else 0
+
+
+def _transaction(sources: Sources, key: str) -> Shown:
+    sequence = sequence_of(sources.vault, key)
+    entry: Entry | None = sources.read(schema.entry(sequence)) if sequence else None
     if entry is None:
         raise _missing("transaction")
     outcome = Outcome(*entry.outcome)

@@ -14,12 +14,12 @@ from engine import rounding
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
-from engine.records import Program
+from engine.records import Program, Sequel, Undo
 from engine.rules.reference import refuse
 from engine.terms import expiry_of
 from engine.value import VALUE_MAX
 from ledger import chart, codec, schema
-from ledger.model import MONEY
+from ledger.model import MONEY, Entry
 
 ISSUER = "adjustment"
 """Issuer of points given by hand, and the cost centre that pays for them."""
@@ -83,6 +83,19 @@ class Withdraw:
     """Anybody takes a proposal back before it is confirmed."""
 
     id: str
+    by: str
+
+
+@dataclass(slots=True)
+class Release:
+    """Pending points of a transaction may be spent from now on.
+
+    Attributes:
+        origin: sequence number of the transaction.
+        by: name of the person who says so.
+    """
+
+    origin: int
     by: str
 
 
@@ -217,3 +230,32 @@ _POSTINGS: dict[str, Callable[[Proposal, Draft], str]] = {
     "debt": _debt,
     "value": _value,
 }
+
+
+# Pending points.
+
+
+def release(command: Release, draft: Draft) -> Reason:
+    """Let the points that a transaction gave be spent, once; nothing is posted."""
+    entry: Entry | None = draft.read(schema.entry(command.origin)) if command.origin > 0 else None
+    if entry is None or entry.outcome[0] != Reason.APPROVED:
+        return refuse(draft, "there is no such approved transaction")
+    if draft.read(schema.sequel(command.origin)) is not None:
+        return Reason.UNCHANGED
+    undo: Undo | None = draft.read(schema.undo(command.origin))
+    if undo is not None and (undo.reversed_by or undo.voided_by):
+        return refuse(draft, "the transaction was undone")
+    released = 0
+    for account, unit, amount in entry.postings:
+        kind, _, rest = account.partition(":")
+        if kind == "Lot" and amount > 0:
+            member, _, issuer, expiry = rest.split(":")
+            released += draft.purse(member, unit).release(issuer, int(expiry), amount)
+    if not released:
+        return refuse(draft, "nothing of it is pending")
+    for purse in draft.purses:
+        draft.rows.update(purse.changes(draft.at, 0))
+    draft.rows[schema.sequel(command.origin)] = Sequel(draft.sequence)
+    draft.member = entry.outcome[1]
+    draft.facts = (("released", released),)
+    return Reason.APPROVED

@@ -54,7 +54,8 @@ def expire_points(command: ExpirePoints, draft: Draft) -> Reason:
 def lapsed(key: bytes, row: Points, today: int, _at: int) -> Iterator[ExpirePoints]:
     """The commands that take what has run out of a points record: one, and one a full chunk."""
     chunks = sum(chunk[0] < today for chunk in row.chunks)
-    if chunks or (row.lots and row.lots[0][0] < today):
+    waiting = any(one[1] < today for one in row.pending)
+    if chunks or waiting or (row.lots and row.lots[0][0] < today):
         command = ExpirePoints(*schema.points_parts(key))
         for _ in range(1 + chunks):
             yield command

@@ -183,7 +183,7 @@ def post_own(draft: Draft, purse: Purse, tariff: Tariff, merchant: str, points: 
         What the points are worth, in fen.
     """
     program = tariff.program
-    purse.earn(merchant, tariff.expiry, points)
+    purse.earn(merchant, tariff.expiry, points, tariff.available_from)
     draft.post(tariff.issued, program.id, -points)
     value = rounding.fund_value(points, program)
     if program.settled:
@@ -197,7 +197,7 @@ def post_own(draft: Draft, purse: Purse, tariff: Tariff, merchant: str, points: 
 def post_bonus(draft: Draft, purse: Purse, tariff: Tariff, funder: str, points: int) -> None:
     """Give points that another party than the merchant issues and pays for: a set of legs."""
     program = tariff.program
-    purse.earn(funder, tariff.expiry, points)
+    purse.earn(funder, tariff.expiry, points, tariff.available_from)
     draft.post(chart.issued(program.id, funder), program.id, -points)
     if not program.settled:
         return

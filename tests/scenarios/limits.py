@@ -16,6 +16,7 @@ Acts::
     propose TICKET give 100 P01 M1 by teller [expires 2027-12-31]      (or take, write-off)
     confirm TICKET by supervisor
     withdraw TICKET by teller
+    let-spend S1 by teller             (pending points of a transaction)
 """
 
 from typing import Any
@@ -129,6 +130,10 @@ class LimitsOnStage:
     def withdraw(self, words: Any) -> Any:
         return adjustments.Withdraw(words.rest[0], words.valued["by"])
 
+    def release(self, words: Any) -> Any:
+        sequence = self.sequences.get(words.rest[0], 0)
+        return adjustments.Release(sequence, words.valued["by"])
+
     def set_tier(self, words: list[str], _at: int) -> None:
         """The copy of a member's tier that cards and phones carry."""
         for key, packed in list(self.book.view.rows(bytes((schema.ALIAS,)))):
@@ -156,4 +161,5 @@ ACTS = {
     "propose": LimitsOnStage.propose,
     "confirm": LimitsOnStage.confirm,
     "withdraw": LimitsOnStage.withdraw,
+    "let-spend": LimitsOnStage.release,
 }

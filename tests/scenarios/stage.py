@@ -13,7 +13,7 @@ Setting the stage (before the first act, or in an act after ``load``)::
     merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
         [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
         [tier-earn gold=2/1,silver=3/2]
-        [hold 30]
+        [hold 30] [pending 14]      (-1: until they are released)
         (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen] [of tier gold]
@@ -242,6 +242,7 @@ class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             int(said.get("burn-max", 0)),
             tier_rates(said.get("tier-earn", "")),
             int(said.get("hold", 30)),
+            int(said.get("pending", 0)),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)
@@ -497,6 +498,7 @@ class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
     def expect_points(self, member: str, amount: str, unit: str, ledger: str | None) -> None:
         purse = self.house.purse(member, unit)
         today = self.house.machine.clock.date(self.at)
+        purse.ripen(today)
         self.same("available", purse.available(today), int(amount))
         self.same("in the ledger", purse.ledger(), int(ledger or amount))
 
