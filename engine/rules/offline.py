@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.reasons import Reason
 from engine.records import CALENDAR, Advices, Calendar
@@ -24,13 +25,17 @@ AHEAD_MS_MAX = 60_000
 
 
 @dataclass(slots=True)
-class OfflineAccrual(Accrual):
+class OfflineAccrual(Request):
     """Points for a sale made offline.
 
     Attributes:
+        tokens: what names the member.
+        amount: the sale in fen.
         sold_at: local time of the sale by the terminal's clock, YYYYMMDDhhmmss.
     """
 
+    tokens: tuple[Token, ...]
+    amount: int
     sold_at: int
 
 
@@ -59,7 +64,20 @@ def accrue_offline(command: OfflineAccrual, draft: Draft) -> Reason:
     count = taken.count if taken is not None and taken.day == draft.today else 0
     if count >= calendar.offline_daily:
         return Reason.TOO_MANY_ADVICES
-    reason = earn(command, draft, tariff)
+    reason = earn(_as_sale(command), draft, tariff)
     if reason is Reason.APPROVED:
         draft.rows[place] = Advices(draft.today, count + 1)
     return reason
+
+
+def _as_sale(command: OfflineAccrual) -> Accrual:
+    return Accrual(
+        command.terminal,
+        command.merchant,
+        command.batch,
+        command.stan,
+        command.content,
+        command.function,
+        command.tokens,
+        command.amount,
+    )
