@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import codec, daemon, disk, echo, journal, security
+from benchmarks import codec, daemon, disk, echo, issue, journal, security
 from benchmarks.field import Field
 from benchmarks.postgres import run as postgres
 
@@ -100,6 +100,14 @@ def yardsticks(table: Table, seconds: float) -> tuple[dict[str, float], float]:
     return rates, rate
 
 
+def bulk(table: Table) -> None:
+    """Cards issued in one job."""
+    table.heading("Cards issued in one job, without a daemon")
+    table.columns("cards", "seconds", "memory kept, MiB", "tables mapped, MiB", "directory, MiB")
+    for count in issue.SIZES:
+        table.row(count, *issue.measure(FOLDER, count).values())
+
+
 def _length(size: int) -> bytes:
     return size.to_bytes(2, "big") + bytes(size)
 
@@ -162,6 +170,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True)
     table = Table()
     parts(table)
+    bulk(table)
     echoes, rate = yardsticks(table, seconds)
     found = load(table, options.members, seconds, hold)
     summary(table, found, echoes, rate)
