@@ -43,6 +43,8 @@ DEFAULT_MIX: Final = {
     "accrual": 48,
     "redeem_points": 14,
     "redeem_value": 12,
+    "top_up": 3,
+    "purchase": 2,
     "balance": 12,
     "void": 5,
     "refund": 5,
@@ -55,6 +57,7 @@ DEFAULT_MIX: Final = {
 KINDS: Final = tuple(DEFAULT_MIX)
 """What a till may choose to do; `stranger` is a sale to a card that nobody knows."""
 
+LOAD_YUAN_MAX: Final = 500
 SALE_FEN_MAX: Final = 2_000_000
 _SALE_LOG_MEAN: Final = 9.4
 """Logarithm of a usual sale in fen: about 120 yuan."""
@@ -270,6 +273,12 @@ class Till:
             return self._refund(now)
         if kind == "enrol":
             return self._enrol(now)
+        if kind == "top_up":
+            fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
+            return terminal.top_up(self._presented(), MONEY, fen, now)
+        if kind == "purchase":
+            spender = self._presented(to_spend=True)
+            return terminal.purchase(spender, self._choice.randrange(100, 5000), now)
         if kind == "settle":
             return terminal.settle(now)
         if kind == "echo":
@@ -357,6 +366,7 @@ class Till:
             for posted in self.terminal.posted
             if not posted.undone
             and posted.refunded < posted.amount
+            and (in_batch or posted.kind != "top-up")
             and (not in_batch or (posted.batch == batch and not posted.refunded))
         ]
         return self._choice.choice(found) if found else None

@@ -275,6 +275,17 @@ class Terminal:
         body = _named({3: "006500", 4: f"{amount:012d}", 49: unit}, presented)
         return self._send(Request("redemption", "0200", body, presented), now)
 
+    def top_up(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
+        """0200: load stored value (`156`) or points against payment."""
+        function = "210060" if unit == MONEY else "210065"
+        body = _named({3: function, 4: f"{amount:012d}", 49: unit}, presented)
+        return self._send(Request("top-up", "0200", body, presented), now)
+
+    def purchase(self, presented: Presented, fen: int, now: float) -> bytes:
+        """0200: pay with stored value."""
+        body = _named({3: "006000", 4: f"{fen:012d}", 49: MONEY}, presented)
+        return self._send(Request("purchase", "0200", body, presented), now)
+
     def void(self, original: Posted, now: float) -> bytes:
         """0200: undo a transaction of the open batch."""
         body = _named(
@@ -513,7 +524,7 @@ class Terminal:
     def _book(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         """Enter an approval; returns the points moved and their program."""
         kind = request.kind
-        if kind in {"accrual", "redemption"}:
+        if kind in _SALES:
             return self._book_sale(request, fields)
         if kind == "void":
             return self._book_void(request)
@@ -530,6 +541,9 @@ class Terminal:
     def _book_sale(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         assert request.presented is not None  # noqa: S101 - made so
         moved, program = _moved(fields)
+        if _of_value(request.kind, request.body[49]):
+            program, moved = MONEY, int(request.body[4])
+            moved = moved if request.kind in _GIVING else -moved
         posted = Posted(
             request.kind,
             request.body,
@@ -543,7 +557,7 @@ class Terminal:
             request.stan,
         )
         self.books.move(self.registration.merchant, posted, moved)
-        self._count(program, moved, credit=request.kind == "accrual")
+        self._count(program, moved, credit=request.kind in _GIVING)
         self._items[posted.stan] = posted
         self.posted.append(posted)
         if len(self.posted) > self.POSTED_MAX:
@@ -555,7 +569,8 @@ class Terminal:
         assert original is not None  # noqa: S101 - made so
         original.undone = True
         self.books.move(self.registration.merchant, original, -original.moved)
-        self._count(original.program, original.moved, credit=original.kind == "accrual", times=-1)
+        credit = original.kind in _GIVING
+        self._count(original.program, original.moved, credit=credit, times=-1)
         self._items.pop(original.stan, None)
         return -original.moved, original.program
 
@@ -563,9 +578,11 @@ class Terminal:
         original = request.original
         assert original is not None  # noqa: S101 - made so
         moved, program = _moved(fields)
+        if _of_value(original.kind, original.unit):
+            moved, program = int(request.body[4]), MONEY
         original.refunded += int(request.body[4])
         self.books.move(self.registration.merchant, original, moved)
-        self._count(program, moved, credit=original.kind == "redemption")
+        self._count(program, moved, credit=original.kind not in _GIVING)
         self._items[request.stan] = Posted(
             "refund",
             request.body,
@@ -600,10 +617,19 @@ class Terminal:
 
 _HARMLESS: Final = frozenset({"sign-on", "echo", "balance"})
 """What is simply forgotten when no answer comes."""
-_REVERSIBLE: Final = frozenset({"accrual", "redemption", "void"})
+_SALES: Final = frozenset({"accrual", "redemption", "top-up", "purchase"})
+"""What moves points or value of a member."""
+_GIVING: Final = frozenset({"accrual", "top-up"})
+"""What gives them to the member."""
+_REVERSIBLE: Final = _SALES | {"void"}
 """What the protocol lets a 0400 undo; anything else is repeated."""
-_WITH_PIN: Final = frozenset({"accrual", "redemption", "balance", RECORDED})
+_WITH_PIN: Final = frozenset({"accrual", "redemption", "purchase", "balance", RECORDED})
 """What a PIN may come with."""
+
+
+def _of_value(kind: str, unit: str) -> bool:
+    """True for what moves stored value: its reply tells no points."""
+    return kind == "purchase" or (kind == "top-up" and unit == MONEY)
 
 
 def _named(body: dict[int, Any], presented: Presented) -> dict[int, Any]:

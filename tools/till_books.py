@@ -38,11 +38,12 @@ class Posted:
     """An approved transaction as the terminal remembers it.
 
     Attributes:
-        kind: `accrual` or `redemption`.
+        kind: `accrual`, `redemption`, `top-up` or `purchase`.
         body: The request's fields without identity, PIN and MAC.
         presented: The customer.
         unit, amount: Fields 49 and 4.
-        program, moved: What element 30 said: points, below zero where the member gave them.
+        program, moved: What element 30 said: points, below zero where the member gave them; of
+            stored value `156` and fen.
         rrn, batch, stan: Its names.
         refunded: How much of `amount` was refunded.
         undone: True once voided.
@@ -67,7 +68,7 @@ class Books:
     """What a terminal, or a fleet, believes happened.
 
     Attributes:
-        members: Member and program to the change of the points balance.
+        members: Member and program, or `156`, to the change of the balance.
         issued: Merchant and program to points given, less those taken back.
         redeemed: Merchant and program to points spent, less those given back.
         enrolled: Members enrolled.
@@ -90,9 +91,9 @@ class Books:
         self.enrolled.extend(other.enrolled)
 
     def move(self, merchant: str, posted: Posted, points: int) -> None:
-        """Book points that a transaction, or the undo of it, moved to (+) or from its member."""
+        """Book what a transaction, or the undo of it, moved to (+) or from its member."""
         self.members[posted.presented.member, posted.program] += points
         if posted.kind == "accrual":
             self.issued[merchant, posted.program] += points
-        else:
+        elif posted.kind == "redemption":
             self.redeemed[merchant, posted.program] -= points
