@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = bytes.fromhex("603100311234")
 BATCH = 1
 OPENING_POINTS = 1_000_000
+LAPSED_POINTS = 500
 ACCRUALS_PERMILLE = 800
 READY_SECONDS_MAX = 300
 
@@ -47,8 +48,11 @@ def master_key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def reference(members: int, terminals: int) -> Iterator[dict[str, object]]:
-    """Lines for `counterfoil load`: a program, merchants, terminals, members with points."""
+def reference(members: int, terminals: int, *, lapsed: bool = False) -> Iterator[dict[str, object]]:
+    """Lines for `counterfoil load`: a program, merchants, terminals, members with points.
+
+    With `lapsed`, each member also has points whose day has passed.
+    """
     yield {
         "type": "program",
         "id": "P01",
@@ -96,6 +100,14 @@ def reference(members: int, terminals: int) -> Iterator[dict[str, object]]:
             "amount": OPENING_POINTS,
             "expires": "2099-12-31",
         }
+        if lapsed:
+            yield {
+                "type": "balance",
+                "member": member,
+                "unit": "P01",
+                "amount": LAPSED_POINTS,
+                "expires": "2020-12-31",
+            }
 
 
 class Till:
@@ -183,8 +195,9 @@ class Till:
 class Field:
     """A data directory with members and terminals, and the daemon on it."""
 
-    def __init__(self, folder: Path, members: int, terminals: int) -> None:
+    def __init__(self, folder: Path, members: int, terminals: int, *, lapsed: bool = False) -> None:
         self.folder = folder
+        self.lapsed = lapsed
         self.members = members
         self.terminals = terminals
         self.address = ("127.0.0.1", 0)
@@ -200,7 +213,7 @@ class Field:
         lines = self.folder.with_suffix(".jsonl")
         lines.touch(mode=0o600)
         with lines.open("w") as out:
-            for line in reference(self.members, self.terminals):
+            for line in reference(self.members, self.terminals, lapsed=self.lapsed):
                 out.write(json.dumps(line) + "\n")
         lines.chmod(0o600)
         _counterfoil("init", str(self.folder))

@@ -56,6 +56,7 @@ class Program:
         clawback: ``negative`` or ``zero``: taking back points that are spent already.
         phone_spends: True when a member named by phone alone may spend without a PIN.
         pin_above: fen; a redemption worth more asks for a PIN, also with a card.
+        breakage_share: the part of expired points' value that their issuers are paid.
         revision: counts the versions of this record, from 1.
     """
 
@@ -69,6 +70,7 @@ class Program:
     clawback: str
     phone_spends: bool
     pin_above: int
+    breakage_share: Ratio
     revision: int
 
 

@@ -75,6 +75,22 @@ def apportioned(total: int, sizes: list[int]) -> list[int]:
     return found
 
 
+def shared(total: int, weights: dict[str, int]) -> dict[str, int]:
+    """A total divided by weights: floors, then one each to the largest remainders, ties by name.
+
+    Args:
+        total: what is divided, ≥ 0.
+        weights: by name, ≥ 0; their sum is above 0.
+    """
+    whole = sum(weights.values())
+    parts = {name: total * weight // whole for name, weight in weights.items()}
+    left = total - sum(parts.values())
+    order = sorted(weights, key=lambda name: (-(total * weights[name] % whole), name))
+    for name in order[:left]:
+        parts[name] += 1
+    return parts
+
+
 def part(leg: int, cumulative: int, original: int) -> int:
     """The share of a leg that refunds up to `cumulative` of `original` have returned: floor."""
     return abs(leg) * cumulative // original

@@ -130,6 +130,7 @@ TYPES: Final[dict[str, Fields]] = {
         "clawback": (check.choice("negative", "zero"), "negative"),
         "phone_spends": (check.flag, False),
         "pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
+        "breakage_share": (check.part, (0, 1)),
     },
     "institution": {"id": (check.ident, _REQUIRED), "name": (check.text, _REQUIRED)},
     "merchant": {

@@ -407,6 +407,7 @@ def _program(sources: Sources, key: str) -> Shown:
         raise _missing("program")
     shown = {name: getattr(program, name) for name in Program.__dataclass_fields__}
     shown["pin_above_fen"] = _limit(shown.pop("pin_above"))
+    shown["breakage_share"] = _ratio(program.breakage_share)
     return shown
 
 

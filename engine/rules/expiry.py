@@ -45,10 +45,24 @@ def expire_points(command: ExpirePoints, draft: Draft) -> Reason:
         value = rounding.fund_value(points, program)
         draft.post(chart.fund(program.id), MONEY, -value)
         draft.post(chart.breakage("points"), MONEY, value)
+        if program.breakage_share[0]:
+            _share(draft, program, value, by_issuer)
     draft.versions = (program.revision,)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)
     return Reason.APPROVED
+
+
+def _share(draft: Draft, program: Program, value: int, by_issuer: dict[str, int]) -> None:
+    """Pay the issuers of expired points their part of the value, in proportion to the points.
+
+    What falls to issuers that are no merchants (opening balances) stays with the operator.
+    """
+    total = rounding.floor_ratio(value, program.breakage_share)
+    for issuer, part in sorted(rounding.shared(total, by_issuer).items()):
+        if part and draft.read(schema.named(schema.MERCHANT, issuer)) is not None:
+            draft.post(chart.breakage("points"), MONEY, -part)
+            draft.post(chart.position(issuer, draft.date), MONEY, part)
 
 
 def lapsed(key: bytes, row: Points, today: int, _at: int) -> Iterator[ExpirePoints]:

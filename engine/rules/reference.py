@@ -58,6 +58,7 @@ class PutProgram:
     clawback: str
     phone_spends: bool
     pin_above: int = ASKED_NEVER
+    breakage_share: Ratio = (0, 1)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine import rounding
@@ -15,7 +15,9 @@ rates = st.integers(1, 10**4)
 
 
 def program(rate):
-    return Program("P01", "", rate, "none", True, "expire", 0, "negative", False, ASKED_NEVER, 1)
+    return Program(
+        "P01", "", rate, "none", True, "expire", 0, "negative", False, ASKED_NEVER, (0, 1), 1
+    )
 
 
 def terms(earn=(1, 1), funding=(1, 1), settlement=(1, 1), fee=(0, 0, 0)):
@@ -109,3 +111,22 @@ def test_parts_of_a_refund_never_run_over_and_end_exact(leg, parts):
         assert returned <= Fraction(abs(leg) * after, original)
         before = after
     assert returned == abs(leg)
+
+
+@given(st.integers(0, 10**9), st.dictionaries(st.text("ABC", min_size=1), st.integers(0, 1000)))
+def test_a_share_is_within_one_of_its_part_and_nothing_is_lost(total, weights):
+    assume(any(weights.values()))
+    parts = rounding.shared(total, weights)
+    whole = sum(weights.values())
+    assert sum(parts.values()) == total
+    for name, weight in weights.items():
+        assert 0 <= parts[name] - total * weight // whole <= 1
+    # Who got more than the floor has at least the remainder of who did not.
+    remainders = {name: total * weight % whole for name, weight in weights.items()}
+    raised = [remainders[name] for name in weights if parts[name] * whole > total * weights[name]]
+    floored = [remainders[name] for name in weights if parts[name] * whole <= total * weights[name]]
+    assert min(raised, default=whole) >= max(floored, default=0)
+
+
+def test_equal_remainders_go_by_name():
+    assert rounding.shared(1, {"B": 1, "A": 1}) == {"B": 0, "A": 1}

@@ -30,7 +30,9 @@ def number(day):
 
 
 def program(expiry):
-    return Program("P01", "", 100, expiry, True, "expire", 0, "negative", False, ASKED_NEVER, 1)
+    return Program(
+        "P01", "", 100, expiry, True, "expire", 0, "negative", False, ASKED_NEVER, (0, 1), 1
+    )
 
 
 @pytest.mark.parametrize(

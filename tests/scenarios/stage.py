@@ -220,6 +220,7 @@ class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             grace_days=int(said.get("reissue", 0)),
             clawback="zero" if "zero" in said else "negative",
             phone_spends="phone-spends" in said,
+            breakage_share=ratio(said.get("breakage-share", "0/1")),
             pin_above=int(said.get("pin-above", ASKED_NEVER)),
         )
 
