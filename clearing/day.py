@@ -93,6 +93,21 @@ def first_date(snapshot: Snapshot) -> int:
     return _entry(snapshot, sequence).date if sequence <= snapshot.sequence else 0
 
 
+def range_of(snapshot: Snapshot, first: int, last: int) -> tuple[int, int]:
+    """Sequence numbers of the first and last entry of the dates `first` to `last`, open ones too.
+
+    Args:
+        snapshot: of the ledger.
+        first: first business date; 0 for the beginning.
+        last: last business date; 0 for the end.
+
+    Returns:
+        A range that is empty (its last below its first) where those dates have no entries.
+    """
+    before = _last_through(snapshot, first - 1) if first else 0
+    return before + 1, _last_through(snapshot, last) if last else snapshot.sequence
+
+
 def spoken(date: int) -> str:
     """A date as people write it, YYYY-MM-DD."""
     return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"

@@ -90,7 +90,7 @@ class Command(click.Group):
     lazy: Final = {
         "adjust": "tools.adjust",
         "clear": "clearing.cli",
-        "export": "clearing.export",
+        "export": "tools.export",
         "issue": "tools.issue",
         "report": "clearing.reports",
         "simulate": "tools.simulate",
