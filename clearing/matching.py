@@ -20,7 +20,7 @@ from typing import Any
 
 from clearing.model import ExceptionItem
 from clearing.settle import DISPUTED, REQUESTS, Mark
-from engine.records import Identity, Undo, Upload
+from engine.records import Undo, Upload, identity_of
 from engine.rules.clearing import NoteDiscrepancy
 from engine.settlement import Discrepancy
 from engine.terms import day_number
@@ -202,8 +202,8 @@ def _items_here(snapshot: Snapshot, terminal: str, batch: int) -> dict[int, Tran
     prefix = schema.identity(terminal, batch, 0)[:-4]
     found = {}
     for key, row in snapshot.view.scan(prefix):
-        identity: Identity = row
-        transaction = transaction_of(snapshot, identity.sequence)
+        identity = identity_of(row)
+        transaction = transaction_of(snapshot, identity.sequence) if identity else None
         if transaction is not None:
             found[int.from_bytes(key[-4:], "big")] = transaction
     return found
