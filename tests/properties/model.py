@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.properties.limit_model import LimitModel
 from tests.properties.value_model import ValueModel
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -24,7 +25,7 @@ BLOCKED = {
     "dormant": "CARD_NOT_ACTIVE",
     "expired": "CARD_EXPIRED",
 }
-VOIDABLE = {"Accrual", "Redemption", "TopUp", "Purchase", "Conversion"}
+VOIDABLE = {"Accrual", "Reward", "Redemption", "TopUp", "Purchase", "Conversion"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -150,6 +151,7 @@ class Done:
         undone: None, ``reversed`` or ``voided``; `returned`: amount refunded so far.
         voids: the request that this one voided.
         undone_by: command of the reversal that undid it.
+        parts: points given, by issuer; `uses`: what it used of limits, and how much.
         value: fen that its member's stored value went up; `validity`: last day before and after.
     """
 
@@ -166,14 +168,17 @@ class Done:
         self.returned = 0
         self.voids: Done | None = None
         self.undone_by: Any = None
+        self.parts: list[tuple[str, int]] = []
+        self.uses: list[tuple[tuple, int]] = []
         self.value = 0
         self.validity: tuple[int, int] | None = None
         self.month = 0
 
 
-class Model(ValueModel):
+class Model(ValueModel, LimitModel):
     def __init__(self) -> None:
-        super().__init__()
+        ValueModel.__init__(self)
+        LimitModel.__init__(self)
         self.sequence = 0
         self.at = 0
         self.date = 0
@@ -311,11 +316,18 @@ class Model(ValueModel):
         """Points for a sale by the rules of a day."""
         merchant = MERCHANTS[command.merchant]
         program = merchant["programs"][0]
-        above, below = merchant["earn"]
-        earned = command.amount * above // (100 * below)
+        parts = self.parts_of(command.merchant, command.amount, merchant["earn"])
+        earned = sum(points for _, points in parts)
+        uses = self.uses(command, done, "accrual", {program: earned, MONEY: command.amount})
+        bad = self.over(uses, pools=False)
+        if bad:
+            return bad
         holding = self.holdings[done.member, program]
-        holding.earn(command.merchant, last_day(program, day), earned)
+        for issuer, points in parts:
+            holding.earn(issuer, last_day(program, day), points)
+        done.parts = parts
         self.note(done, program, "C", earned)
+        self.use(done, uses)
         self.spend(done, 1, command.amount, 1)
         return "APPROVED"
 
@@ -348,19 +360,27 @@ class Model(ValueModel):
             return "NO_TERMS"
         if not command.amount:
             return "AMOUNT_ZERO"
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
-        if bad:
-            return bad
         amount = command.amount
         if command.unit == MONEY:
             rate = PROGRAMS[program]["rate"]
             amount = (amount * rate + 99) // 100
+        uses = self.uses(command, done, "redemption", {program: amount})
+        bad = self.over(uses, pools=False)
+        if bad:
+            return bad
+        phone_alone = all(kind == "P" for kind, _ in command.tokens)
+        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if bad:
+            return bad
         holding = self.holdings[done.member, program]
         if holding.available(self.today) < amount:
             return "NOT_ENOUGH"
+        bad = self.over(uses, pools=True)
+        if bad:
+            return bad
         holding.spend(amount, self.today)
         self.note(done, program, "D", amount)
+        self.use(done, uses)
         return "APPROVED"
 
     def judge_pin(self, pin: int, member: str, *, needed: bool) -> str:
@@ -461,6 +481,7 @@ class Model(ValueModel):
             holding.undo(original.moves)
             done.moves, holding.moves = holding.moves, []
         self.give_back_value(original, done)
+        self.use_again(original, -1)
         done.counted = [
             (unit, side, amount, -(sign[0] if sign else 1))
             for unit, side, amount, *sign in original.counted
@@ -476,7 +497,7 @@ class Model(ValueModel):
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
         kind = type(original.command).__name__
-        if kind not in {"Accrual", "Redemption", "Purchase"}:
+        if kind not in {"Accrual", "Reward", "Redemption", "Purchase"}:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -489,21 +510,27 @@ class Model(ValueModel):
         if original.undone:
             return "ALREADY_UNDONE"
         original.returned = after
+        self.use_less(original, before, after, whole)
         self.spend(original, -1, command.amount, 1 if after == whole else 0)
         part = original.moved * after // whole - original.moved * before // whole
         if kind == "Purchase":
             self.refund_purchase(command, original, done)
-        elif kind == "Accrual":
-            self.refund_accrual(original, done, part)
+        elif kind in {"Accrual", "Reward"}:
+            first = original.moved * before // whole
+            self.refund_accrual(original, done, (first, first + part))
         else:
             self.refund_redemption(original, done, original.moved * before // whole, part)
         return "APPROVED"
 
-    def refund_accrual(self, original: Done, done: Done, part: int) -> None:
+    def refund_accrual(self, original: Done, done: Done, span: tuple[int, int]) -> None:
         holding = self.holdings[original.member, original.program]
         expiry = max((move[2] for move in original.moves), default=0)
         stops = PROGRAMS[original.program]["zero"]
-        taken = holding.take_back(original.command.merchant, expiry, part, owe=not stops)
+        before, after = (self.shared(original.parts, points) for points in span)
+        taken = sum(
+            holding.take_back(issuer, expiry, after[place] - before[place], owe=not stops)
+            for place, (issuer, _) in enumerate(original.parts)
+        )
         self.note(done, original.program, "D", taken)
 
     def refund_redemption(self, original: Done, done: Done, skip: int, part: int) -> None:
@@ -594,6 +621,7 @@ class Model(ValueModel):
             batch.count(*line)
         if original.voids is not None:
             original.voids.undone = None
+            self.use_again(original.voids, 1)
             self.spend(original.voids, 1, original.voids.command.amount, 1)
         elif original.returned == 0:
             self.spend(original, -1, getattr(original.command, "amount", 0), 1)

@@ -35,6 +35,7 @@ from engine.rules import (
     points,
     reference,
     refund,
+    rewards,
     terminals,
     tiers,
     undo,
@@ -48,6 +49,7 @@ from ledger.book import Book, Limits
 from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
+from tests.properties.limit_steps import LimitSteps
 from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE, Model
 from tests.properties.value_steps import ValueSteps
 
@@ -84,6 +86,7 @@ PLOT += ["a day", "a month"]
 ENTRIES = bytes((schema.ENTRY,))
 TRADES = (
     points.Accrual,
+    rewards.Reward,
     points.Redemption,
     undo.Void,
     value.TopUp,
@@ -107,7 +110,7 @@ class Unsynced(Storage):
         pass
 
 
-class Counter(ValueSteps, RuleBasedStateMachine):
+class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
     """Terminals, a ledger that can crash, and the model."""
 
     def __init__(self):
@@ -163,6 +166,7 @@ class Counter(ValueSteps, RuleBasedStateMachine):
         model.members = {CARD: "M1", PHONE: "M1", OTHER: "M2"}
         model.members |= dict.fromkeys((HOLDER, *WALLET[:2]), "M3")
         self.register_value(START)
+        self.register_limits(START)
         model.date, model.at, model.sequence = 20260301, START, self.book.sequence
         self.flush()
 

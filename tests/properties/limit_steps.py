@@ -1,0 +1,84 @@
+"""The steps of the state machine that are about limits, reasons and adjustments by hand."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from engine.reasons import Reason
+from engine.rules import adjustments, rewards
+from tests.engine.house import token
+from tests.properties.limit_model import BONUSES, LIMITS, REASONS
+
+tills = st.sampled_from(("00000001", "00000002", "00000003"))
+named = st.sampled_from([(token("C", "A"),), (token("P", "B"),), (token("C", "C"),)])
+names = st.sampled_from(["T1", "T2"])
+persons = st.sampled_from(["teller", "supervisor"])
+
+
+class LimitSteps:
+    """Points for reasons, and points given and taken by two persons."""
+
+    def register_limits(self, at):
+        """The limits, bonuses and reasons of the model."""
+        for name, scope, what, unit, per, most, times in LIMITS:
+            said = {"scope": scope, "what": what, "unit": unit, "per": per}
+            assert self.house.limit(name, at, amount_max=most, count_max=times, **said).approved
+        for merchant, (rate, funder) in BONUSES.items():
+            said = {"scope": "merchant", "key": merchant, "multiplier": rate, "funder": funder}
+            for program in ("P01", "P02"):
+                self.house.earn_rule("BONUS", at, program=program, **said)
+        for (program, code), (points, rate, times, funder) in REASONS.items():
+            row = rewards.PutReason(program, code, points, rate, times, funder, 0, 99991231)
+            assert self.house.machine.execute(row, at).approved
+
+    @rule(
+        till=tills,
+        who=named,
+        amount=st.sampled_from([0, 0, 199, 5_000]),
+        code=st.sampled_from(["SIGN", "SIGN", "REVIEW", "NEWS"]),
+        often=st.integers(1, 3),
+    )
+    def reward(self, till, who, amount, code, often):
+        said = {"tokens": who, "amount": amount, "code": code}
+        for _ in range(often):
+            self.send(self.request(rewards.Reward, till, **said))
+
+    @rule(
+        name=names,
+        member=st.sampled_from(["M1", "M2"]),
+        program=st.sampled_from(["P01", "P02"]),
+        amount=st.sampled_from([-300, -40, 0, 25, 500]),
+        by=persons,
+    )
+    def propose(self, name, member, program, amount, by):
+        row = adjustments.Propose(name, "points", member, program, amount, 0, "a complaint", by)
+        self.administer(row, self.model.propose)
+
+    @rule(
+        number=st.integers(1, 5),
+        member=st.sampled_from(["M1", "M2"]),
+        program=st.sampled_from(["P01", "P02"]),
+        amount=st.sampled_from([-300, -40, 25, 500]),
+    )
+    def adjust(self, number, member, program, amount):
+        """Both persons, one after the other."""
+        self.propose_and_confirm((f"A{number}", member, program, amount))
+
+    def propose_and_confirm(self, said):
+        name, member, program, amount = said
+        row = (name, "points", member, program, amount, 0, "a complaint", "teller")
+        self.administer(adjustments.Propose(*row), self.model.propose)
+        self.administer(adjustments.Confirm(name, "supervisor"), self.model.confirm)
+
+    @rule(name=names, by=persons)
+    def confirm(self, name, by):
+        self.administer(adjustments.Confirm(name, by), self.model.confirm)
+
+    def administer(self, command, judge):
+        """Send an administration command to both, and compare the reason."""
+        self.model.come(self.at)
+        reason = judge(command)
+        answer = self.house.machine.execute(command, self.at)
+        assert Reason(answer.outcome.reason).name == reason
+        if reason == "APPROVED":
+            self.model.sequence += 1
+        assert self.book.sequence == self.model.sequence
