@@ -102,6 +102,7 @@ class Terms:
         tier_earn: tiers with points per yuan of their own.
         hold_minutes: how long a hold lasts.
         pending_days: days after which points can be spent; -1 until they are released by hand.
+        top_up: fen that a point costs when it is loaded; (0, 0) for what it is worth.
     """
 
     since: int
@@ -120,6 +121,7 @@ class Terms:
     tier_earn: tuple[tuple[str, Ratio], ...] = ()
     hold_minutes: int = 30
     pending_days: int = 0
+    top_up: Ratio = (0, 0)
 
 
 @dataclass(slots=True)

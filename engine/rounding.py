@@ -45,6 +45,13 @@ def funding(points: int, terms: Terms) -> int:
     return half_up(points * terms.funding[0], terms.funding[1])
 
 
+def top_up_price(points: int, program: Program, terms: Terms) -> int:
+    """Fen that are paid for points that are loaded: half up for each entry."""
+    if not terms.top_up[1]:
+        return fund_value(points, program)
+    return half_up(points * terms.top_up[0], terms.top_up[1])
+
+
 def settlement(value_fen: int, terms: Terms) -> int:
     """Fen that the redeeming merchant is paid for a value, S: rounded down."""
     return floor_ratio(value_fen, terms.settlement)

@@ -90,6 +90,7 @@ TERMS: Final[Fields] = {
     "tier_earn": (check.ratios, ()),
     "hold_minutes": (check.whole(1, 1440), 30),
     "pending_days": (check.whole(-1, 3650), 0),
+    "top_up_fen_per_point": (check.ratio, (0, 0)),
 }
 
 WHAT: Final = (

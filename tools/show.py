@@ -385,6 +385,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "pin_above_fen": _limit(terms.pin_above),
                 "hold_minutes": terms.hold_minutes,
                 "pending_days": terms.pending_days,
+                "top_up_fen_per_point": _ratio(terms.top_up) if terms.top_up[1] else None,
                 "burn_min_points": terms.burn_min,
                 "burn_max_points": terms.burn_max,
                 "tier_earn": {tier: _ratio(earn) for tier, earn in terms.tier_earn},

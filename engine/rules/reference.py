@@ -85,6 +85,8 @@ TermsRow: TypeAlias = tuple[
     int,
     tuple[tuple[str, Ratio], ...],
     int,
+    int,
+    Ratio,
 ]
 """The fields of `engine.records.Terms`."""
 

@@ -139,8 +139,10 @@ def _top_up_points(command: TopUp, draft: Draft) -> Reason:
     draft.post(chart.issued(program.id, program.id), program.id, -points)
     if program.settled:
         value = rounding.fund_value(points, program)
-        draft.post(tariff.position, MONEY, -value)
+        price = rounding.top_up_price(points, program, tariff.terms)
+        draft.post(tariff.position, MONEY, -price)
         draft.post(tariff.fund, MONEY, value)
+        draft.post(tariff.margin, MONEY, price - value)
     draft.show(purse)
     if purse.ledger() > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE

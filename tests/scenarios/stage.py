@@ -244,6 +244,7 @@ class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             tier_rates(said.get("tier-earn", "")),
             int(said.get("hold", 30)),
             int(said.get("pending", 0)),
+            ratio(said.get("top-up", "0/0")),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)

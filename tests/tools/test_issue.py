@@ -13,7 +13,7 @@ import pytest
 from engine.card_numbers import CardNumbers, check_digit
 from engine.vault import Vault
 from posd.incoming import luhn_valid
-from tests.tools.conftest import ROOT, must, run, write_lines
+from tests.tools.conftest import MERCHANT, ROOT, must, run, write_lines
 
 PRODUCT = {"type": "card_product", "id": "GIFT", "name": "礼品卡", "prefix": "621234", "length": 16}
 
@@ -195,3 +195,18 @@ def test_a_card_in_stock_comes_to_a_member_by_load(house, tmp_path):
     stranger = {"type": "member", "id": "M8", "cards": ["6212990000000000"]}
     assert "not handed out" in run("load", house, write_lines(path, [stranger])).output
     must("verify", house)
+
+
+def test_lines_of_cards_and_merchants_go_through_the_daemon(daemon, tmp_path):
+    """What a command declares is what its line makes: a daemon takes no other types."""
+    product = PRODUCT | {"id": "FULL", "prefix": "6299", "validity": "36m", "face_max_fen": 100000}
+    merchant = MERCHANT | {"id": "104110045110099"}
+    terms = merchant["terms"][0] | {"top_up_fen_per_point": "4/5", "pending_days": 3}
+    merchant["terms"] = [terms]
+    must("load", daemon.directory, write_lines(tmp_path / "lines.jsonl", [product, merchant]))
+    shown_terms = shown(daemon.directory, "merchant", merchant["id"])["terms"][0]
+    assert shown_terms["top_up_fen_per_point"] == "4/5"
+    found = shown(daemon.directory, "card-product", "FULL")
+    assert {name: found[name] for name in product if name != "type"} == {
+        name: value for name, value in product.items() if name != "type"
+    }
