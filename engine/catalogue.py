@@ -13,6 +13,7 @@ from typing import Any
 from engine.draft import Draft
 from engine.reasons import Reason
 from engine.rules import (
+    accounts,
     adjustments,
     cards,
     clearing,
@@ -187,6 +188,13 @@ RULES: tuple[Rule, ...] = (
     Rule("merchant", reference.PutMerchant, reference.put_merchant, "none", "", ""),
     Rule("terminal", reference.PutTerminal, reference.put_terminal, "none", "", ""),
     Rule("member", reference.PutMember, reference.put_member, "none", "", ""),
+    Rule("PIN unlock", accounts.UnlockPin, accounts.unlock_pin, "none", "", ""),
+    Rule("PIN", accounts.SetPin, accounts.set_pin, "none", "", ""),
+    Rule("member state", accounts.SetState, accounts.set_state, "none", "", ""),
+    Rule("member closed", accounts.CloseAccount, accounts.close_account, "none", "", ""),
+    Rule("member tokens", accounts.ChangeTokens, accounts.change_tokens, "none", "", ""),
+    Rule("card state", accounts.SetCard, accounts.set_card, "none", "", ""),
+    Rule("tier grant", accounts.GrantTier, accounts.grant_tier, "none", "", ""),
     Rule("tier", tiers.PutTier, tiers.put_tier, "none", "", ""),
     Rule("tier review", tiers.ReviewTier, tiers.review_tier, "none", "", ""),
     Rule("opening balance", reference.OpeningBalance, reference.open_balance, "none", "", ""),

@@ -145,6 +145,11 @@ class Purse:
             total += amount
         return (total, day) if day else None
 
+    @property
+    def empty(self) -> bool:
+        """True without points, held and pending ones included, and without debts."""
+        return not (self._lots or self._chunks or self._debts or self.holds or self.pending)
+
     # Moves. Each appends its postings.
 
     def earn(self, issuer: str, expiry: int, amount: int, available_from: int = 0) -> None:

@@ -92,6 +92,7 @@ class Command(click.Group):
         "clear": "clearing.cli",
         "export": "tools.export",
         "issue": "tools.issue",
+        "member": "tools.member",
         "report": "clearing.reports",
         "simulate": "tools.simulate",
         "sweep": "tools.sweep",

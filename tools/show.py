@@ -169,12 +169,14 @@ def _token(sources: Sources, kind: str, digest: bytes) -> Shown:
     return shown
 
 
-def _alias(sources: Sources, key: str, kinds: str) -> tuple[Alias, str, bytes] | None:
+def find_alias(
+    read: Callable[[bytes], Any], vault: Vault, key: str, kinds: str
+) -> tuple[Alias, str, bytes] | None:
     """The card, phone or token that a person typed."""
     tried = [(kind, key) for kind in kinds] + [(key[:1], key[1:])] * (key[:1] in kinds)
     for kind, value in tried:
-        digest = sources.vault.token_digest(kind, value)
-        alias: Alias | None = sources.read(schema.alias(kind, digest))
+        digest = vault.token_digest(kind, value)
+        alias: Alias | None = read(schema.alias(kind, digest))
         if alias is not None:
             return alias, kind, digest
     return None
@@ -183,7 +185,7 @@ def _alias(sources: Sources, key: str, kinds: str) -> tuple[Alias, str, bytes] |
 def _member(sources: Sources, key: str) -> Shown:
     member: Member | None = sources.read(schema.named(schema.MEMBER, key))
     if member is None:
-        found = _alias(sources, key, "CPQU")
+        found = find_alias(sources.read, sources.vault, key, "CPQU")
         if found is None:
             raise _missing("member, card, phone or token")
         member = sources.read(schema.named(schema.MEMBER, found[0].member))
@@ -305,7 +307,7 @@ def _balance(sources: Sources, member: str, program: str) -> Shown:
 
 
 def _card(sources: Sources, key: str) -> Shown:
-    found = _alias(sources, key, "C")
+    found = find_alias(sources.read, sources.vault, key, "C")
     if found is None:
         raise _missing("card")
     alias, kind, digest = found

@@ -15,7 +15,7 @@ from engine import cards, rounding
 from engine.commands import Token
 from engine.draft import Draft, amended
 from engine.ladder import LADDER, Standing, in_force, name_on_alias
-from engine.points import POINTS_MAX
+from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import (
     ASKED_NEVER,
@@ -282,7 +282,7 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
     tokens = list(old.tokens) if old is not None else []
     granted = command.tier or (old.granted if old is not None else BASE)
     state = command.state or (old.state if old is not None else "active")
-    tier = granted if old is None else _tier(draft, old, granted)
+    tier = granted if old is None else tier_in_force(draft, old, granted)
     covers = command.covers or ("",) * len(command.tokens)
     product = ""
     for token, sealed, cover in zip(command.tokens, command.sealed, covers, strict=True):
@@ -292,12 +292,12 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             bad, its_own, of = cards.claim(draft.read, token, cover)
             if bad is not None:
                 draft.rows.clear()
-                return refuse(draft, _UNCLAIMED[bad])
+                return refuse(draft, UNCLAIMED[bad])
             draft.rows[place] = Alias(command.id, state, its_own or sealed, name_on_alias(tier))
             product = product or of
         if token not in tokens:
             tokens.append(token)
-    _give_product(draft, command.id, product)
+    give_product(draft, command.id, product)
     if old is None:
         if _ENROLLED(command.id):
             draft.rows.clear()
@@ -307,6 +307,9 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
             command.id, tier, state, command.pin, 0, tuple(tokens), (), 1, granted
         )
         return Reason.APPROVED
+    if state == "closed" != old.state and not _is_empty(draft, old):
+        draft.rows.clear()
+        return refuse(draft, "the account is not empty: close it with counterfoil member close")
     new_pin = bool(command.pin) and command.pin != old.pin
     row = amended(
         old,
@@ -318,26 +321,34 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
         pin_failures=0 if new_pin else old.pin_failures,
     )
     if (state, tier) != (old.state, old.tier):
-        _tell_tokens(draft, old, state, tier)
+        tell_tokens(draft, old, state, tier)
     draft.member = command.id
     return replace_row(draft, key, row, old)
 
 
-_UNCLAIMED = {
+UNCLAIMED = {
     Reason.MEMBER_KNOWN: "a card, phone or token of this line names another member",
     Reason.CARD_NOT_IN_STOCK: "a card of this line is of a product with stock and not handed out",
 }
 """Why a card cannot come to name a member, in sentences."""
 
 
-def _give_product(draft: Draft, member: str, product: str) -> None:
+def _is_empty(draft: Draft, member: Member) -> bool:
+    """True for a member without points, debts and stored value."""
+    value: Value | None = draft.read(schema.named(schema.VALUE, member.id))
+    return (value is None or not (value.balance or value.holds)) and all(
+        Purse(draft.read, member.id, program).empty for program in member.programs
+    )
+
+
+def give_product(draft: Draft, member: str, product: str) -> None:
     """Let a member's value go by the rules of the first card product that it has a card of."""
     key = schema.named(schema.VALUE, member)
     if product and draft.read(key) is None:
         draft.rows[key] = Value(0, 0, product, (), 0)
 
 
-def _tier(draft: Draft, member: Member, granted: str) -> str:
+def tier_in_force(draft: Draft, member: Member, granted: str) -> str:
     """The tier in force of a member to whom the operator grants one."""
     if granted == member.granted:
         return member.tier
@@ -345,7 +356,7 @@ def _tier(draft: Draft, member: Member, granted: str) -> str:
     return in_force(granted, standing.tier if standing else "", draft.read(LADDER))
 
 
-def _tell_tokens(draft: Draft, member: Member, state: str, tier: str) -> None:
+def tell_tokens(draft: Draft, member: Member, state: str, tier: str) -> None:
     """Write a member's new state and tier into its cards, phones and tokens."""
     for token in member.tokens:
         place = schema.alias(*token)

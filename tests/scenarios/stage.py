@@ -43,7 +43,8 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import cards, clearing_verbs, holds, limits, sweeps, tiers
+from tests.scenarios import accounts, cards, clearing_verbs, holds, limits, sweeps, tiers
+from tests.scenarios.accounts import Accounts
 from tests.scenarios.cards import Cards
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
@@ -131,7 +132,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
+class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -587,6 +588,7 @@ ACTS = {
     "sign-on": Stage.sign_on,
     "keys": Stage.keys,
     "opened": Stage.opened,
+    **accounts.ACTS,
     **cards.ACTS,
     **sweeps.ACTS,
     **tiers.ACTS,
@@ -615,10 +617,14 @@ EXPECTATIONS = [
     (rf"cut-offs written ((?:{_DATE} ?)+)", Stage.expect_cut_offs),
     (r"event (.+)", Stage.expect_event),
     (r"no event", Stage.expect_no_event),
-    (r"(exception|kept|text|program|undid|blocked|tier|taken) (.+)", Stage.expect_fact),
+    (
+        r"(exception|kept|text|program|undid|blocked|tier|taken) (.+)",
+        Stage.expect_fact,
+    ),
     (r"host says (.+)", Stage.expect_totals_told),
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
+    *accounts.EXPECTATIONS,
     *cards.EXPECTATIONS,
     *tiers.EXPECTATIONS,
     *VALUE_EXPECTATIONS,

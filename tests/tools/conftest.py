@@ -57,9 +57,9 @@ BALANCE["expires"] = "2127-12-31"
 LINES = [PROGRAM, INSTITUTION, MERCHANT, TERMINAL, MEMBER, BALANCE]
 
 
-def run(*arguments):
-    """Run a command in this process."""
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+def run(*arguments, typed=None):
+    """Run a command in this process; `typed` is its standard input."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=typed)
 
 
 def must(*arguments):
