@@ -15,6 +15,7 @@ from engine.draft import Draft
 from engine.points import LOTS_MAX
 from engine.reasons import Reason
 from engine.records import Points, Program
+from engine.rules.refund import post_breakage
 from ledger import chart, schema
 from ledger.model import MONEY
 
@@ -41,12 +42,9 @@ def expire_points(command: ExpirePoints, draft: Draft) -> Reason:
         draft.post(chart.expired(command.program, issuer), command.program, part)
     points = sum(by_issuer.values())
     program: Program = draft.read(schema.named(schema.PROGRAM, command.program))
-    if program.settled:
-        value = rounding.fund_value(points, program)
-        draft.post(chart.fund(program.id), MONEY, -value)
-        draft.post(chart.breakage("points"), MONEY, value)
-        if program.breakage_share[0]:
-            _share(draft, program, value, by_issuer)
+    post_breakage(draft, program, points)
+    if program.settled and program.breakage_share[0]:
+        _share(draft, program, rounding.fund_value(points, program), by_issuer)
     draft.versions = (program.revision,)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)

@@ -18,7 +18,7 @@ from engine.points import HOLDS_MAX, POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Points, Program, Sequel, Undo
 from engine.rules.points import needs_pin, post_fee, post_spent
-from engine.rules.refund import expire_at_once
+from engine.rules.refund import expire_at_once, post_breakage
 from engine.rules.undo import GIVE_BACK, amount_of, unit_of
 from engine.rules.value import needs_pin as needs_pin_for_value
 from ledger import schema
@@ -366,14 +366,15 @@ def program_held(entry: Entry) -> str:
 
 def _free(draft: Draft, purse: Purse, number: int) -> None:
     """Give what a hold still keeps back to its lots; what ran out meanwhile expires at once."""
-    program: Program | None = None
+    lost = 0
     for expiry, issuer, amount in purse.unhold(number, POINTS_MAX):
         purse.put(issuer, expiry, amount)
         if expiry < draft.today:
-            if program is None:
-                program = draft.read(schema.named(schema.PROGRAM, purse.program))
-            assert program is not None  # noqa: S101 - points are of a program
-            expire_at_once(draft, purse, program, issuer, expiry, amount)
+            expire_at_once(draft, purse, issuer, expiry, amount)
+            lost += amount
+    if lost:
+        program: Program = draft.read(schema.named(schema.PROGRAM, purse.program))
+        post_breakage(draft, program, lost)
 
 
 def undo_hold(entry: Entry, draft: Draft) -> Reason | None:

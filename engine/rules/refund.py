@@ -207,6 +207,7 @@ def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares
     wanted = _delta(spent, shares)
     redeemer = entry.command[1]
     left = wanted
+    lost = 0
     for account, _, amount in reversed(lots):
         used = min(skip, -amount)
         skip -= used
@@ -216,10 +217,11 @@ def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares
         left -= part
         issuer, expiry = account.split(":")[3:5]
         draft.post(chart.redeemed(program.id, issuer, redeemer), program.id, -part)
-        _put_back(draft, program, issuer, int(expiry), part)
+        lost += _put_back(draft, program, issuer, int(expiry), part)
     _return_money(money, draft, shares)
     if fee:
         _return_money(fees, draft, shares)
+    post_breakage(draft, program, lost)
     draft.show(draft.purse(draft.member, program.id))
     return program.id, "C", wanted
 
@@ -236,26 +238,36 @@ def refund_purchase(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) 
     return MONEY, "C", returned
 
 
-def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: int) -> None:
-    """Return points to their lot; where its day has passed, as the program's rule says."""
+def _put_back(draft: Draft, program: Program, issuer: str, expiry: int, part: int) -> int:
+    """Return points to their lot; where its day has passed, as the program's rule says.
+
+    Returns:
+        How many of them expired at once.
+    """
     purse = draft.purse(draft.member, program.id)
     if expiry >= draft.today:
         purse.put(issuer, expiry, part)
-        return
+        return 0
     if program.after_expiry == "reissue":
         purse.put(issuer, add_days(draft.today, program.grace_days), part)
-        return
+        return 0
     purse.put(issuer, expiry, part)
-    expire_at_once(draft, purse, program, issuer, expiry, part)
+    expire_at_once(draft, purse, issuer, expiry, part)
+    return part
 
 
-def expire_at_once(
-    draft: Draft, purse: Purse, program: Program, issuer: str, expiry: int, part: int
-) -> None:
-    """Expire points that were just put back into a lot whose day has passed."""
+def expire_at_once(draft: Draft, purse: Purse, issuer: str, expiry: int, part: int) -> None:
+    """Expire points that were just put back into a lot whose day has passed.
+
+    What they are worth is posted once for the entry, by `post_breakage`.
+    """
     purse.expire(issuer, expiry, part)
-    draft.post(chart.expired(program.id, issuer), program.id, part)
-    if program.settled:
-        value = rounding.fund_value(part, program)
+    draft.post(chart.expired(purse.program, issuer), purse.program, part)
+
+
+def post_breakage(draft: Draft, program: Program, points: int) -> None:
+    """Move the value of all points that an entry expires from the fund to breakage."""
+    if program.settled and points:
+        value = rounding.fund_value(points, program)
         draft.post(chart.fund(program.id), MONEY, -value)
         draft.post(chart.breakage("points"), MONEY, value)
