@@ -176,8 +176,8 @@ def test_what_is_not_to_be_cleared_is_refused(book, tmp_path):
 
 def test_a_day_that_does_not_hold_is_refused_with_its_entries(book, tmp_path):
     with opened(book) as made:
-        made.machine._book.view.get(schema.named(schema.PROGRAM, "P01")).points_per_yuan = 50
-        made.machine._tariffs.forget()
+        made.book.view.get(schema.named(schema.PROGRAM, "P01")).points_per_yuan = 50
+        made.institution("HB01", made.book.last_at)  # what was derived is forgotten
         wrong = made.accrue("00000001", made.book.last_at, CARD, 10_000)
         made.machine.execute(CutOff(made.machine.date, automatic=False), made.book.last_at)
     date = wrong.date
