@@ -257,8 +257,13 @@ class Draft:
             alias: Alias | None = self.read(schema.alias(kind, digest))
             if alias is None:
                 return "", Reason.MEMBER_UNKNOWN
-            if alias.state != "active":
-                return "", ALIAS_STATES[alias.state]
+            bad = None
+            if alias.state == "issued":
+                bad = self._open_card((kind, digest), alias, loading=False)
+            elif alias.state != "active":
+                bad = ALIAS_STATES[alias.state]
+            if bad is not None:
+                return "", bad
             other = alias.member
         return (other, None) if other else ("", Reason.MEMBER_MISSING)
 
