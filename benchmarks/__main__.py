@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import codec, daemon, disk, echo, issue, journal, security
+from benchmarks import codec, daemon, disk, echo, issue, journal, limits, security
 from benchmarks.field import Field
 from benchmarks.postgres import run as postgres
 
@@ -108,6 +108,14 @@ def bulk(table: Table) -> None:
         table.row(count, *issue.measure(FOLDER, count).values())
 
 
+def rules(table: Table) -> None:
+    """What limits and earn rules cost."""
+    table.heading("One `execute` under limits and earn rules")
+    table.columns("rules", "transaction", "us", "more than without")
+    for row in limits.measure(FOLDER / "limits"):
+        table.row(*row)
+
+
 def _length(size: int) -> bytes:
     return size.to_bytes(2, "big") + bytes(size)
 
@@ -171,6 +179,7 @@ def main() -> int:
     table = Table()
     parts(table)
     bulk(table)
+    rules(table)
     echoes, rate = yardsticks(table, seconds)
     found = load(table, options.members, seconds, hold)
     summary(table, found, echoes, rate)

@@ -55,37 +55,39 @@ EVENT = "event"
 
 
 @dataclass(slots=True)
+class Owner:
+    """Whose uses are counted together, while a transaction is judged.
+
+    Attributes:
+        name: ``scope:key``.
+        key: of its counter.
+        lines: what the counter has, and, once a limit is judged, what it will have.
+    """
+
+    name: str
+    key: bytes
+    lines: list[tuple[str, int, int, int]]
+
+
+@dataclass(slots=True)
 class Checked:
     """What `check` found, for `count`.
 
     Attributes:
-        uses: limits to count against.
+        owners: whose counters change.
+        shared: limits of the whole program, their periods, and amounts.
+        noted: the uses, for the fact.
         events: soft limits that the transaction goes beyond.
         position: account of the merchant whose credit is limited; empty for none.
         credit: fen by which the transaction may lower that position.
     """
 
-    uses: list[Use]
+    owners: list[Owner]
+    shared: list[tuple[Limit, int, int]]
+    noted: list[Noted]
     events: list[str]
     position: Account
     credit: int
-
-
-@dataclass(slots=True)
-class Use:
-    """A limit that a transaction counts against.
-
-    Attributes:
-        limit: which.
-        owner: ``scope:key``, or ``program`` for what is pooled.
-        period: local day YYYYMMDD or month YYYYMM.
-        amount: in the limit's unit.
-    """
-
-    limit: Limit
-    owner: str
-    period: int
-    amount: int
 
 
 def check(
@@ -117,7 +119,7 @@ def check(
     rules = (*limits.rules, *more) if more else limits.rules
     if limits.marked:
         rules = (*rules, *_of_single_owners(draft, command, limits))
-    checked = Checked([], [], "", 0)
+    checked = Checked([], [], [], [], "", 0)
     # What comes late counts in no period: that of its day is over, this one is not its own.
     past = tariff.today != draft.today
     for limit in rules:
@@ -126,14 +128,11 @@ def check(
         amount = _in_unit(amounts, limit.unit)
         if amount < 0:
             continue
-        use = Use(limit, _owner(draft, command, limit), _period(limit, draft.today), amount)
-        bad = _judge(draft, use)
-        if bad is not None and limit.hard:
-            return bad
+        bad = _judge(draft, command, limit, amount, checked)
         if bad is not None:
+            if limit.hard:
+                return bad
             checked.events.append(limit.id)
-        if use.period:
-            checked.uses.append(use)
     if limits.credit >= 0:
         checked.position = tariff.position
         balance: int = draft.read(schema.balance(tariff.position)) or 0
@@ -153,27 +152,24 @@ def count(draft: Draft) -> Reason:
     if checked.position and _beyond_credit(draft, checked):
         draft.facts = ()
         return Reason.CREDIT_EXCEEDED
-    for use in checked.uses:
-        if use.owner == POOLED and not _pool_has_room(draft, use):
-            if use.limit.hard:
+    drawn: dict[bytes, Any] = {}
+    for limit, period, amount in checked.shared:
+        if not _draw(draft, limit, period, amount, drawn):
+            if limit.hard:
                 draft.facts = ()
                 return Reason.POOL_EXHAUSTED
-            checked.events.append(use.limit.id)
-    noted: list[Noted] = []
-    for use in checked.uses:
-        limit = use.limit
-        if use.owner == POOLED:
-            if limit.amount_max:
-                pools.add(draft, limit.id, limit.amount_max, use.amount, use.period)
-            if limit.count_max:
-                pools.add(draft, limit.id + COUNT_POOL, limit.count_max, 1, use.period)
-        else:
-            _add(draft, use.owner, limit.id, use.period, use.amount, 1)
-        noted.append((use.owner, limit.id, use.period, use.amount))
-    facts: list[tuple[str, Any]] = [(FACT, tuple(noted))] if noted else []
+            checked.events.append(limit.id)
+        checked.noted.append((POOLED, limit.id, period, amount))
+    draft.rows.update(drawn)
+    now = (draft.today, draft.today // 100)
+    for owner in checked.owners:
+        # Lines of periods that have passed are dropped.
+        lines = [line for line in owner.lines if line[1] in now]
+        draft.rows[owner.key] = Counter(tuple(lines))
+    if checked.noted:
+        draft.facts = (*draft.facts, (FACT, tuple(checked.noted)))
     if checked.events:
-        facts.append((EVENT, tuple(checked.events)))
-    draft.facts = (*draft.facts, *facts)
+        draft.facts = (*draft.facts, (EVENT, tuple(checked.events)))
     return Reason.APPROVED
 
 
@@ -249,35 +245,21 @@ def _in_unit(amounts: Amounts, wanted: Unit) -> int:
     return -1
 
 
-def _owner(draft: Draft, command: Request, limit: Limit) -> str:
-    scope = limit.scope
-    if scope == "member":
-        return f"member:{draft.member}"
-    if scope == "terminal":
-        return f"terminal:{command.terminal}"
-    if scope == "merchant":
-        return f"merchant:{command.merchant}"
-    return POOLED
-
-
-def _period(limit: Limit, today: int) -> int:
-    """The day or month that a limit counts in; 0 for a single transaction."""
-    if limit.per == "day":
-        return today
-    return today // 100 if limit.per == "month" else 0
-
-
-def _judge(draft: Draft, use: Use) -> Reason | None:
-    limit = use.limit
-    if use.amount < limit.amount_min:
+def _judge(
+    draft: Draft, command: Request, limit: Limit, amount: int, checked: Checked
+) -> Reason | None:
+    """Judge by one limit, and note the use where it counts in a period."""
+    if amount < limit.amount_min:
         return Reason.LIMIT_BELOW
-    amount, times = use.amount, 1
-    if use.period:
-        if use.owner == POOLED:
+    times = 1
+    if limit.per != "transaction":
+        period = draft.today if limit.per == "day" else draft.today // 100
+        if limit.scope == POOLED:
+            checked.shared.append((limit, period, amount))
             return None  # judged last of all
-        used, counted = _used(draft, use.owner, limit.id, use.period)
-        amount += used
-        times += counted
+        owner = _owner(draft, command, limit.scope, checked)
+        checked.noted.append((owner.name, limit.id, period, amount))
+        amount, times = _used_with(owner, limit.id, period, amount)
     if limit.amount_max and amount > limit.amount_max:
         return Reason.LIMIT_AMOUNT
     if limit.count_max and times > limit.count_max:
@@ -285,15 +267,47 @@ def _judge(draft: Draft, use: Use) -> Reason | None:
     return None
 
 
-def _pool_has_room(draft: Draft, use: Use) -> bool:
-    limit = use.limit
+def _owner(draft: Draft, command: Request, scope: str, checked: Checked) -> Owner:
+    if scope == "member":
+        name = f"member:{draft.member}"
+    elif scope == "terminal":
+        name = f"terminal:{command.terminal}"
+    else:
+        name = f"merchant:{command.merchant}"
+    for owner in checked.owners:
+        if owner.name == name:
+            return owner
+    key = schema.named(schema.COUNTER, name)
+    row: Counter | None = draft.read(key)
+    owner = Owner(name, key, [] if row is None else list(row.lines))
+    checked.owners.append(owner)
+    return owner
+
+
+def _used_with(owner: Owner, name: str, period: int, amount: int) -> tuple[int, int]:
+    """Amount and count of a limit in a period, this transaction included."""
+    times = 1
+    lines = owner.lines
+    for index, line in enumerate(lines):
+        if line[0] == name:
+            if line[1] == period:
+                amount += line[2]
+                times += line[3]
+            lines[index] = (name, period, amount, times)
+            return amount, times
+    lines.append((name, period, amount, times))
+    return amount, times
+
+
+def _draw(draft: Draft, limit: Limit, period: int, amount: int, drawn: dict[bytes, Any]) -> bool:
+    """Draw from the pools of a limit; False where there was not so much left."""
+    enough = True
     if limit.amount_max:
-        left = pools.left(draft, limit.id, limit.amount_max, use.period)
-        if left < use.amount:
-            return False
+        enough = pools.take(draft, limit.id, limit.amount_max, (period, amount), drawn)
     if limit.count_max:
-        return pools.left(draft, limit.id + COUNT_POOL, limit.count_max, use.period) > 0
-    return True
+        name = limit.id + COUNT_POOL
+        enough = pools.take(draft, name, limit.count_max, (period, 1), drawn) and enough
+    return enough
 
 
 # Counters.
@@ -304,28 +318,6 @@ def _counter(draft: Draft, key: bytes) -> Counter:
     if row is None:
         row = draft.read(key)
     return row if row is not None else NO_COUNTER
-
-
-def _used(draft: Draft, owner: str, name: str, period: int) -> tuple[int, int]:
-    for line in _counter(draft, schema.named(schema.COUNTER, owner)).lines:
-        if line[0] == name and line[1] == period:
-            return line[2], line[3]
-    return 0, 0
-
-
-def _add(draft: Draft, owner: str, name: str, period: int, amount: int, times: int) -> None:
-    """Count in the period that is now; lines of periods that have passed are dropped."""
-    key = schema.named(schema.COUNTER, owner)
-    now = (draft.today, draft.today // 100)
-    lines: list[tuple[str, int, int, int]] = []
-    for line in _counter(draft, key).lines:
-        if line[0] == name and line[1] == period:
-            amount += line[2]
-            times += line[3]
-        elif line[1] in now and line[0] != name:
-            lines.append(line)
-    lines.append((name, period, amount, times))
-    draft.rows[key] = Counter(tuple(lines))
 
 
 def _take_off(draft: Draft, owner: str, name: str, period: int, amount: int, times: int) -> None:

@@ -9,6 +9,7 @@ what is given back after its period has passed is gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from engine.draft import Draft
 from ledger import codec, schema
@@ -59,17 +60,33 @@ def draw(draft: Draft, name: str, limit: int, amount: int, period: int = 0) -> b
     Returns:
         False, and nothing drawn, where less is left.
     """
-    if left(draft, name, limit, period) < amount:
+    drawn: dict[bytes, Any] = {}
+    if not take(draft, name, limit, (period, amount), drawn):
         return False
-    add(draft, name, limit, amount, period)
+    draft.rows.update(drawn)
     return True
 
 
-def add(draft: Draft, name: str, limit: int, amount: int, period: int = 0) -> None:
-    """Count an amount as drawn, whatever is left: for what has happened already."""
+def take(
+    draft: Draft, name: str, limit: int, wanted: tuple[int, int], drawn: dict[bytes, Any]
+) -> bool:
+    """Note in `drawn` what a pool would be with a period's amount drawn, whatever is left.
+
+    Args:
+        draft: the command being decided.
+        name: of the pool.
+        limit: how much there is, by the rules of today.
+        wanted: period and amount.
+        drawn: rows by key; not among the draft's yet.
+
+    Returns:
+        False where less was left.
+    """
+    period, amount = wanted
     pool = _find(draft, name)
-    used = pool.used if pool is not None and pool.period == period else 0
-    draft.rows[key_of(name)] = Pool(period, limit, limit, used + amount)
+    used = amount + (pool.used if pool is not None and pool.period == period else 0)
+    drawn[key_of(name)] = Pool(period, limit, limit, used)
+    return used <= limit
 
 
 def give_back(draft: Draft, name: str, amount: int, period: int = 0) -> None:
