@@ -120,6 +120,7 @@ def make(folder: Path, transactions: int, merchants: int) -> None:
         register(house, merchants)
         house.book.flush()
         trade(house.book, transactions, merchants)
+    with opened(folder) as house:  # a machine that has seen these entries
         house.machine.execute(reference.CutOff(DATE, automatic=False), AT + 80_000_000)
 
 

@@ -446,6 +446,8 @@ def _balance(
     """Make the checks of the day; a run that does not hold fails with the reason."""
     try:
         balanced = balance(totals, read.opening, read.register)
+        if begun.run.state == "CUT":
+            _compare_value(directory, dict(balanced.balances)["value"], read.extent)
     except DoesNotHold as error:
         if not begun.run.final:
             command = AdvanceRun(begun.date, begun.number, FAILED, str(error)[:1000], (), b"", 0)
@@ -455,6 +457,26 @@ def _balance(
     _advance(directory, begun, command)
     options.tell("balanced")
     return balanced
+
+
+def _compare_value(directory: Path, value: int, extent: Extent) -> None:
+    """Compare the stored value that was posted with what members have, as of the cut-off.
+
+    What members have is known as of now; what moved since the cut-off is taken back. Made once,
+    when the run is new: later there would be ever more to take back.
+
+    Raises:
+        DoesNotHold: they differ.
+    """
+    with Snapshot(directory) as snapshot:
+        held = sum(row.balance for _, row in snapshot.view.scan(bytes((schema.VALUE,))))
+        for fields in read_entries(directory, extent.last + 1, snapshot.sequence):
+            held -= sum(amount for account, _, amount in fields[7] if account.startswith("Value:"))
+    if held != value:
+        raise DoesNotHold(
+            f"members have {held} fen of stored value, {value} were posted: run"
+            " `counterfoil verify`, which names the members"
+        )
 
 
 def net_date(directory: Path, begun: Begun, totals: Totals, balanced: Balanced, read: Read) -> Day:

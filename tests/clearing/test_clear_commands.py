@@ -10,6 +10,7 @@ from engine.rules import terminals
 from engine.rules.reference import CutOff
 from engine.vault import Vault
 from tests.clearing.books import CARD, opened, two_days
+from tests.tools.conftest import Daemon
 from tools.cli import main
 
 
@@ -81,6 +82,28 @@ def test_what_cannot_be_done_is_told_in_a_sentence(book, arguments, status, told
     assert done.exit_code == status
     assert told in done.output
     assert done.output.count("counterfoil: ") == (status == 1)
+
+
+def test_a_day_is_cleared_beside_the_running_daemon(book, tmp_path):
+    must("clear", book, "--date", "2026-03-01", "--out", tmp_path / "one")
+    daemon = Daemon(book, "--confirm-clock")
+    try:
+        again = data("clear", book, "--date", "2026-03-01", "--out", tmp_path / "again")
+        assert again[0]["repeated"]
+        must("clear", "release", book, "--date", "2026-03-01")
+        must("clear", book, "--date", "2026-03-02", "--out", tmp_path / "two", "--release")
+        rows = data("clear", "status", book, "--date", "2026-03-02")
+        assert [row["state"] for row in rows] == ["CONFIRMED"]
+        assert "good" in must("clear", "validate", tmp_path / "two")
+        refused = run("clear", "release", book, "--date", "2026-03-03")
+        assert refused.exit_code == 1
+        assert "clear it with" in refused.output
+    finally:
+        assert daemon.stop() == 0
+    assert (tmp_path / "one" / "manifest.json").read_bytes() == (
+        tmp_path / "again" / "manifest.json"
+    ).read_bytes()
+    assert "failed" not in must("verify", book)
 
 
 def test_damage_is_named_by_validate(book, tmp_path):
