@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from engine import batches
 from engine.commands import Answer, Outcome, Pin
@@ -26,6 +26,7 @@ from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
 from posd.incoming import Incoming, Malformed, Unlisted, name_member
 from posd.inquiries import Inquire
+from posd.iso8583.assemble import digits, field, variable
 from posd.iso8583.message import Message, Undecodable
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
@@ -40,8 +41,8 @@ MAC_FIELD_SECONDARY = 128
 SECONDARY_BITMAP = 0x80
 """Bit 1 of the bitmap, in the byte after the message type."""
 
-REPLY_TYPES = {
-    f"{version}{kind}{origin}{repeat}": f"{version}{kind}{int(origin) + 1}0"
+REPLY_TYPES: Final = {
+    f"{version}{kind}{origin}{repeat}": bytes.fromhex(f"{version}{kind}{int(origin) + 1}0")
     for version in "0123456789"
     for kind in "0123456789"
     for origin in "02468"
@@ -50,7 +51,6 @@ REPLY_TYPES = {
 """Message types of requests and of their replies, those that nobody has defined included: a peer
 may send any, and is answered."""
 
-MAC_PLACEHOLDER = bytes(8)
 ELEMENTS = 48
 UNIT = 49
 PIN_CHANGE = "99"
@@ -186,6 +186,7 @@ class Exchange:
         "mti",
         "party",
         "peer",
+        "raw",
         "reply",
         "standing",
         "tag",
@@ -205,6 +206,7 @@ class Exchange:
         self.frame = frame
         self.mti = message.mti
         self.fields: dict[int, Any] = message.fields
+        self.raw: dict[int, bytes] = message.raw
         self.peer = party.peer
         self.at = at
         self.monotonic = monotonic
@@ -498,30 +500,30 @@ class Exchange:
         """The reply to a command's answer."""
         outcome = answer.outcome
         sequence = answer.sequence
-        extra: dict[int, Any] = {}
+        told: dict[int, bytes] = {}
         binding = self.binding
         if outcome.reason == APPROVED and binding is not None:
             if binding.financial:
-                fields = self.fields
-                extra[15] = f"{answer.date % 10000:04d}"
-                extra[37] = self.host.vault.rrn(sequence)
-                extra[38] = f"{sequence % 1_000_000:06d}"
-                if 4 in fields:  # noqa: PLR2004
-                    extra[4] = fields[4]
-                    if UNIT in fields:
-                        extra[UNIT] = fields[UNIT]
+                raw = self.raw
+                told[15] = self.host.business_date(answer.date)
+                told[37] = self.host.vault.rrn(sequence).encode("ascii")
+                told[38] = digits(sequence % 1_000_000, 6).encode("ascii")
+                if 4 in raw:  # noqa: PLR2004
+                    told[4] = raw[4]
+                    if UNIT in raw:
+                        told[UNIT] = raw[UNIT]
                 # A reversal names its original's batch, which need not be the one in force.
                 self.batch_told = not answer.repeated and binding.name != "reversal"
             if outcome.balances:
-                extra[54] = _balances(outcome)
+                told[54] = variable(_balances(outcome).encode("ascii"))
         if outcome.facts:
             if len(outcome.facts) > 1 and not answer.repeated:
                 self._tell_events(outcome.facts)
-            told = elements.build(self._facts(outcome.facts))
-            if told:
-                extra[ELEMENTS] = told
+            elements_told = elements.build(self._facts(outcome.facts))
+            if elements_told:
+                told[ELEMENTS] = variable(elements_told)
         row = responses.BY_NUMBER[outcome.reason]
-        return self.build(row, extra, sequence or self.host.machine.sequence)
+        return self.build(row, told, sequence or self.host.machine.sequence)
 
     def _facts(self, facts: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
         """The facts to tell: points moved with their unit, where the message does not say it."""
@@ -548,39 +550,48 @@ class Exchange:
         terms = in_force(merchant, "", today) if merchant is not None else None
         return "" if terms is not None and terms.program == program else program
 
-    def build(self, row: tuple[str, str], extra: dict[int, Any], sequence: int) -> Reply:
-        """Encode, MAC and frame a reply."""
+    def build(self, row: tuple[str, str], told: dict[int, bytes], sequence: int) -> Reply:
+        """Put a reply together, MAC and frame it.
+
+        Args:
+            row: response code and text.
+            told: further fields as they go on the wire (`posd.iso8583.assemble`).
+            sequence: what must be durable before it leaves.
+        """
         host = self.host
-        fields = self.fields
+        raw = self.raw
         code, text = row
         time, date = host.local_time(self.at)
-        reply: dict[int, Any] = {12: time, 13: date, 39: code}
+        reply = {12: time, 13: date, 39: code.encode("ascii")}
         for number in ECHOED:
-            if number in fields:
-                reply[number] = fields[number]
-        if PRIVATE in fields:
-            reply[PRIVATE] = fields[PRIVATE] if self.batch_told else self._private(fields[PRIVATE])
-        if extra:
-            reply.update(extra)
+            if number in raw:
+                reply[number] = raw[number]
+        if PRIVATE in raw:
+            reply[PRIVATE] = self._private(raw[PRIVATE])
+        if told:
+            reply.update(told)
         if text:
-            reply[44] = text.encode("ascii")
+            reply[44] = field(44, text.encode("ascii"))
         mac = self.mac
-        if mac is None:
-            encoded = host.codec.encode(REPLY_TYPES[self.mti], reply)
-        else:
-            reply[MAC_FIELD] = MAC_PLACEHOLDER
-            body = host.codec.encode(REPLY_TYPES[self.mti], reply)[:-8]
-            encoded = body + mac(body)
+        if mac is not None:
+            reply[MAC_FIELD] = b""
+        encoded = host.replies.assemble(REPLY_TYPES[self.mti], reply)
+        if mac is not None:
+            encoded += mac(encoded)
         host.meter.answered(self.tag, code)
         digit = SIGN_ON_AGAIN if code in SIGN_ON_CODES else 0
         return Reply(sequence, reply_frame(self.frame, digit, encoded))
 
-    def _private(self, private: str) -> str:
+    def _private(self, raw: bytes) -> bytes:
         """Field 60 of the reply: the request's, with the batch in force."""
-        if len(private) < BATCH_END:
-            return private
-        batch = batches.in_force(self.host.read, self.standing.row.id, self.at)
-        return f"{private[:2]}{batch:06d}{private[BATCH_END:]}"
+        filled = raw[1] & 1 and raw[-1] & 0x0F  # an odd number of digits, and not 0 behind them
+        if self.batch_told and not filled:
+            return raw
+        private: str = self.fields[PRIVATE]
+        if not self.batch_told and len(private) >= BATCH_END:
+            batch = batches.in_force(self.host.read, self.standing.row.id, self.at)
+            private = f"{private[:2]}{digits(batch, 6)}{private[BATCH_END:]}"
+        return field(PRIVATE, private)
 
 
 def _balances(outcome: Outcome) -> str:
@@ -590,7 +601,7 @@ def _balances(outcome: Outcome) -> str:
         account = "65" if kind == "points" else "60"
         free, whole = "D" if available < 0 else "C", "D" if ledger < 0 else "C"
         parts.append(
-            f"{account}02{unit}{free}{abs(available):012d}"
-            f"{account}01{unit}{whole}{abs(ledger):012d}"
+            f"{account}02{unit}{free}{digits(abs(available), 12)}"
+            f"{account}01{unit}{whole}{digits(abs(ledger), 12)}"
         )
     return "".join(parts)

@@ -16,6 +16,7 @@ from engine.machine import Machine
 from engine.vault import Vault
 from ledger import schema
 from posd.incoming import Incoming
+from posd.iso8583.assemble import Assembler, field
 from posd.iso8583.compile import COMPILED_MAX, Codec
 from posd.metrics import Meter
 from posd.terminals import STANDINGS_MAX, Guards, Standing
@@ -28,6 +29,9 @@ identity itself."""
 CARD = 2
 TRACK = 35
 PRIVATE = 60
+LOCAL_TIME = 12
+LOCAL_DATE = 13
+BUSINESS_DATE = 15
 PRIVATE_NAMED = 11
 """Digits of field 60 that the protocol gives a meaning: type, batch, network code."""
 
@@ -102,8 +106,11 @@ class Host:
         self._standings: dict[str, Standing] = {}
         self.guards = Guards()
         self._plans: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.replies = Assembler()
         self._second = 0
-        self._time = ("", "")
+        self._time = (b"", b"")
+        self._business_date = 0
+        self._business_field = b""
 
     def standing(self, terminal: str) -> Standing | None:
         """The terminal as it stands now, None for an unknown one."""
@@ -130,16 +137,26 @@ class Host:
         self._standings[terminal] = made
         return made
 
-    def local_time(self, at: int) -> tuple[str, str]:
-        """Host time hhmmss and date MMDD in the operator's zone."""
+    def local_time(self, at: int) -> tuple[bytes, bytes]:
+        """Fields 12 and 13: host time hhmmss and date MMDD in the operator's zone."""
         second = at // 1000
         if second != self._second:
             moment = datetime.fromtimestamp(second, UTC).astimezone(
                 ZoneInfo(self.machine.clock.zone)
             )
-            self._time = (moment.strftime("%H%M%S"), moment.strftime("%m%d"))
+            self._time = (
+                field(LOCAL_TIME, moment.strftime("%H%M%S")),
+                field(LOCAL_DATE, moment.strftime("%m%d")),
+            )
             self._second = second
         return self._time
+
+    def business_date(self, date: int) -> bytes:
+        """Field 15: month and day of a business date YYYYMMDD."""
+        if date != self._business_date:
+            self._business_field = field(BUSINESS_DATE, f"{date % 10000:04d}")
+            self._business_date = date
+        return self._business_field
 
     def content(self, incoming: Incoming) -> bytes:
         """The keyed digest of a request's content (``protocol.md``, section 6)."""

@@ -9,6 +9,7 @@ from engine.reasons import Reason
 from engine.rules.terminals import SignOn
 from posd import responses, security
 from posd.incoming import Incoming, Malformed
+from posd.iso8583 import assemble
 from posd.iso8583.tlv import MalformedTlv, build_tlv
 from posd.terminals import AES, Standing
 
@@ -78,7 +79,9 @@ def _parameters(exchange: Exchange) -> Reply:
         ]
     data = LAST_BLOCK + FIRST_BLOCK + build_tlv([("1D", version.encode()), *elements])
     return exchange.build(
-        responses.RESPONSES[Reason.APPROVED], {62: data}, exchange.host.machine.sequence
+        responses.RESPONSES[Reason.APPROVED],
+        {62: assemble.field(62, data)},
+        exchange.host.machine.sequence,
     )
 
 
@@ -119,7 +122,9 @@ def _sign_on(exchange: Exchange) -> Reply | None:
     if row.profile != AES:
         exchange.mac = pending.mac
     keys = security.wrap_keys(row.profile, standing.tmk(), pending.keys)
-    return exchange.build(responses.RESPONSES[Reason.APPROVED], {62: keys}, sequence)
+    return exchange.build(
+        responses.RESPONSES[Reason.APPROVED], {62: assemble.field(62, keys)}, sequence
+    )
 
 
 def _proves_master_key(exchange: Exchange, standing: Standing) -> bool:

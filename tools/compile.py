@@ -73,6 +73,8 @@ MODULES = (
     "posd/session.py",
     "posd/link.py",
     "posd/network.py",
+    "posd/iso8583/assemble.py",
+    "posd/iso8583/message.py",
     "posd/iso8583/tlv.py",
 )
 """Those that profiling showed; what waits for sockets or disks gains nothing."""

@@ -36,7 +36,7 @@ from typing import Any, Final
 
 from posd.iso8583 import interpret
 from posd.iso8583.message import Message, Undecodable, Unencodable
-from posd.iso8583.spec import FIELDS, MTI_BYTES, Field
+from posd.iso8583.spec import ECHOED, FIELDS, MTI_BYTES, Field
 
 __all__ = [
     "COMPILED_MAX",
@@ -219,6 +219,7 @@ class _DecoderSource:
         self._offset = start
         self._lines: list[str] = []
         self._values: list[str] = []
+        self._raw: list[str] = []
         self._conditions: list[str] = []
         self._digits = ["h[0:4]"]
         self._text: list[str] = []
@@ -235,6 +236,7 @@ class _DecoderSource:
             for field in run:
                 end = self._at(field.length)
                 self._value(field, f"data[{self._at()}:{end}]")
+                self._keep(field, self._at(), end)
                 self._offset += field.length
 
     def text(self) -> str:
@@ -250,7 +252,7 @@ class _DecoderSource:
             *self._lines,
             f"if {' or '.join(conditions)}:",
             "    return None",
-            f"return Message(h[0:4], {{{', '.join(self._values)}}})",
+            f"return Message(h[0:4], {{{', '.join(self._values)}}}, {{{', '.join(self._raw)}}})",
         ]
         return "\n".join(["def run(data):", *(f"    {line}" for line in body), ""])
 
@@ -267,9 +269,19 @@ class _DecoderSource:
     def _value(self, field: Field, expression: str) -> None:
         self._values.append(f"{field.number}: {expression}")
 
+    def _keep(self, field: Field, start: str, end: str) -> None:
+        """Keep the bytes of a field that the reply repeats."""
+        if field.number in ECHOED:
+            self._raw.append(f"{field.number}: data[{start}:{end}]")
+
     def _add_digits(self, run: list[Field]) -> None:
         name = f"n{run[0].number}"
         width = sum(field.width(field.length) for field in run)
+        before = 0
+        for field in run:
+            after = before + field.width(field.length)
+            self._keep(field, self._at(before), self._at(after))
+            before = after
         self._lines.append(f"{name} = h[{self._hex_at()}:{self._hex_at(width)}]")
         self._digits.append(name)
         self._offset += width
@@ -283,6 +295,10 @@ class _DecoderSource:
     def _add_text(self, run: list[Field]) -> None:
         name = f"t{run[0].number}"
         width = sum(field.length for field in run)
+        before = 0
+        for field in run:
+            self._keep(field, self._at(before), self._at(before + field.length))
+            before += field.length
         self._lines.append(f"{name} = data[{self._at()}:{self._at(width)}].decode('ascii')")
         self._text.append(name)
         self._offset += width
@@ -298,6 +314,7 @@ class _DecoderSource:
         if prefix > 1:
             length = f"BCD_HUNDREDS[data[{self._at()}]] + {length}"
         start, hex_start = self._at(prefix), self._hex_at(prefix)
+        self._keep(field, self._at(), f"p{n}")
         self._lines.append(f"k{n} = {length}")
         width = f"(k{n} + 1 >> 1)" if field.packed else f"k{n}"
         self._lines.append(f"p{n} = {start} + {width}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from posd.iso8583.message import Message, Undecodable, Unencodable
 from posd.iso8583.spec import (
     BITMAP_BYTES,
+    ECHOED,
     FIELDS,
     HIGHEST_FIELD,
     MTI_BYTES,
@@ -120,7 +121,12 @@ def decode(data: bytes) -> Message:
         Undecodable: The bytes break a rule of section 2.
     """
     head = read_head(data)
-    return Message(head.mti, {e.field.number: e.value for e in read_fields(data, head)})
+    elements = list(read_fields(data, head))
+    return Message(
+        head.mti,
+        {e.field.number: e.value for e in elements},
+        {e.field.number: data[e.start : e.end] for e in elements if e.field.number in ECHOED},
+    )
 
 
 def encode(mti: str, fields: Mapping[int, str | bytes]) -> bytes:
@@ -133,7 +139,7 @@ def encode(mti: str, fields: Mapping[int, str | bytes]) -> bytes:
         raise Unencodable("message type: not four digits")
     numbers = sorted(fields)
     parts = [bytes.fromhex(mti), bitmap_of(numbers)]
-    parts.extend(_write(FIELDS[number], fields[number]) for number in numbers)
+    parts.extend(write_field(FIELDS[number], fields[number]) for number in numbers)
     return b"".join(parts)
 
 
@@ -169,8 +175,12 @@ def _read_value(field: Field, raw: bytes, length: int) -> str | bytes:
     return nibbles[len(nibbles) - length :] if fills_left else nibbles[:length]
 
 
-def _write(field: Field, value: str | bytes) -> bytes:
-    """Return one field as it goes on the wire, the length prefix included."""
+def write_field(field: Field, value: str | bytes) -> bytes:
+    """Return one field as it goes on the wire, the length prefix included.
+
+    Raises:
+        Unencodable: The value does not fit the field.
+    """
     content = field.content
     if content == "bytes":
         if not isinstance(value, bytes | bytearray | memoryview):

@@ -25,13 +25,18 @@ class Message:
         fields: Field number to value. Digits (`n`), track data (`z`, `D` is the separator) and
             identifiers (`an`, fixed `ans`) are `str`; text in the terminal's own character set
             and binary fields are `bytes`.
+        raw: The bytes of fields that a reply repeats (`spec.ECHOED`), length prefix included;
+            empty for a message that was not decoded.
     """
 
-    __slots__ = ("fields", "mti")
+    __slots__ = ("fields", "mti", "raw")
 
-    def __init__(self, mti: str, fields: dict[int, str | bytes]) -> None:
+    def __init__(
+        self, mti: str, fields: dict[int, str | bytes], raw: dict[int, bytes] | None = None
+    ) -> None:
         self.mti = mti
         self.fields = fields
+        self.raw: dict[int, bytes] = {} if raw is None else raw
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):

@@ -41,6 +41,9 @@ SECONDARY_BITMAP: Final = 1
 
 HIGHEST_FIELD: Final = 128
 
+ECHOED: Final = frozenset({3, 4, 11, 41, 42, 49, 60})
+"""Fields of a request that its reply repeats: a decoder keeps their bytes as they came."""
+
 
 class Mask(Enum):
     """How much of a value may be shown to people and logs."""
