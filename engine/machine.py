@@ -278,6 +278,10 @@ class Machine:
     # Encoding and swapping in.
 
     def _finish(self, rule: Rule, command: Any, draft: Draft, reason: Reason) -> Answer:
+        if draft.timed_out is not None:
+            for member, program in draft.timed_out:
+                self._by_itself(TimeOut(member, program), draft.at)
+            return self.execute(command, draft.at, draft.nonce)
         if reason in UNSTORED:
             outcome = (
                 Outcome(int(reason), draft.member, (), draft.facts, ())
@@ -285,10 +289,6 @@ class Machine:
                 else _BARE[reason]
             )
             return Answer(outcome, 0, self._date, False)
-        if draft.timed_out is not None:
-            for member, program in draft.timed_out:
-                self._by_itself(TimeOut(member, program), draft.at)
-            return self.execute(command, draft.at, draft.nonce)
         reason_number = int(reason)
         if reason is Reason.APPROVED:
             inner = draft.close_purses()

@@ -198,11 +198,10 @@ def capture(command: Capture, draft: Draft) -> Reason:
     # What is freed comes before what is spent: `own_legs` and the fee's place rely on it.
     _free(draft, purse, entry.sequence)
     post_spent(draft, tariff, command.merchant, taken, value)
-    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), ("program", program.id))
     draft.counted = ((program.id, "D", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return _used(draft, entry)
 
 
 def time_out(command: TimeOut, draft: Draft) -> Reason:
@@ -300,10 +299,9 @@ def capture_value(command: ValueCapture, draft: Draft) -> Reason:
     wallet.move(-amount)
     draft.post(tariff.position, MONEY, amount)
     post_fee(draft, "purchase", amount, tariff)
-    draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
     draft.show()
     draft.counted = ((MONEY, "D", amount),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return _used(draft, entry)
 
 
 def undo_value_hold(entry: Entry, draft: Draft) -> Reason | None:
@@ -312,6 +310,14 @@ def undo_value_hold(entry: Entry, draft: Draft) -> Reason | None:
         draft.wallet(draft.member).release(entry.sequence)
         return None
     return _captured(entry, draft)
+
+
+def _used(draft: Draft, entry: Entry) -> Reason:
+    """Count a capture, and note that it used the hold; rows stay where something declines."""
+    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if reason is Reason.APPROVED:
+        draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
+    return reason
 
 
 # Finding the hold.

@@ -109,11 +109,13 @@ def transfer(command: Transfer, draft: Draft) -> Reason:
         return Reason.NOT_ENOUGH
     for _, _, amount in taken:
         draft.post(chart.transit(program.id), program.id, amount)
-    _follow(draft, IN, TransferIn(draft.sequence, other, program.id, tuple(taken)))
     draft.show(purse)
     draft.facts = (("moved", f"-{command.amount}"), ("other", other))
     draft.counted = ((program.id, "D", command.amount),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if reason is Reason.APPROVED:  # what a declined command wrote would stay
+        _follow(draft, IN, TransferIn(draft.sequence, other, program.id, tuple(taken)))
+    return reason
 
 
 def take_in(command: TransferIn, draft: Draft) -> Reason:

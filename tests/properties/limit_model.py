@@ -115,7 +115,7 @@ class LimitModel:
         if bad:
             return bad
         done.parts = [(funder or command.merchant, points)]
-        self.holdings[done.member, program].earn(
+        self.open(done.member, program, done).earn(
             funder or command.merchant, self.last_day(program), points
         )
         self.note(done, program, "C", points)
@@ -143,7 +143,7 @@ class LimitModel:
             return "UNCHANGED" if decider == command.by else "REFUSED"
         if proposer == command.by:
             return "REFUSED"
-        holding = self.holdings[member, program]
+        holding = self.open(member, program)
         if amount > 0:
             holding.move("lot", "adjustment", self.last_day(program), amount)
         elif holding.available(self.today) < -amount:

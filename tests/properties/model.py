@@ -26,6 +26,7 @@ BLOCKED = {
     "expired": "CARD_EXPIRED",
 }
 VOIDABLE = {"Accrual", "Reward", "Redemption", "TopUp", "Purchase", "Conversion"}
+VOIDABLE |= {"Capture", "Transfer", "Exchange"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -56,11 +57,17 @@ def last_day(program: str, today: int) -> int:
 
 
 class Holding:
-    """Points of a member in a program: what is held by (expiry, issuer), and what is owed."""
+    """Points of a member in a program: lots by (expiry, issuer), what is owed, what holds keep.
+
+    Attributes:
+        held: sequence of the hold to the time from which it keeps nothing, and (expiry, issuer,
+            points) in the order in which they are spent.
+    """
 
     def __init__(self) -> None:
         self.lots: dict[tuple[int, str], int] = defaultdict(int)
         self.debts: dict[str, int] = defaultdict(int)
+        self.held: dict[int, tuple[int, list[tuple[int, str, int]]]] = {}
         self.moves: list[tuple[str, str, int, int]] = []
 
     def move(self, kind: str, issuer: str, expiry: int, amount: int) -> None:
@@ -83,7 +90,14 @@ class Holding:
         return good - sum(self.debts.values())
 
     def ledger(self) -> int:
-        return sum(self.lots.values()) - sum(self.debts.values())
+        kept = sum(lot[2] for _, lots in self.held.values() for lot in lots)
+        return sum(self.lots.values()) + kept - sum(self.debts.values())
+
+    def free(self, hold: int, today: int) -> None:
+        """What a hold keeps goes back, or runs out at once."""
+        for expiry, issuer, amount in self.held.pop(hold)[1]:
+            if expiry >= today:
+                self.move("lot", issuer, expiry, amount)
 
     def earn(self, issuer: str, expiry: int, amount: int) -> None:
         for creditor in sorted(self.debts):
@@ -152,6 +166,10 @@ class Done:
         voids: the request that this one voided.
         undone_by: command of the reversal that undid it.
         parts: points given, by issuer; `uses`: what it used of limits, and how much.
+        more: program and moves of a second holding of the member.
+        follow: what the machine does next for it: ``in`` or ``back``, member, program, moves; then
+            `half` is what that moved.
+        ended: how a hold was ended by another message.
         value: fen that its member's stored value went up; `validity`: last day before and after.
     """
 
@@ -170,6 +188,10 @@ class Done:
         self.undone_by: Any = None
         self.parts: list[tuple[str, int]] = []
         self.uses: list[tuple[tuple, int]] = []
+        self.more: tuple[str, list] | None = None
+        self.follow: tuple[str, str, str, list] | None = None
+        self.other: tuple[str, str, list] | None = None
+        self.ended = ""
         self.value = 0
         self.validity: tuple[int, int] | None = None
         self.month = 0
@@ -207,8 +229,10 @@ class Model(ValueModel, LimitModel):
     def sweep_points(self) -> int:
         """Take every lot whose day has passed; returns how many entries that makes."""
         made = 0
-        for holding in self.holdings.values():
+        for (member, program), holding in self.holdings.items():
             gone = [lot for lot in sorted(holding.lots) if lot[0] < self.today]
+            if gone:
+                self.open(member, program)
             for expiry, issuer in gone:
                 holding.move("lot", issuer, expiry, -holding.lots[expiry, issuer])
             holding.moves = []
@@ -228,6 +252,34 @@ class Model(ValueModel, LimitModel):
                 del self.done[key]
             del self.batches[terminal, number]
             self.sequence += 1
+
+    def open(self, member: str, program: str, done: Done | None = None) -> Holding:
+        """Look into a member's points: holds whose time is over end first, in an entry before."""
+        holding = self.holdings[member, program]
+        over = [hold for hold, (until, _) in holding.held.items() if until <= self.at]
+        for hold in over:
+            holding.free(hold, self.today)
+        if over:
+            holding.moves = []
+            self.sequence += 1
+            if done is not None:
+                done.sequence = self.sequence + 1
+        return holding
+
+    def complete(self, done: Done) -> None:
+        """The second half of a transfer, or of its undo, in an entry behind."""
+        if done.follow is None:
+            return
+        kind, member, program, moves = done.follow
+        holding = self.open(member, program)
+        if kind == "in":
+            for _, issuer, expiry, amount in moves:
+                holding.move("lot", issuer, expiry, -amount)
+        else:
+            holding.undo(moves)
+        done.other = member, program, holding.moves
+        holding.moves = []
+        self.sequence += 1
 
     def cut_off(self) -> None:
         self.date = after_days(self.date, 1)
@@ -273,6 +325,7 @@ class Model(ValueModel, LimitModel):
             batch.since = batch.since or self.at
             for line in done.counted:
                 batch.count(*line)
+            self.complete(done)
         self.done[key] = self.by_sequence[done.sequence] = done
         return done.reason, done
 
@@ -322,7 +375,7 @@ class Model(ValueModel, LimitModel):
         bad = self.over(uses, pools=False)
         if bad:
             return bad
-        holding = self.holdings[done.member, program]
+        holding = self.open(done.member, program, done)
         for issuer, points in parts:
             holding.earn(issuer, last_day(program, day), points)
         done.parts = parts
@@ -372,7 +425,7 @@ class Model(ValueModel, LimitModel):
         bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
         if bad:
             return bad
-        holding = self.holdings[done.member, program]
+        holding = self.open(done.member, program, done)
         if holding.available(self.today) < amount:
             return "NOT_ENOUGH"
         bad = self.over(uses, pools=True)
@@ -476,10 +529,18 @@ class Model(ValueModel, LimitModel):
 
     def give_back(self, original: Done, done: Done) -> None:
         done.member, done.program = original.member, original.program
-        if original.program:
-            holding = self.holdings[original.member, original.program]
+        if original.moves:
+            holding = self.open(original.member, original.program, done)
+        if original.more:
+            program, moves = original.more
+            second = self.open(original.member, program, done)
+            second.undo(moves)
+            done.more, second.moves = (program, second.moves), []
+        if original.moves:
             holding.undo(original.moves)
             done.moves, holding.moves = holding.moves, []
+        if original.other:
+            done.follow = ("back", *original.other)
         self.give_back_value(original, done)
         self.use_again(original, -1)
         done.counted = [
@@ -497,7 +558,7 @@ class Model(ValueModel, LimitModel):
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
         kind = type(original.command).__name__
-        if kind not in {"Accrual", "Reward", "Redemption", "Purchase"}:
+        if kind not in {"Accrual", "Reward", "Redemption", "Purchase", "Capture"}:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -523,7 +584,7 @@ class Model(ValueModel, LimitModel):
         return "APPROVED"
 
     def refund_accrual(self, original: Done, done: Done, span: tuple[int, int]) -> None:
-        holding = self.holdings[original.member, original.program]
+        holding = self.open(original.member, original.program, done)
         expiry = max((move[2] for move in original.moves), default=0)
         stops = PROGRAMS[original.program]["zero"]
         before, after = (self.shared(original.parts, points) for points in span)
@@ -535,7 +596,7 @@ class Model(ValueModel, LimitModel):
 
     def refund_redemption(self, original: Done, done: Done, skip: int, part: int) -> None:
         """Point by point, from the last consumed: slow, and hard to get wrong."""
-        holding = self.holdings[original.member, original.program]
+        holding = self.open(original.member, original.program, done)
         grace = PROGRAMS[original.program]["grace"]
         spent = [
             (issuer, expiry, -amount) for _, issuer, expiry, amount in reversed(original.moves)
@@ -595,6 +656,7 @@ class Model(ValueModel, LimitModel):
         if done.reason == "OTHER_CONTENT":
             return done.reason, None
         self.sequence += 1
+        self.complete(done)
         return done.reason, done
 
     def reverse(self, command: Any, original: Done | None, done: Done) -> str:
@@ -610,10 +672,14 @@ class Model(ValueModel, LimitModel):
             return "APPROVED"
         if original.undone:
             return "APPROVED"
-        if type(original.command).__name__ not in VOIDABLE | {"Void"}:
+        if type(original.command).__name__ not in VOIDABLE | {"Void", "Hold"}:
             return "NOT_UNDOABLE"
         if original.returned:
             return "ALREADY_UNDONE"
+        if type(original.command).__name__ == "Hold":
+            bad = self.undo_hold(original, done)
+            if bad:
+                return bad
         original.undone, original.undone_by = "reversed", command
         self.give_back(original, done)
         batch = self.batches[command.terminal, command.batch]

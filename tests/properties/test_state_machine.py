@@ -30,6 +30,7 @@ from engine.reasons import Reason
 from engine.records import NO_POINTS
 from engine.rules import (
     cards,
+    holds,
     members,
     offline,
     points,
@@ -43,14 +44,17 @@ from engine.rules import (
 )
 from engine.rules.expiry import ExpirePoints
 from engine.rules.pruning import PruneBatch
+from engine.rules.undo import legs_of
 from engine.sweeps import BY_NAME
 from ledger import audit, schema
 from ledger.book import Book, Limits
 from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
+from tests.properties.hold_rules import HOLD_TRADES, HoldRules
 from tests.properties.limit_steps import LimitSteps
-from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE, Model
+from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE
+from tests.properties.model_holds import Model
 from tests.properties.value_steps import ValueSteps
 
 LONG = os.environ.get("COUNTERFOIL_LONG") == "1"
@@ -80,11 +84,14 @@ tills = st.sampled_from(sorted(TERMINALS))
 named = st.sampled_from([(CARD,), (CARD,), (PHONE,), (CARD, PHONE), (OTHER,), (OTHER,)])
 badly_named = st.sampled_from([(STRANGER,), (CARD, OTHER), ()])
 holders = st.sampled_from([(HOLDER,), *((card,) for card in WALLET), tuple(WALLET[:2])])
+OWN = ("Lot:", "Held:", "Debt:")
+"""Accounts inside members' records."""
 LIMITS = Limits(segment_bytes_alone=1 << 20)
 PLOT = ["spend", "spend", "earn", "void", "un-void", "void", "refund", "refund", "reverse"]
 PLOT += ["a day", "a month"]
 ENTRIES = bytes((schema.ENTRY,))
 TRADES = (
+    *HOLD_TRADES,
     points.Accrual,
     rewards.Reward,
     points.Redemption,
@@ -110,7 +117,7 @@ class Unsynced(Storage):
         pass
 
 
-class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
+class Counter(HoldRules, ValueSteps, LimitSteps, RuleBasedStateMachine):
     """Terminals, a ledger that can crash, and the model."""
 
     def __init__(self):
@@ -152,6 +159,7 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
                 for program in merchant["programs"]
             )
             house.merchant(name, START, terms)
+        self.put_rates(START)
         for rank, (name, spending) in enumerate((("silver", 30_000), ("gold", 90_000)), 1):
             rules = ((20260101, spending, 0, False, 3, 1),)
             house.machine.execute(tiers.PutTier(name, name, rank, rules), START)
@@ -492,6 +500,7 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
         answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
         if not answers:
             self.house.machine.execute(ExpirePoints("M1", "P01"), self.at)
+            self.model.open("M1", "P01")
         made = self.model.sweep_points()
         assert sum(answer.approved for answer in answers) == made
         assert self.book.sequence == self.model.sequence
@@ -561,7 +570,7 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
             assert not any(by_unit.values())
         self.checked = self.book.sequence
         for account in touched:
-            if not account.startswith(("Lot:", "Debt:", "Value:")):
+            if not account.startswith((*OWN, "Value:")):
                 assert read(schema.balance(account)) == self.sums[account]
 
     @invariant()
@@ -573,11 +582,13 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
             row = self.book.view.get(key) or NO_POINTS
             assert {(lot[0], lot[1]): lot[2] for lot in row.lots} == dict(holding.lots)
             assert dict(row.debts) == dict(holding.debts)
+            kept = {hold: (until, list(lots)) for hold, until, lots in row.holds}
+            assert kept == holding.held
             held |= {account: amount for account, _, amount in holdings(key, row)}
         posted = {
             account: amount
             for account, amount in self.sums.items()
-            if amount and account.startswith(("Lot:", "Debt:"))
+            if amount and account.startswith(OWN)
         }
         assert held == posted
 
@@ -620,7 +631,7 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
     def replay(self):
         """The commands of the journal, run again, make the same journal and the same tables."""
         again = MemoryBook()
-        machine = Machine(again)
+        machine = Machine(again, replays=True)
         read = self.book.view.get
         entries = [read(schema.entry(n)) for n in range(1, self.book.sequence + 1)]
         for entry in entries:
@@ -638,14 +649,14 @@ class Counter(ValueSteps, LimitSteps, RuleBasedStateMachine):
             undid = dict(entry.outcome[3]).get("undid", sequence)
             while (before := self.undid(undid)) != undid:
                 undid = before
-            for account, unit, amount in entry.postings:
+            for account, unit, amount in legs_of(entry) if entry.postings else ():
                 if unit == MONEY:
                     # A position is the party's, whatever the date.
                     legs[undid][account.rsplit(":", 1)[0] if "Pos:" in account else account] += (
                         amount
                     )
         for sequence, done in self.model.by_sequence.items():
-            if done.undone and done.voids is None:
+            if done.undone and done.voids is None and not isinstance(done.command, holds.Hold):
                 assert not any(legs[sequence].values())
 
     def undid(self, sequence):

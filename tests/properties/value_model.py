@@ -83,7 +83,7 @@ class ValueModel:
             return "NO_TERMS"
         if not command.amount:
             return "AMOUNT_ZERO"
-        holding = self.holdings[done.member, command.unit]
+        holding = self.open(done.member, command.unit, done)
         holding.move("lot", command.unit, self.last_day(command.unit), command.amount)
         self.note(done, command.unit, "C", command.amount)
         return "APPROVED"
@@ -128,7 +128,7 @@ class ValueModel:
         bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
         if bad:
             return bad
-        holding = self.holdings[done.member, command.unit]
+        holding = self.open(done.member, command.unit, done)
         if holding.available(self.today) < command.amount:
             return "NOT_ENOUGH"
         holding.spend(command.amount, self.today)

@@ -1,0 +1,122 @@
+"""What terminals do in the state machine about holds, transfers and exchange."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from engine.commands import Pin
+from engine.rules import exchange, holds, transfers, undo
+from tests.engine.house import token
+from tests.properties.model import MONEY
+from tests.properties.model_holds import RATES
+
+TILLS = st.sampled_from(["00000001", "00000001", "00000002", "00000003"])
+FIRST, SECOND, PHONE = token("C", "A"), token("C", "C"), token("P", "B")
+NAMED = st.sampled_from([(FIRST,), (FIRST,), (PHONE,), (SECOND,)])
+PINS = st.sampled_from([Pin.ABSENT, Pin.RIGHT, Pin.RIGHT])
+OTHERS = st.sampled_from([FIRST, SECOND, SECOND, PHONE, token("P", "H"), token("C", "nobody")])
+PROGRAMS = st.sampled_from(["P01", "P02", "P02"])
+UNITS = st.sampled_from([MONEY, "P01", "P02", "P02"])
+AMOUNTS = st.sampled_from([0, 1, 7, 40, 40, 150, 300])
+BACK = st.integers(1, 3)
+MINUTE = 60_000
+WAITS = {"wait a little": 10 * MINUTE, "wait long": 31 * MINUTE, "wait a month": 31 * 1440 * MINUTE}
+PLOT = ["capture", "part", "part", "release", "void", "un-void", "un-void", "refund", "reverse"]
+PLOT += ["spend", *WAITS]
+HOLD_TRADES = (holds.Hold, holds.Capture, transfers.Transfer, exchange.Exchange)
+
+
+class HoldRules:
+    """Rules of the state machine; `Counter` has the rest."""
+
+    def put_rates(self, at):
+        for (unit, target), ratio in RATES.items():
+            command = exchange.PutRate(unit, target, 20260101, ratio, "")
+            assert self.house.machine.execute(command, at).approved
+
+    @rule(till=TILLS, who=NAMED, unit=UNITS, amount=AMOUNTS, pin=PINS)
+    def hold(self, till, who, unit, amount, pin):
+        said = {"tokens": who, "unit": unit, "amount": amount, "pin": pin}
+        self.send(self.request(holds.Hold, till, **said))
+
+    def of_holds(self):
+        return [one for one in self.sent if isinstance(one, holds.Hold)]
+
+    @precondition(lambda self: self.of_holds())
+    @rule(
+        back=BACK,
+        till=TILLS,
+        who=st.sampled_from([(), (), (FIRST,)]),
+        percent=st.sampled_from([0, 1, 50, 50, 100, 100, 101]),
+    )
+    def capture(self, back, till, who, percent):
+        found = self.of_holds()
+        one = found[-min(back, len(found))]
+        said = {"tokens": who, "original": self.sequence_of(one), "unit": one.unit}
+        said["amount"] = one.amount * percent // 100
+        self.send(self.request(holds.Capture, till, **said))
+
+    @precondition(lambda self: self.of_holds())
+    @rule(back=BACK, till=TILLS)
+    def release(self, back, till):
+        found = self.of_holds()
+        one = found[-min(back, len(found))]
+        said = {"tokens": (), "original": self.sequence_of(one)}
+        self.send(self.request(holds.Release, till, **said))
+
+    @precondition(lambda self: self.of_holds())
+    @rule(back=BACK)
+    def reverse_a_hold(self, back):
+        found = self.of_holds()
+        self.reverse_message(found[-min(back, len(found))], "")
+
+    @rule(
+        till=TILLS,
+        who=st.sampled_from([(FIRST,), (SECOND,)]),
+        story=st.sampled_from(["hold", "hold", "transfer", "exchange"]),
+        plot=st.lists(st.sampled_from(PLOT), min_size=2, max_size=7),
+    )
+    def tell_of_holds(self, till, who, story, plot):
+        """One hold, transfer or exchange, and all that is done to it, close together."""
+        self.accrue(till, who, 30_000)
+        unit = "P02"
+        if story == "hold":
+            self.hold(till, who, unit, 150, Pin.ABSENT)
+        elif story == "transfer":
+            self.transfer(till, who, SECOND if who == (FIRST,) else FIRST, unit, 40, Pin.ABSENT)
+        else:
+            self.exchange(till, who, unit, "P01", 40, Pin.ABSENT)
+        trade = first = self.sent[-1]
+        for act in plot:
+            if act in {"capture", "part"} and story == "hold":
+                said = {"tokens": (), "original": self.sequence_of(first), "unit": unit}
+                said["amount"] = 150 if act == "capture" else 70
+                self.send(self.request(holds.Capture, till, **said))
+                trade = self.sent[-1]
+            elif act == "release" and story == "hold":
+                said = {"tokens": (), "original": self.sequence_of(first)}
+                self.send(self.request(holds.Release, till, **said))
+            elif act == "void":
+                self.void_message(trade, till)
+            elif act == "un-void":
+                if isinstance(self.sent[-1], undo.Void):
+                    self.reverse_message(self.sent[-1], "")
+            elif act == "refund":
+                self.return_part(trade, trade.amount // 3, trade.tokens, till)
+            elif act == "reverse":
+                self.reverse_message(trade, "")
+            elif act == "spend":
+                self.spend_everything(till, (SECOND,))
+            elif act.startswith("wait"):
+                self.at = max(self.at, self.model.at) + WAITS[act]
+            self.books_hold()
+            self.members_agree()
+
+    @rule(till=TILLS, who=NAMED, other=OTHERS, unit=PROGRAMS, amount=AMOUNTS, pin=PINS)
+    def transfer(self, till, who, other, unit, amount, pin):
+        said = {"tokens": who, "other": (other,), "unit": unit, "amount": amount, "pin": pin}
+        self.send(self.request(transfers.Transfer, till, **said))
+
+    @rule(till=TILLS, who=NAMED, unit=PROGRAMS, into=PROGRAMS, amount=AMOUNTS, pin=PINS)
+    def exchange(self, till, who, unit, into, amount, pin):
+        said = {"tokens": who, "unit": unit, "amount": amount, "target": into, "pin": pin}
+        self.send(self.request(exchange.Exchange, till, **said))
