@@ -32,8 +32,9 @@ from typing import Any, Final
 from posd import security
 from posd.framing import Frame
 from posd.iso8583.compile import Codec
-from tools.terminal import MONEY, Answer, Registration, Terminal
+from tools.terminal import Answer, Registration, Terminal
 from tools.till_books import Posted, Presented
+from tools.till_replies import MONEY
 
 DIRECT: Final = "direct"
 TEST_PREFIX: Final = "999915"
@@ -49,6 +50,7 @@ DEFAULT_MIX: Final = {
     "void": 5,
     "refund": 5,
     "enrol": 1.5,
+    "replace": 0.3,
     "wrong_pin": 0.5,
     "stranger": 0.1,
     "settle": 0.1,
@@ -64,6 +66,7 @@ _SALE_LOG_MEAN: Final = 9.4
 _SALE_LOG_SPREAD: Final = 0.9
 _SWIPED, _KEYED = 0.55, 0.8
 _NEWCOMERS_MAX: Final = 200
+_NOTED: Final = frozenset({"enrolment", "replacement", "settlement"})
 _STRANGERS_MAX: Final = 5
 """Unknown cards that a till tries in one run; the host takes more than ten a minute for guesses."""
 
@@ -271,8 +274,10 @@ class Till:
             return self._void(now)
         if kind == "refund":
             return self._refund(now)
-        if kind == "enrol":
+        if kind == "enrol" or (kind == "replace" and not self.newcomers):
             return self._enrol(now)
+        if kind == "replace":
+            return self._replace(now)
         if kind == "top_up":
             fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
             return terminal.top_up(self._presented(), MONEY, fen, now)
@@ -309,12 +314,20 @@ class Till:
             if roll < conduct.drop + conduct.repeat:
                 return self.terminal.lose(reply, repeat=roll >= conduct.drop)
         answer = self.terminal.receive(reply)
-        if answer is not None and answer.kind in {"enrolment", "settlement"} and answer.settled:
+        if (
+            answer is not None
+            and answer.kind in {"enrolment", "replacement", "settlement"}
+            and answer.settled
+        ):
             self._note_newcomer(answer)
         return answer
 
     def _note_newcomer(self, answer: Answer) -> None:
         applicant = self._applicant
+        if answer.kind == "replacement" and applicant is not None:
+            if answer.code == "00":
+                self.newcomers[applicant.member] = applicant
+            self._applicant = None
         if answer.kind == "enrolment" and applicant is not None:
             if answer.code == "00" and len(self.newcomers) < _NEWCOMERS_MAX:
                 self.newcomers[applicant.member] = applicant
@@ -389,6 +402,15 @@ class Till:
         name = f"enrolled at {self.placement.registration.id}, {len(self.newcomers) + 1}"
         self._applicant = Presented(name, card=self._new_card("9"))
         return self.terminal.enrol(self._applicant, now)
+
+    def _replace(self, now: float) -> bytes:
+        """A new card for somebody enrolled here; what the old one did is undone with the old one.
+
+        Their cards are known at this till only, so that no other till goes on with the old one.
+        """
+        customer = self._choice.choice([*self.newcomers.values()])
+        self._applicant = Presented(customer.member, card=self._new_card("7"))
+        return self.terminal.replace_card(customer, self._applicant.card, now)
 
     def _new_card(self, series: str) -> str:
         """A card number that no member of a sample has."""

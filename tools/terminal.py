@@ -23,7 +23,6 @@ What it believes is in its books (`tools.till_books`). A request whose reply nev
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -32,10 +31,10 @@ from typing import Any, Final, NamedTuple
 from posd import security
 from posd.framing import Frame, frame
 from posd.iso8583.compile import Codec
-from posd.iso8583.tlv import build_tlv, parse_tlv
+from posd.iso8583.tlv import build_tlv
 from tools.till_books import Books, Posted, Presented
+from tools.till_replies import MONEY, balances_told, business_fields, points_moved
 
-MONEY: Final = "156"
 HEADER: Final = bytes.fromhex("603100311234")
 HOST_ADDRESS: Final = bytes.fromhex("1234")
 STAN_MAX: Final = 999_999
@@ -57,11 +56,8 @@ SIGN_ON_AGAIN: Final = 3
 
 _PROCESSING_BYTE: Final = 2
 _MAC_ZEROS: Final = bytes(security.MAC_SIZE)
-_MOVED: Final = re.compile(r"([+-]\d+)(P\d\d)?")
 _REVERSED_FIELDS: Final[tuple[int, ...]] = (2, 3, 4, 22, 25, 35, 49)
 _UPLOADED_FIELDS: Final[tuple[int, ...]] = (2, 3, 4, 35, 49)
-_BUSINESS_FIELDS: Final[tuple[int, ...]] = (4, 15, 37, 38, 39, 44, 48, 49, 54)
-_BALANCE_WIDTH: Final = 20
 
 Totals = dict[str, list[int]]
 """Unit to debit count, debit amount, credit count, credit amount."""
@@ -313,6 +309,12 @@ class Terminal:
         body = _named({3: "980000"}, presented)
         return self._send(Request("enrolment", "0600", body, presented), now)
 
+    def replace_card(self, presented: Presented, number: str, now: float) -> bytes:
+        """0600: a new card for the one that is presented."""
+        body = _named({3: "970000"}, presented)
+        body[48] = build_tlv([("1F", number.encode("ascii"))])
+        return self._send(Request("replacement", "0600", body, presented), now)
+
     def settle(self, now: float) -> bytes:
         """0500: close the batch with its totals."""
         lines = [
@@ -369,7 +371,7 @@ class Terminal:
             return None
         request, fields = matched
         if fields[39] not in UNSETTLED:
-            request.unseen = _business(fields)
+            request.unseen = business_fields(fields)
         self.give_up(repeat=repeat)
         return Answer(request.kind, fields[39], settled=False, lost=True)
 
@@ -485,14 +487,14 @@ class Terminal:
             return Answer(kind, code, settled=self._signed_on)
         if self._stays_owed(request, code):
             return Answer(kind, code, settled=False, repeated=repeated)
-        differs = request.unseen is not None and request.unseen != _business(fields)
+        differs = request.unseen is not None and request.unseen != business_fields(fields)
         self._owed = None
         moved, program = 0, ""
         if code == APPROVED:
             moved, program = self._book(request, fields)
         elif kind == "settlement" and code == "95":
             self._uploads = [*self._upload()]
-        balances = tuple(_balances(fields.get(54, "")))
+        balances = tuple(balances_told(fields.get(54, "")))
         return Answer(
             kind, code, True, moved, program, balances, repeated, differs, rrn=fields.get(37, "")
         )
@@ -540,7 +542,7 @@ class Terminal:
 
     def _book_sale(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         assert request.presented is not None  # noqa: S101 - made so
-        moved, program = _moved(fields)
+        moved, program = points_moved(fields)
         if _of_value(request.kind, request.body[49]):
             program, moved = MONEY, int(request.body[4])
             moved = moved if request.kind in _GIVING else -moved
@@ -577,7 +579,7 @@ class Terminal:
     def _book_refund(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         original = request.original
         assert original is not None  # noqa: S101 - made so
-        moved, program = _moved(fields)
+        moved, program = points_moved(fields)
         if _of_value(original.kind, original.unit):
             moved, program = int(request.body[4]), MONEY
         original.refunded += int(request.body[4])
@@ -661,35 +663,3 @@ def _reversal(request: Request) -> Request:
         stan=request.stan,
         batch=request.batch,
     )
-
-
-def _business(fields: dict[int, Any]) -> dict[int, Any]:
-    """The fields of a reply that a repeat has to bring again as they were."""
-    return {n: fields[n] for n in _BUSINESS_FIELDS if n in fields}
-
-
-def _moved(fields: dict[int, Any]) -> tuple[int, str]:
-    """Points moved and their program: element 30, else fields 49 and 54 name the program."""
-    points, program = 0, ""
-    for tag, value in parse_tlv(fields.get(48, b"")):
-        found = _MOVED.fullmatch(value.decode("ascii", "replace")) if tag == "30" else None
-        if found:
-            points, program = int(found[1]), found[2] or ""
-    unit = fields.get(49, MONEY)
-    if not program and unit != MONEY:
-        program = unit
-    if not program:
-        program = next((line[0] for line in _balances(fields.get(54, ""))), "")
-    return points, program
-
-
-def _balances(field_54: str) -> Iterator[tuple[str, int, int]]:
-    """Unit, available and ledger points out of the pairs of entries of field 54."""
-    for start in range(0, len(field_54), 2 * _BALANCE_WIDTH):
-        available = field_54[start : start + _BALANCE_WIDTH]
-        ledger = field_54[start + _BALANCE_WIDTH : start + 2 * _BALANCE_WIDTH]
-        yield available[4:7], _signed(available), _signed(ledger)
-
-
-def _signed(entry: str) -> int:
-    return int(entry[8:]) * (-1 if entry[7] == "D" else 1)
