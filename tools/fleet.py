@@ -25,9 +25,11 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from posd import security
 from posd.framing import Frame
@@ -41,9 +43,10 @@ TEST_PREFIX: Final = "999915"
 """First digits of the card numbers made up here; no issuer has them (ISO/IEC 7812)."""
 
 DEFAULT_MIX: Final = {
-    "accrual": 48,
+    "accrual": 47,
     "redeem_points": 14,
     "redeem_value": 12,
+    "offline": 1,
     "top_up": 3,
     "purchase": 2,
     "balance": 12,
@@ -59,6 +62,8 @@ DEFAULT_MIX: Final = {
 KINDS: Final = tuple(DEFAULT_MIX)
 """What a till may choose to do; `stranger` is a sale to a card that nobody knows."""
 
+HOST_ZONE: Final = ZoneInfo("Asia/Shanghai")
+"""Where tills made up here stand; the time of a sale made offline is by their clocks."""
 LOAD_YUAN_MAX: Final = 500
 SALE_FEN_MAX: Final = 2_000_000
 _SALE_LOG_MEAN: Final = 9.4
@@ -281,6 +286,10 @@ class Till:
         if kind == "top_up":
             fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
             return terminal.top_up(self._presented(), MONEY, fen, now)
+        if kind == "offline":
+            sold = datetime.now(HOST_ZONE) - timedelta(minutes=self._choice.randrange(1, 600))
+            sold_at = f"{sold:%Y%m%d%H%M%S}"
+            return terminal.advise(self._presented(), self._sale(), sold_at, now)
         if kind == "purchase":
             spender = self._presented(to_spend=True)
             return terminal.purchase(spender, self._choice.randrange(100, 5000), now)

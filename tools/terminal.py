@@ -266,6 +266,12 @@ class Terminal:
         body = _named({3: "220065", 4: f"{fen:012d}", 49: MONEY}, presented)
         return self._send(Request("accrual", "0200", body, presented), now)
 
+    def advise(self, presented: Presented, fen: int, sold_at: str, now: float) -> bytes:
+        """0220: tell of a sale made offline; `sold_at` is its local time, YYYYMMDDhhmmss."""
+        told = build_tlv([("1G", sold_at.encode("ascii"))])
+        body = _named({3: "220065", 4: f"{fen:012d}", 48: told, 49: MONEY}, presented)
+        return self._send(Request("advice", "0220", body, presented), now)
+
     def redeem(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
         """0200: pay with points; `amount` in points of `unit`, or in fen where that is `156`."""
         body = _named({3: "006500", 4: f"{amount:012d}", 49: unit}, presented)
@@ -561,7 +567,8 @@ class Terminal:
         self.books.move(self.registration.merchant, posted, moved)
         self._count(program, moved, credit=request.kind in _GIVING)
         self._items[posted.stan] = posted
-        self.posted.append(posted)
+        if request.kind != "advice":  # which nothing undoes
+            self.posted.append(posted)
         if len(self.posted) > self.POSTED_MAX:
             del self.posted[0]
         return moved, program
@@ -619,11 +626,11 @@ class Terminal:
 
 _HARMLESS: Final = frozenset({"sign-on", "echo", "balance"})
 """What is simply forgotten when no answer comes."""
-_SALES: Final = frozenset({"accrual", "redemption", "top-up", "purchase"})
+_SALES: Final = frozenset({"accrual", "advice", "redemption", "top-up", "purchase"})
 """What moves points or value of a member."""
-_GIVING: Final = frozenset({"accrual", "top-up"})
+_GIVING: Final = frozenset({"accrual", "advice", "top-up"})
 """What gives them to the member."""
-_REVERSIBLE: Final = _SALES | {"void"}
+_REVERSIBLE: Final = (_SALES - {"advice"}) | {"void"}
 """What the protocol lets a 0400 undo; anything else is repeated."""
 _WITH_PIN: Final = frozenset({"accrual", "redemption", "purchase", "balance", RECORDED})
 """What a PIN may come with."""
@@ -636,23 +643,20 @@ def _of_value(kind: str, unit: str) -> bool:
 
 def _named(body: dict[int, Any], presented: Presented) -> dict[int, Any]:
     """Add what names the member, entry mode and condition code to a request's fields."""
-    mode = "02" if presented.track else "01"
     if presented.card:
         body[2] = presented.card
     if presented.track:
         body[35] = presented.track
     if presented.phone:
-        body[48] = build_tlv([("10", f"P{presented.phone}".encode("ascii"))])
-    body[22] = mode + ("1" if presented.pin else "2")
-    body[25] = "00"
-    return body
+        body[48] = body.get(48, b"") + build_tlv([("10", f"P{presented.phone}".encode("ascii"))])
+    mode = ("02" if presented.track else "01") + ("1" if presented.pin else "2")
+    return body | {22: mode, 25: "00"}
 
 
 def _reversal(request: Request) -> Request:
     """The 0400 for a request without an answer; it bears the identity of its original."""
-    body = {n: request.body[n] for n in _REVERSED_FIELDS if n in request.body}
-    if 48 in request.body:  # noqa: PLR2004 - the member
-        body[48] = request.body[48]
+    # 48 has the member.
+    body = {n: request.body[n] for n in (*_REVERSED_FIELDS, 48) if n in request.body}
     body[39] = REASON_NO_ANSWER
     return Request(
         "reversal",

@@ -93,7 +93,7 @@ class Books:
     def move(self, merchant: str, posted: Posted, points: int) -> None:
         """Book what a transaction, or the undo of it, moved to (+) or from its member."""
         self.members[posted.presented.member, posted.program] += points
-        if posted.kind == "accrual":
+        if posted.kind in {"accrual", "advice"}:
             self.issued[merchant, posted.program] += points
         elif posted.kind == "redemption":
             self.redeemed[merchant, posted.program] -= points
