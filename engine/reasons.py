@@ -95,6 +95,12 @@ class Reason(IntEnum):
     POOL_EXHAUSTED = 163
     CREDIT_EXCEEDED = 164
     REWARD_UNKNOWN = 165
+    # operators at the till
+    OPERATOR_MISSING = 200
+    OPERATOR_NOT_ALLOWED = 201
+    OPERATOR_PIN_MISSING = 202
+    OPERATOR_PIN_WRONG = 203
+    OPERATOR_LOCKED = 204
 
 
 UNSTORED = frozenset(

@@ -103,6 +103,7 @@ class Terms:
         hold_minutes: how long a hold lasts.
         pending_days: days after which points can be spent; -1 until they are released by hand.
         top_up: fen that a point costs when it is loaded; (0, 0) for what it is worth.
+        refund_pin_above: fen above which a void or refund needs a supervisor's PIN.
     """
 
     since: int
@@ -122,11 +123,16 @@ class Terms:
     hold_minutes: int = 30
     pending_days: int = 0
     top_up: Ratio = (0, 0)
+    refund_pin_above: int = ASKED_NEVER
 
 
 @dataclass(slots=True)
 class Merchant:
-    """A merchant with its dated terms, in ascending order of their first day."""
+    """A merchant with its dated terms, in ascending order of their first day.
+
+    Attributes:
+        operators: True where each transaction names an operator of the merchant.
+    """
 
     id: str
     name: str
@@ -135,6 +141,7 @@ class Merchant:
     terms: tuple[Terms, ...]
     enabled: bool
     revision: int
+    operators: bool = False
 
     @classmethod
     def restore(cls, *values: Any) -> Merchant:
@@ -156,6 +163,7 @@ class Terminal:
         networks: from where it may connect (CIDR); empty for anywhere.
         serial: keyed digest of the bound device serial, or empty.
         role: ``sales`` or ``information``.
+        locked: True while it was locked, by hand, beside being enabled or not.
     """
 
     id: str
@@ -169,6 +177,57 @@ class Terminal:
     role: str
     enabled: bool
     revision: int
+    locked: bool = False
+
+
+@dataclass(slots=True)
+class Operator:
+    """Somebody who works at a merchant's tills.
+
+    Attributes:
+        id: three characters, as field 63 begins.
+        pin: keyed digest of the PIN, empty for none.
+        pin_failures: wrong PINs in a row; three lock the operator.
+        role: ``cashier`` or ``supervisor``.
+    """
+
+    merchant: str
+    id: str
+    name: str
+    pin: bytes
+    pin_failures: int
+    role: str
+    enabled: bool
+    revision: int
+
+
+@dataclass(slots=True)
+class Parameters:
+    """What terminals of a scope download.
+
+    Attributes:
+        version: of the parameters, as terminals report it (element 1D).
+        software: the version of the program that they should run, empty for any.
+        entries: names and values, in the order in which they are sent.
+    """
+
+    version: str
+    software: str
+    entries: tuple[tuple[str, str], ...]
+    revision: int
+
+
+@dataclass(slots=True)
+class HotCards:
+    """Cards reported lost of late, for terminals to know.
+
+    Attributes:
+        number: counts the changes of the list.
+        cards: digests, the oldest report first.
+    """
+
+    number: int
+    cards: tuple[bytes, ...]
 
 
 @dataclass(slots=True)
@@ -616,6 +675,7 @@ class Calendar:
     offline_daily: int
 
 
+NO_HOT_CARDS = HotCards(0, ())
 NO_UNDO = Undo(0, 0, 0)
 NO_POINTS = Points((), (), (), 0, ())
 NO_VALUE = Value(0, 0, "", (), 0)
@@ -640,6 +700,9 @@ codec.register(schema.INSTITUTION, Institution)
 codec.register(schema.MERCHANT, Merchant)
 codec.register(schema.TERMINAL, Terminal, sealed=("tmk",))
 codec.register(schema.KEYS, Keys)
+codec.register(schema.OPERATOR, Operator)
+codec.register(schema.HOT_CARDS, HotCards)
+codec.register(schema.PARAMETERS, Parameters)
 codec.register(schema.BATCH, Batch)
 codec.register(schema.LINK, Link)
 codec.register(schema.OPENING, Opening)

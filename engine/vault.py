@@ -446,3 +446,8 @@ def _decode_master(text: object) -> bytes | None:
     except ValueError:
         return None
     return master if len(master) == _MASTER_SIZE else None
+
+
+def operator_owner(merchant: str, operator: str) -> str:
+    """The owner under whose name an operator's PIN is digested: no member has such an id."""
+    return f"operator:{merchant}:{operator}"

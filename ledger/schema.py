@@ -38,6 +38,9 @@ them. Nothing else in the project packs or cuts a key.
 | 31 | proposal | id | adjustment by hand: `engine.rules.adjustments.Proposal` |
 | 32 | site | merchant id, chunk u32 | terminals that have been registered for a merchant |
 | 33 | offline | terminal id (8) | advices of offline sales taken on a day |
+| 34 | operator | merchant id, operator (3) | `engine.records.Operator` |
+| 35 | parameters | scope, merchant or terminal id | `engine.records.Parameters` |
+| 36 | hot cards | name | `engine.records.HotCards` |
 | 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
 | 41 | payee | party id | `engine.settlement.Payee` |
 | 42 | run | date u32, run u32 | `engine.settlement.Run` |
@@ -87,6 +90,9 @@ POOL = 30
 PROPOSAL = 31
 SITE = 32
 OFFLINE = 33
+OPERATOR = 34
+PARAMETERS = 35
+HOT_CARDS = 36
 VERSION = 40
 PAYEE = 41
 RUN = 42
@@ -117,6 +123,8 @@ REFERENCE: frozenset[int] = frozenset(
         CALENDAR,
         RULEBOOK,
         CARD_PRODUCT,
+        OPERATOR,
+        PARAMETERS,
         CARD_PREFIX,
         RATE,
         TIER,
@@ -191,6 +199,20 @@ def name_of(key: bytes) -> str:
 def terminal(table: int, terminal_id: str) -> bytes:
     """Key of a terminal's row in one of the tables that have one row a terminal."""
     return bytes((table,)) + terminal_id.encode("ascii")
+
+
+def operator(merchant: str, operator_id: str) -> bytes:
+    """Key of a merchant's operator."""
+    return b"\x22%b\x00%b" % (merchant.encode(), operator_id.encode())
+
+
+HOT_CARDS_KEY = bytes((HOT_CARDS,))
+"""Key of the one list of hot cards."""
+
+
+def parameters(scope: str, owner: str) -> bytes:
+    """Key of the parameters for a scope (``any``, ``merchant``, ``terminal``) and its owner."""
+    return b"\x23%b\x00%b" % (scope.encode(), owner.encode())
 
 
 def alias(kind: str, digest: bytes) -> bytes:

@@ -15,10 +15,11 @@ from engine import batches
 from engine.commands import Answer, Outcome, Pin
 from engine.machine import SwapFailed
 from engine.reasons import Reason
-from engine.records import Alias, Member
+from engine.records import Alias, Member, Operator
 from engine.rules.members import PinCheck
 from engine.rules.terminals import ConfirmKeys
 from engine.terms import in_force
+from engine.vault import operator_owner
 from ledger import schema
 from posd import elements, network, responses, security
 from posd.bindings import Binding, find
@@ -56,6 +57,10 @@ UNIT = 49
 PIN_CHANGE = "99"
 PIN_BLOCK = 52
 PIN_BLOCK_AES = 110
+OPERATOR = 63
+OPERATOR_BYTES = 3
+OPERATOR_PAN = "0000000000000"
+"""Stands for the card number in an operator's PIN block."""
 BALANCES_MAX = 3
 """Units in field 54: two entries each, six at most."""
 
@@ -166,6 +171,7 @@ class Exchange:
     Attributes:
         keys: the key set whose MAC the message carried, and `mac`, under which the reply goes.
         tag: what metrics call the transaction.
+        waiting: the processing request of the reply's header, 0 for none.
         batch_told: True when field 60 of the request names the batch in force already, or none is
             known.
     """
@@ -190,6 +196,7 @@ class Exchange:
         "reply",
         "standing",
         "tag",
+        "waiting",
     )
 
     def __init__(
@@ -217,6 +224,7 @@ class Exchange:
         self.incoming: Incoming
         self.batch_told = False
         self.tag = "unknown"
+        self.waiting = 0
         self.command: Any = None
         self.answer: Answer | None = None
         self.reply: Reply | None = None
@@ -288,6 +296,9 @@ class Exchange:
             self.batch_told = True
             return self.fault(responses.TERMINAL_UNKNOWN)
         self.standing = standing
+        if standing.waiting < 0:
+            host.look_for_downloads(standing, self.at)
+        self.waiting = standing.waiting
         if host.guards.dropped(standing.row.id, self.peer.address, self.monotonic):
             host.meter.count("dropped_after_wrong_macs")
             return None
@@ -305,6 +316,8 @@ class Exchange:
         row = standing.row
         if not row.enabled:
             return responses.TERMINAL_DISABLED
+        if row.locked:
+            return responses.TERMINAL_LOCKED
         if (row.networks or row.profile == CUP) and not standing.network_allowed(
             self.peer.address, tls=self.peer.tls
         ):
@@ -377,6 +390,9 @@ class Exchange:
             if ELEMENTS in fields:
                 self.read_elements(incoming)
             name_member(incoming)
+            merchant = self.standing.merchant
+            if merchant is not None and merchant.operators and not self._operator(incoming):
+                return self.fault(responses.OPERATOR_UNKNOWN)
             if binding.member and not incoming.tokens:
                 return self.decline(Reason.MEMBER_MISSING)
             incoming.content = host.content(incoming)
@@ -455,6 +471,37 @@ class Exchange:
             return Pin.BAD_BLOCK
         given = self.host.vault.pin_digest(member.id, pin)
         return Pin.RIGHT if compare_digest(given, member.pin) else Pin.WRONG
+
+    def _operator(self, incoming: Incoming) -> bool:
+        """Find the operator whom field 63 names, and judge the PIN in element 19, if any.
+
+        Returns:
+            False where none is named, or one that this merchant does not have.
+        """
+        named = self.fields.get(OPERATOR, b"")[:OPERATOR_BYTES]
+        operator = named.decode("ascii", "replace")
+        merchant = incoming.merchant
+        row: Operator | None = self.host.read(schema.operator(merchant, operator))
+        if row is None or not row.enabled:
+            return False
+        incoming.operator = operator
+        block = incoming.tlv.get("19")
+        if block is not None:
+            incoming.operator_pin = self._operator_pin(row, block)
+        return True
+
+    def _operator_pin(self, row: Operator, block: bytes) -> int:
+        """The verdict on an operator's PIN block: hexadecimal, made with a card number of zeros."""
+        profile = self.standing.row.profile
+        pin_key = self.keys.keys.pin_key
+        try:
+            clear = bytes.fromhex(block.decode("ascii", "replace"))
+            pin = security.read_pin_block(profile, pin_key, clear, OPERATOR_PAN)
+        except (ValueError, security.PinBlockError):
+            return Pin.BAD_BLOCK
+        owner = operator_owner(row.merchant, row.id)
+        given = self.host.vault.pin_digest(owner, pin)
+        return Pin.RIGHT if compare_digest(given, row.pin) else Pin.WRONG
 
     def _member_named(self, incoming: Incoming) -> Member | None:
         alias: Alias | None = self.host.read(schema.alias(*incoming.tokens[0]))
@@ -579,7 +626,7 @@ class Exchange:
         if mac is not None:
             encoded += mac(encoded)
         host.meter.answered(self.tag, code)
-        digit = SIGN_ON_AGAIN if code in SIGN_ON_CODES else 0
+        digit = SIGN_ON_AGAIN if code in SIGN_ON_CODES else self.waiting
         return Reply(sequence, reply_frame(self.frame, digit, encoded))
 
     def _private(self, raw: bytes) -> bytes:

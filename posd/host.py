@@ -15,6 +15,7 @@ import msgpack
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger import schema
+from posd.downloads import Download, waiting
 from posd.incoming import Incoming
 from posd.iso8583.assemble import Assembler, field
 from posd.iso8583.compile import COMPILED_MAX, Codec
@@ -121,6 +122,7 @@ class Host:
                 return known
             if known.current(self.read):
                 known.revision = revision
+                known.outdated()
                 return known
         offered = known is not None and known.offered
         try:
@@ -134,8 +136,18 @@ class Host:
         made = Standing(row, self.read, self.vault, revision)
         if known is not None and known.row.tmk_check == row.tmk_check:
             made.offered = made.offered or offered
+        if known is not None:
+            made.software, made.version = known.software, known.version
+            made.outdated()
         self._standings[terminal] = made
         return made
+
+    def look_for_downloads(self, standing: Standing, at: int) -> Download:
+        """What the terminal would download at `at` (ms); its replies say so from now on."""
+        draft = self.machine.look(at)
+        download = Download(self.read, standing, draft)
+        standing.waiting = waiting(download, standing.software, standing.version)
+        return download
 
     def local_time(self, at: int) -> tuple[bytes, bytes]:
         """Fields 12 and 13: host time hhmmss and date MMDD in the operator's zone."""

@@ -38,6 +38,8 @@ class Incoming:
         pin: the verdict on the PIN; new_pin: keyed digest of the one in field 62, empty for none.
         tokens: what names the member.
         content: keyed digest of the content.
+        operator, operator_pin: who field 63 names, where the merchant has operators, and the
+            verdict on the PIN in element 19.
     """
 
     __slots__ = (
@@ -49,6 +51,8 @@ class Incoming:
         "merchant",
         "mti",
         "new_pin",
+        "operator",
+        "operator_pin",
         "pan",
         "pin",
         "stan",
@@ -71,6 +75,8 @@ class Incoming:
         self.pan = ""
         self.pin: int = Pin.ABSENT
         self.new_pin = b""
+        self.operator = ""
+        self.operator_pin: int = Pin.ABSENT
         self.content = b""
         self.elements: list[tuple[str, bytes]] = []
         self.tokens: tuple[Token, ...] = ()

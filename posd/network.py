@@ -10,7 +10,7 @@ from engine.rules.terminals import SignOn
 from posd import responses, security
 from posd.incoming import Incoming, Malformed
 from posd.iso8583 import assemble
-from posd.iso8583.tlv import MalformedTlv, build_tlv
+from posd.iso8583.tlv import MalformedTlv
 from posd.terminals import AES, Standing
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ DOWNLOAD = "360"
 PRIVATE_LENGTH = 11
 """Digits of field 60 that network management needs: type, batch, network code."""
 
-FIRST_BLOCK = b"0001"
-LAST_BLOCK = b"0"
-NAME_BYTES_MAX = 120
+BLOCK_DIGITS = 4
 VERSION_LENGTH_MAX = 40
 _STAN = 11
 _PRIVATE = 60
@@ -55,40 +53,25 @@ def manage(exchange: Exchange) -> Reply | None:
 
 
 def _parameters(exchange: Exchange) -> Reply:
-    """One block of parameters, as a run of elements; they all fit the first block.
-
-    ``1D`` version of the parameters, ``34`` the merchant's name, and where terms are in force:
-    ``49`` the program, ``PN`` its name, ``40`` points per yuan of its value.
-    """
+    """One block of what the terminal downloads, see `posd.downloads`."""
     wanted = exchange.fields.get(62, b"")
-    merchant = exchange.standing.merchant
-    if wanted != FIRST_BLOCK or merchant is None:
+    if len(wanted) != BLOCK_DIGITS or not wanted.isdigit() or exchange.mac is None:
         return exchange.decline(Reason.FORM)
-    charset = exchange.standing.charset
-    draft = exchange.host.machine.look(exchange.at)
-    tariff = draft.find_tariff(merchant.id)
-    version = f"{exchange.standing.row.revision}.{merchant.revision}"
-    elements = [("34", _name(merchant.name, charset))]
-    if tariff is not None:
-        program = tariff.program
-        version += f".{program.revision}"
-        elements += [
-            ("49", program.id.encode()),
-            ("PN", _name(program.name, charset)),
-            ("40", f"{program.points_per_yuan}/1".encode()),
-        ]
-    data = LAST_BLOCK + FIRST_BLOCK + build_tlv([("1D", version.encode()), *elements])
+    host, standing = exchange.host, exchange.standing
+    download = host.look_for_downloads(standing, exchange.at)
+    blocks = download.blocks(host.read, host.vault, exchange.mac)
+    number = int(wanted)
+    if not 1 <= number <= len(blocks):
+        return exchange.decline(Reason.FORM)
+    last = number == len(blocks)
+    if last:
+        standing.version = download.version
+        host.look_for_downloads(standing, exchange.at)
+        exchange.waiting = standing.waiting
+    data = (b"0" if last else b"1") + wanted + blocks[number - 1]
     return exchange.build(
-        responses.RESPONSES[Reason.APPROVED],
-        {62: assemble.field(62, data)},
-        exchange.host.machine.sequence,
+        responses.RESPONSES[Reason.APPROVED], {62: assemble.field(62, data)}, host.machine.sequence
     )
-
-
-def _name(name: str, charset: str) -> bytes:
-    """A name for a till's display, cut between characters where it is too long."""
-    cut = name.encode(charset, "replace")[:NAME_BYTES_MAX]
-    return cut.decode(charset, "ignore").encode(charset)
 
 
 def _well_formed(exchange: Exchange) -> bool:
@@ -119,6 +102,10 @@ def _sign_on(exchange: Exchange) -> Reply | None:
         command = SignOn(row.id, pending.number, _version(incoming, "1C"), _version(incoming, "1D"))
         sequence = host.machine.execute(command, exchange.at).sequence
     standing.offered = True
+    standing.software, standing.version = _version(incoming, "1C"), _version(incoming, "1D")
+    if standing.software or standing.version:
+        host.look_for_downloads(standing, exchange.at)
+        exchange.waiting = standing.waiting
     if row.profile != AES:
         exchange.mac = pending.mac
     keys = security.wrap_keys(row.profile, standing.tmk(), pending.keys)

@@ -26,6 +26,7 @@ GUESSES_MAX = 10
 GUESS_WINDOW_MS = 60_000
 GUESS_LOCK_MS = 600_000
 GUARDS_MAX = 100_000
+WAITING_UNKNOWN = -1
 CUP = "tdes-cup"
 AES = "aes"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -52,6 +53,9 @@ class Standing:
         revision: the machine's count of changes to such rows when they were last looked at.
         offered: True once the pending set was handed out since this process started, or the
             terminal has confirmed one before.
+        software, version: what the terminal said it has (elements 1C and 1D), empty for nothing.
+        waiting: the processing request that its replies carry; see `posd.downloads`;
+            below zero where it has to be found out.
     """
 
     __slots__ = (
@@ -70,6 +74,9 @@ class Standing:
         "revision",
         "row",
         "row_place",
+        "software",
+        "version",
+        "waiting",
     )
 
     def __init__(
@@ -91,6 +98,8 @@ class Standing:
         networks = row.networks or (LOOPBACK if row.profile == CUP else ())
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
         self._peers: dict[str, bool] = {}
+        self.software = self.version = ""
+        self.waiting = 0
 
     def __repr__(self) -> str:
         """Show the id only: the rest leads to keys."""
@@ -103,6 +112,11 @@ class Standing:
             and read(self.keys_place) is self.keys
             and read(self.merchant_place) is self.merchant
         )
+
+    def outdated(self) -> None:
+        """Note that what the terminal would download may be another now."""
+        if self.software or self.version:
+            self.waiting = WAITING_UNKNOWN
 
     def network_allowed(self, address: str, *, tls: bool) -> bool:
         """True when the terminal may connect from this peer address."""

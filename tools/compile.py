@@ -67,6 +67,7 @@ MODULES = (
     "posd/builders/undo.py",
     "posd/bindings.py",
     "posd/elements.py",
+    "posd/downloads.py",
     "posd/terminals.py",
     "posd/metrics.py",
     "posd/framing.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
 from engine.rules import (
     clearing,
+    desks,
     earning,
     exchange,
     limits,
@@ -26,7 +28,7 @@ from engine.rules import (
     tiers,
     value,
 )
-from engine.vault import Vault
+from engine.vault import Vault, operator_owner
 from ledger import schema
 from posd import security
 from tools import load_checks as check
@@ -71,6 +73,35 @@ def _tier_rules(value: Any) -> tuple[tuple[Any, ...], ...]:
     return tuple(rows)
 
 
+_VERSION = check.matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
+_ENTRY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}", re.ASCII).fullmatch
+ENTRIES_MAX: Final = 1000
+ENTRY_BYTES_MAX: Final = 200
+
+
+def _scope(value: Any) -> tuple[str, str]:
+    """Whom parameters are for: ``any``, a merchant's id, or a terminal's."""
+    for scope, judge in (("merchant", check.merchant), ("terminal", check.terminal)):
+        try:
+            return scope, judge(value)
+        except Rejected:
+            continue
+    if value == "any":
+        return "any", ""
+    raise Rejected("has to be any, a merchant's id or a terminal's")
+
+
+def _entries(value: Any) -> tuple[tuple[str, str], ...]:
+    if type(value) is not dict or len(value) > ENTRIES_MAX:
+        raise Rejected(f"has to be an object of at most {ENTRIES_MAX} names and texts")
+    for name, text in value.items():
+        if not _ENTRY_NAME(name):
+            raise Rejected("has names of 1 to 32 letters, digits, _, . or -")
+        if type(text) is not str or len(text.encode()) > ENTRY_BYTES_MAX:
+            raise Rejected(f"has texts of at most {ENTRY_BYTES_MAX} bytes")
+    return tuple(value.items())
+
+
 Fields = dict[str, tuple[Check, Any]]
 
 TERMS: Final[Fields] = {
@@ -91,6 +122,7 @@ TERMS: Final[Fields] = {
     "hold_minutes": (check.whole(1, 1440), 30),
     "pending_days": (check.whole(-1, 3650), 0),
     "top_up_fen_per_point": (check.ratio, (0, 0)),
+    "refund_pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
 }
 
 WHAT: Final = (
@@ -141,6 +173,21 @@ TYPES: Final[dict[str, Fields]] = {
         "category": (check.matching(r"\d{4}", "4 digits in quotes"), "0000"),
         "terms": (_terms, ()),
         "enabled": (check.flag, True),
+        "operators": (check.flag, False),
+    },
+    "operator": {
+        "merchant": (check.merchant, _REQUIRED),
+        "id": (check.matching(r"[A-Za-z0-9]{3}", "3 letters or digits"), _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "pin": (check.pin, ""),
+        "role": (check.choice("cashier", "supervisor"), "cashier"),
+        "enabled": (check.flag, True),
+    },
+    "parameters": {
+        "for": (_scope, ("any", "")),
+        "version": (_VERSION, _REQUIRED),
+        "software": (_VERSION, ""),
+        "entries": (_entries, ()),
     },
     "account": {
         "party": (check.ident, _REQUIRED),
@@ -325,6 +372,8 @@ class Lines:
             "member": self._member,
             "rate": lambda values: exchange.PutRate(*values.values()),
             "tier": lambda values: tiers.PutTier(*values.values()),
+            "operator": self._operator,
+            "parameters": _parameters,
             "limit": _limit,
             "card_product": lambda values: products.PutCardProduct(*values.values()),
             "card_range": lambda values: products.MoveCards(*values.values()),
@@ -357,6 +406,15 @@ class Lines:
                 "type is missing" if kind is None else _unknown("type", str(kind), TYPES)
             )
         return self._makers[kind](_values(row, TYPES[kind]))
+
+    def _operator(self, values: dict[str, Any]) -> desks.PutOperator:
+        merchant, operator, pin = values["merchant"], values["id"], values["pin"]
+        if pin:
+            owner = operator_owner(merchant, operator)
+            values["pin"] = self._vault.pin_digest(owner, pin)
+        else:
+            values["pin"] = b""
+        return desks.PutOperator(*values.values())
 
     def _terminal(self, values: dict[str, Any]) -> reference.PutTerminal:
         if not self._private:
@@ -431,3 +489,8 @@ def _earn_rule(values: dict[str, Any]) -> earning.PutEarnRule:
     if values["funder"] and above < below:
         raise Rejected("multiplier of a rule with a funder has to be at least 1")
     return earning.PutEarnRule(*values.values())
+
+
+def _parameters(values: dict[str, Any]) -> desks.PutParameters:
+    scope, key = values.pop("for")
+    return desks.PutParameters(scope, key, *values.values())

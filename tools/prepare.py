@@ -52,6 +52,8 @@ SETUP = frozenset(
         "card batch",
         "cards",
         "card range",
+        "operator",
+        "parameters",
     }
 )
 """Commands by which the operator sets the house up."""
@@ -63,6 +65,8 @@ TRAFFIC = frozenset(
         "adjustment confirmed",
         "adjustment withdrawn",
         "points released",
+        "operator unlocked",
+        "terminal state",
         "sign-on",
         "keys confirmed",
         "cut-off",

@@ -18,7 +18,7 @@ from engine import cards
 from engine.commands import Request, Token
 from engine.draft import ALIAS_STATES, Draft, amended
 from engine.reasons import Reason
-from engine.records import Alias, Member, Replacement
+from engine.records import NO_HOT_CARDS, Alias, HotCards, Member, Replacement
 from ledger import schema
 
 CARD_KINDS: Final = "CU"
@@ -26,6 +26,10 @@ CARD_KINDS: Final = "CU"
 
 TOKENS_MAX: Final = 256
 """Cards, phones and tokens, former ones included, that a member may have."""
+
+
+HOT_CARDS_MAX = 500
+"""Cards on the list of lost ones that terminals download."""
 
 
 @dataclass(slots=True)
@@ -84,8 +88,18 @@ def report_loss(command: LossReport, draft: Draft) -> Reason:
             why = ALIAS_STATES[row.state]
     if not blocked:
         return why
+    _list_as_hot(draft, [digest for kind, digest in lost if kind == "C"])
     draft.facts = (("blocked", blocked),)
     return Reason.APPROVED
+
+
+def _list_as_hot(draft: Draft, digests: list[bytes]) -> None:
+    """Put lost cards on the list that terminals download; the oldest make room."""
+    hot: HotCards = draft.read(schema.HOT_CARDS_KEY) or NO_HOT_CARDS
+    new = tuple(digest for digest in digests if digest not in hot.cards)
+    if new:
+        cards_now = (*hot.cards, *new)[-HOT_CARDS_MAX:]
+        draft.rows[schema.HOT_CARDS_KEY] = HotCards(hot.number + 1, cards_now)
 
 
 def replace_card(command: CardReplacement, draft: Draft) -> Reason:

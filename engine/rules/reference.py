@@ -88,7 +88,7 @@ TermsRow: TypeAlias = tuple[
     int,
     Ratio,
 ]
-"""The fields of `engine.records.Terms`."""
+"""The fields of `engine.records.Terms`, in order: the daemon judges what it is sent by this."""
 
 
 @dataclass(slots=True)
@@ -101,6 +101,7 @@ class PutMerchant:
     category: str
     terms: tuple[TermsRow, ...]
     enabled: bool
+    operators: bool = False
 
 
 @dataclass(slots=True)
@@ -238,6 +239,7 @@ def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
         terms,
         command.enabled,
         1,
+        command.operators,
     )
     return replace_row(draft, key, merchant, draft.read(key))
 
@@ -251,6 +253,8 @@ def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
     if old is None or old.merchant != command.merchant:
         _join_site(draft, command.merchant, command.id)
     terminal = Terminal(*[*values_of(command), 1])
+    if old is not None:
+        terminal = amended(terminal, locked=old.locked)
     if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
         terminal = amended(terminal, tmk=old.tmk)
     elif old is not None:

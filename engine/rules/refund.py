@@ -14,6 +14,7 @@ from typing import TypeAlias
 from engine import limits, rounding
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
+from engine.operators import approval
 from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Program, Undo
@@ -44,12 +45,15 @@ class Refund(Request):
         tokens: what names the member, may be empty.
         unit, amount: how much, in the unit of the original's amount.
         original: sequence number that the RRN carries, -1 for an RRN that carries none.
+        operator, operator_pin: who approves it, empty for nobody, and the verdict on the PIN.
     """
 
     tokens: tuple[Token, ...]
     unit: str
     amount: int
     original: int
+    operator: str = ""
+    operator_pin: int = 0
 
 
 def refund(command: Refund, draft: Draft) -> Reason:
@@ -79,6 +83,10 @@ def refund(command: Refund, draft: Draft) -> Reason:
     terms = tariff.terms
     if terms.refund_days and draft.date > add_days(entry.date, terms.refund_days):
         return Reason.TOO_LATE
+    who = (command.operator, command.operator_pin)
+    bad = approval(draft, command.merchant, tariff, (command.unit, command.amount), who)
+    if bad is not None:
+        return bad
     after = undo.refunded + command.amount
     shares = (undo.refunded, after, amount_of(entry))
     moved = REFUNDS[entry.kind](entry, draft, tariff, shares)

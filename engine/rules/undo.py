@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from engine import batches, limits
 from engine.commands import Outcome, Request, Token
 from engine.draft import Draft, amended
+from engine.operators import approval
 from engine.reasons import Reason
 from engine.records import NEW_BATCH, NO_UNDO, Batch, Undo, identity_of, packed_identity
 from ledger import chart, schema
@@ -52,6 +53,7 @@ class Void(Request):
         original: sequence number that the RRN carries, 0 when none was sent, -1 for an RRN that
             carries none.
         original_batch, original_stan: the original's identity, 0 when not sent.
+        operator, operator_pin: who approves it, empty for nobody, and the verdict on the PIN.
     """
 
     tokens: tuple[Token, ...]
@@ -60,6 +62,8 @@ class Void(Request):
     original: int
     original_batch: int
     original_stan: int
+    operator: str = ""
+    operator_pin: int = 0
 
 
 @dataclass(slots=True)
@@ -102,6 +106,9 @@ def void(command: Void, draft: Draft) -> Reason:
     undo: Undo = draft.read(schema.undo(sequence)) or NO_UNDO
     if undo != NO_UNDO:
         return Reason.ALREADY_UNDONE
+    bad = _not_approved(command, draft, original)
+    if bad is not None:
+        return bad
     bad = _take_back_beside(entry, draft)
     if bad is not None:
         draft.rows.clear()
@@ -153,6 +160,16 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
     draft.facts = (*draft.facts, ("undid", known.sequence))
     draft.counted = _uncount(original)
     return Reason.APPROVED
+
+
+def _not_approved(command: Void, draft: Draft, original: Outcome) -> Reason | None:
+    """Why the terms' rule for giving money back is not kept; None where it is."""
+    unit = original.counted[0][0] if original.counted else MONEY
+    tariff = draft.find_tariff(command.merchant, unit if unit[0] == "P" else "")
+    given_back = (command.unit, command.amount)
+    return approval(
+        draft, command.merchant, tariff, given_back, (command.operator, command.operator_pin)
+    )
 
 
 # Finding the original.

@@ -23,6 +23,8 @@ def void(incoming: Incoming) -> Any:
         original,
         batch,
         stan,
+        incoming.operator,
+        incoming.operator_pin,
     )
 
 
@@ -37,6 +39,8 @@ def refund(incoming: Incoming) -> Any:
         incoming.unit(),
         incoming.amount(),
         original,
+        incoming.operator,
+        incoming.operator_pin,
     )
 
 

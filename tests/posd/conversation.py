@@ -368,7 +368,9 @@ class Conversation:
         self.frame = replies[0] if replies else None
         self.reply = None
         if replies:
-            self.reply = self.codec.decode(Deframer().feed(self.frame)[0].message)
+            framed = Deframer().feed(self.frame)[0]
+            self.header = framed.header
+            self.reply = self.codec.decode(framed.message)
         return self.frame
 
     def _pieces(self, data):

@@ -14,6 +14,7 @@ Setting the stage (before the first act, or in an act after ``load``)::
         [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
         [tier-earn gold=2/1,silver=3/2]
         [hold 30] [pending 14]      (-1: until they are released)
+        [refund-pin-above FEN]
         (more lines add terms)
     terminal 00000001 at HOTEL
     member M1 card A phone B [state frozen] [of tier gold]
@@ -43,9 +44,10 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import accounts, cards, clearing_verbs, holds, limits, sweeps, tiers
+from tests.scenarios import accounts, cards, clearing_verbs, desks, holds, limits, sweeps, tiers
 from tests.scenarios.accounts import Accounts
 from tests.scenarios.cards import Cards
+from tests.scenarios.desks import Desks
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
@@ -61,7 +63,8 @@ from tests.scenarios.words import day, options, ratio
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
 BEGINNING = moment(20260101, "00:00")
-VALUED = ("batch", "stan", "as", "pin", "by", "merchant", "reference")
+VALUED = ("batch", "stan", "as", "pin", "by", "merchant", "reference", "operator", "operator-pin")
+VALUED += ("version", "software")
 UNKNOWN_RRN = -1
 USUAL = "usual: usual"
 NOTHING_DUE = Answer(bare(Reason.UNCHANGED), 0, 0, False)
@@ -132,7 +135,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
+class Stage(Accounts, Cards, Tiers, Desks, Holds, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -246,6 +249,7 @@ class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             int(said.get("hold", 30)),
             int(said.get("pending", 0)),
             ratio(said.get("top-up", "0/0")),
+            int(said.get("refund-pin-above", ASKED_NEVER)),
         )
         rows = self.terms.setdefault(words[0], [])
         rows.append(row)
@@ -297,7 +301,10 @@ class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
         )
 
     def pin(self, words: Words) -> int:
-        return int(PINS[words.valued["pin"]]) if "pin" in words.valued else int(Pin.ABSENT)
+        return self.verdict(words.valued.get("pin"))
+
+    def verdict(self, word: str | None) -> int:
+        return int(PINS[word]) if word is not None else int(Pin.ABSENT)
 
     def accrual(self, words: Words) -> Any:
         return self.request(points.Accrual, words, tokens=words.named(), amount=words.amount)
@@ -335,6 +342,7 @@ class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             original=sequence,
             original_batch=by_stan[0],
             original_stan=by_stan[1],
+            **self.operator(words),
         )
 
     def refund(self, words: Words) -> Any:
@@ -345,6 +353,7 @@ class Stage(Accounts, Cards, Tiers, Holds, Sweeping, LimitsOnStage, ValueStage):
             unit=words.unit,
             amount=words.amount,
             original=self.sequences.get(words.rest[0], UNKNOWN_RRN),
+            **self.operator(words),
         )
 
     def reversal(self, words: Words) -> Any:
@@ -570,6 +579,7 @@ SETTINGS = {
     **VALUE_SETTINGS,
     **limits.SETTINGS,
     **holds.SETTINGS,
+    **desks.SETTINGS,
 }
 
 ACTS = {
@@ -596,6 +606,7 @@ ACTS = {
     **VALUE_ACTS,
     **holds.ACTS,
     **limits.ACTS,
+    **desks.ACTS,
 }
 
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -627,6 +638,7 @@ EXPECTATIONS = [
     *accounts.EXPECTATIONS,
     *cards.EXPECTATIONS,
     *tiers.EXPECTATIONS,
+    *desks.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
     *holds.EXPECTATIONS,
 ]
