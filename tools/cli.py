@@ -93,9 +93,11 @@ class Command(click.Group):
         "export": "tools.export",
         "issue": "tools.issue",
         "member": "tools.member",
+        "operator": "tools.desks:operator",
         "report": "clearing.reports",
         "simulate": "tools.simulate",
         "sweep": "tools.sweep",
+        "terminal": "tools.desks:terminal",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -105,11 +107,12 @@ class Command(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A subcommand, loaded when first asked for."""
-        module = self.lazy.get(cmd_name)
-        if module is None:
+        place = self.lazy.get(cmd_name)
+        if place is None:
             return super().get_command(ctx, cmd_name)
+        module, _, name = place.partition(":")
         try:
-            command: click.Command = import_module(module).command
+            command: click.Command = getattr(import_module(module), name or "command")
         except (ModuleNotFoundError, AttributeError):
             return None
         return command

@@ -454,8 +454,8 @@ def _terminal(sources: Sources, key: str) -> Shown:
         "serial": bool(terminal.serial),
         "role": terminal.role,
         "enabled": terminal.enabled,
+        "locked": terminal.locked,
         "revision": terminal.revision,
-        "pin_above_fen": "PIN asked above (fen)",
         "key_set": keys.number if keys.live else None,
         "batch": number,
         "totals": []

@@ -8,8 +8,8 @@ promise forbids to change, is ``REFUSED`` with a sentence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias, get_args
 
 from engine import cards, rounding
 from engine.commands import Token
@@ -87,8 +87,12 @@ TermsRow: TypeAlias = tuple[
     int,
     int,
     Ratio,
+    int,
 ]
 """The fields of `engine.records.Terms`, in order: the daemon judges what it is sent by this."""
+
+if len(get_args(TermsRow)) != len(fields(Terms)):
+    raise ImportError("TermsRow has not as many fields as Terms")
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from engine import directory as directories
 from engine.directory import control_address
 from engine.rules.reference import CutOff, PutInstitution, PutProgram
 from engine.submit import FRAME_BYTES_MAX, AnswerMissing, Submitter, daemon_status
-from tests.tools.conftest import INSTITUTION, LINES, ROOT, Daemon, must, run, write_lines
+from tests.tools.conftest import HOTEL, INSTITUTION, LINES, ROOT, Daemon, must, run, write_lines
 
 
 def frame(value):
@@ -273,3 +273,24 @@ def test_a_clock_may_be_confirmed_at_the_start(tmp_path, monkeypatch):
     refusing = daemon_status(tmp_path / "data")["refusing"]
     assert running.stop() == 0
     assert refusing == ()
+
+
+def test_a_terminal_is_locked_beside_the_daemon_and_an_operator_unlocked(daemon, tmp_path):
+    operator = {"type": "operator", "merchant": HOTEL, "id": "007", "name": "Desk", "pin": "7777"}
+    parameters = {"type": "parameters", "for": HOTEL, "version": "1", "entries": {"A": "b"}}
+    lines = [operator | {"role": "supervisor"}, parameters]
+    must("load", daemon.directory, write_lines(tmp_path / "desks", lines))
+    why = ("--by", "lead", "--reason", "left open")
+    done = must("terminal", daemon.directory, "lock", "00000001", *why)
+    assert done == "terminal 00000001: enabled before, enabled locked now\n"
+    assert must("terminal", daemon.directory, "lock", "00000001", *why).endswith("unchanged\n")
+    shown = json.loads(must("show", daemon.directory, "terminal", "00000001", "--json"))
+    assert shown["locked"] is True
+    done = must("terminal", daemon.directory, "unlock", "00000001", *why, "--json")
+    assert json.loads(done)["after"] == "enabled"
+    done = must("operator", daemon.directory, "unlock", HOTEL, "007", *why)
+    assert done.endswith("unchanged\n")
+    missing = run("operator", daemon.directory, "unlock", HOTEL, "008", *why)
+    assert missing.exit_code == 1
+    assert "has no operator 008" in missing.stderr
+    assert run("terminal", daemon.directory, "paint", "00000001", *why).exit_code == 2
