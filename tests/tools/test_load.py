@@ -88,8 +88,10 @@ def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_
     assert done.stdout.splitlines() == [
         "line 2: campaigns are not built yet: leave these lines out",
         "line 4: institution HB99 is not registered; load it first",
-        "line 5: there is no key xyz; known are id, name, institution, category, terms, enabled,"
-        " operators",
+        (
+            "line 5: there is no key xyz; known are id, name, institution, category, terms,"
+            " enabled, operators"
+        ),
         "loaded 3, unchanged 0, rejected 3",
     ]
     must("show", empty, "merchant", HOTEL)
