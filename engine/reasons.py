@@ -116,6 +116,8 @@ UNSTORED = frozenset(
         Reason.MEMBER_MISSING,
         Reason.PIN_BLOCK_BAD,
         Reason.TOO_MANY_TERMINALS,
+        Reason.OPERATOR_MISSING,
+        Reason.OPERATOR_NOT_ALLOWED,
         Reason.REFUSED,
     }
 )

@@ -65,7 +65,6 @@ def test_a_supervisor_approves_with_a_pin(profile):
         .. void OPERATOR_PIN_MISSING
         << 0210 39=55 44=* 64=*
         >> {void} 63=001 48=19:{right}
-        .. void OPERATOR_NOT_ALLOWED
         << 0210 39=58 44=* 64=*
         >> {void} 63=007 48=19:{wrong}
         .. void OPERATOR_PIN_WRONG

@@ -119,6 +119,7 @@ PROGRAM_VALUES = [
     "negative",
     False,
     999_999_999_999_999,
+    (0, 1),
 ]
 
 
