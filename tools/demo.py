@@ -33,6 +33,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ledger import schema
 from ledger.codec import unpack_row
 from ledger.tables import Snapshot
+from tools.demo_night import Night, about_night, clear_night
 from tools.demo_page import Section, Summary, as_html, as_text
 
 FOLDER: Final = Path("var/demo")
@@ -82,6 +83,7 @@ class Day:
         merchants: Merchant, program, what; believed and booked points.
         opening_differs: Members whose first balance was not the one loaded.
         faults: Sentences on what was wrong; empty at best.
+        night: What came of the clearing; None before.
     """
 
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +97,7 @@ class Day:
     merchants: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
     opening_differs: int = 0
     faults: list[str] = field(default_factory=list)
+    night: Night | None = None
 
 
 class Daemon:
@@ -192,8 +195,11 @@ def live(folder: Path, transactions: int, afternoon_s: float, console: Console) 
         step(f"{transactions} transactions on bad lines, daemon killed and back after the half")
         _afternoon(day, daemon, folder, fleet, afternoon_s, console)
         step(f"{afternoon_s:g} s at {AFTERNOON_RATE} transactions a second on good lines")
-        counterfoil("cutoff", data)
+        closed = json.loads(counterfoil("cutoff", data, "--json"))["closed"]
         step("the business date is closed")
+        day.night = clear_night(counterfoil, data, folder / "settlement", closed)
+        day.faults += day.night.faults
+        step("the date is netted, filed, checked and released")
         daemon.stop()
     finally:
         daemon.kill()
@@ -387,6 +393,7 @@ def summary_of(day: Day, folder: Path, seconds: float) -> Summary:
         _about_faults(day),
         _about_comparison(day),
         _about_latency(day),
+        *([about_night(day.night)] if day.night is not None else []),
         _about_files(folder),
     )
     return Summary("Counterfoil: a business day in a minute", verdict, not day.faults, sections)
@@ -509,6 +516,7 @@ def _about_files(folder: Path) -> Section:
         (str(folder / "data"), "the data directory: journal, tables, configuration"),
         (str(folder / "data" / "sample"), "what was loaded, and the fleet"),
         (str(folder / "again"), "the same day, replayed"),
+        (str(folder / "settlement"), "the files of the cleared date"),
         (str(folder / "morning.books.json"), "what the terminals believe"),
         (str(folder / "serve.log"), "what the daemon logged"),
         (str(folder / "summary.html"), "this page"),

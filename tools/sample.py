@@ -159,6 +159,9 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
             }
 
 
+_BANK: Final = "102100099996"
+
+
 def _merchant_lines() -> Iterator[dict[str, Any]]:
     """Merchants with terms of two times; the supermarket has its own program beside."""
     for merchant, name, institution, before, since, settlement, fee in _MERCHANTS:
@@ -175,6 +178,13 @@ def _merchant_lines() -> Iterator[dict[str, Any]]:
             "institution": institution,
             "category": merchant[7:11],
             "terms": terms,
+        }
+        yield {
+            "type": "account",
+            "party": merchant,
+            "account_name": name,
+            "number": f"62170000{merchant[7:]}",
+            "bank": _BANK,
         }
 
 
