@@ -202,10 +202,11 @@ class Draft:
             if self.member and alias.member != self.member:
                 return Reason.MEMBERS_DIFFER
             self.member = alias.member
-            if alias.state == "issued":
-                bad = self._open_card((kind, digest), alias, loading=loading) or bad
-            elif alias.state != "active":
-                bad = ALIAS_STATES[alias.state]
+            if alias.state != "active":
+                if alias.state == "issued":
+                    bad = self._open_card((kind, digest), alias, loading=loading) or bad
+                else:
+                    bad = ALIAS_STATES[alias.state]
             self.tier = alias.tier
         return bad
 
