@@ -22,6 +22,7 @@ import click
 
 from engine.directory import open_vault
 from engine.submit import Submitter
+from ledger.model import MONEY
 from posd import security
 from tools.fleet import DIRECT, TEST_PREFIX, Customer, with_check_digit
 from tools.load import load
@@ -86,6 +87,7 @@ _ODD_PARITY: Final = bytes(b & 0xFE | ((b >> 1).bit_count() & 1 ^ 1) for b in ra
 def customers(count: int, seed: int = SEED) -> Iterator[Customer]:
     """The members one by one; the first n are the same whatever the count."""
     source = Random(f"{seed} members")
+    wallets = Random(f"{seed} value")
     for number in range(1, count + 1):
         digits = source.choice(_CARD_DIGITS)
         serial = f"{number:0{digits - len(TEST_PREFIX) - 1}d}"
@@ -95,6 +97,8 @@ def customers(count: int, seed: int = SEED) -> Iterator[Customer]:
             balances[ALLIANCE] = source.randrange(1, 30_000)
         if source.random() < 0.3:  # noqa: PLR2004 - customers of the supermarket
             balances[PRIVATE] = source.randrange(1, 8_000)
+        if wallets.random() < 0.3:  # noqa: PLR2004 - they have loaded their cards
+            balances[MONEY] = wallets.randrange(1_000, 50_000)
         card = with_check_digit(TEST_PREFIX + serial)
         yield Customer(f"M{number:07d}", card, f"138{number:08d}", pin, balances)
 
