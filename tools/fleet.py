@@ -49,6 +49,7 @@ DEFAULT_MIX: Final = {
     "offline": 1,
     "top_up": 3,
     "purchase": 2,
+    "hold": 3,
     "balance": 12,
     "void": 5,
     "refund": 5,
@@ -293,6 +294,8 @@ class Till:
         if kind == "purchase":
             spender = self._presented(to_spend=True)
             return terminal.purchase(spender, self._choice.randrange(100, 5000), now)
+        if kind == "hold":
+            return self._hold(now)
         if kind == "settle":
             return terminal.settle(now)
         if kind == "echo":
@@ -379,6 +382,17 @@ class Till:
         else:
             unit, amount = MONEY, self._choice.randrange(100, 2000)
         return self.terminal.redeem(presented, unit, amount, now)
+
+    def _hold(self, now: float) -> bytes:
+        """Set points aside, or end an earlier hold: spend of it, or let it go."""
+        choice, terminal = self._choice, self.terminal
+        if terminal.held and choice.random() < 2 / 3:
+            held = terminal.held.pop(choice.randrange(len(terminal.held)))
+            if choice.random() < 3 / 4:
+                return terminal.capture(held, choice.randint(1, held.amount), now)
+            return terminal.release(held, now)
+        unit = choice.choice(self.placement.units) if self.placement.units else MONEY
+        return terminal.hold(self._presented(to_spend=True), unit, choice.randrange(10, 800), now)
 
     def _undoable(self, *, in_batch: bool) -> Posted | None:
         """A transaction that may be undone: the latest few are the likely ones."""

@@ -177,6 +177,7 @@ class Terminal:
         self.registration = registration
         self.books = Books()
         self.posted: list[Posted] = []
+        self.held: list[Posted] = []
         self.batch = 1
         self.stan = 0
         self.deadline: float | None = None
@@ -287,6 +288,22 @@ class Terminal:
         """0200: pay with stored value."""
         body = _named({3: "006000", 4: f"{fen:012d}", 49: MONEY}, presented)
         return self._send(Request("purchase", "0200", body, presented), now)
+
+    def hold(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
+        """0100: set points aside; `amount` as in a redemption."""
+        body = _named({3: "036500", 4: f"{amount:012d}", 49: unit}, presented)
+        return self._send(Request("hold", "0100", body, presented), now)
+
+    def capture(self, held: Posted, amount: int, now: float) -> bytes:
+        """0220: spend what is held, or a part of it."""
+        told = {3: "006500", 4: f"{amount:012d}", 37: held.rrn, 49: held.unit}
+        body = _named(told, held.presented)
+        return self._send(Request("capture", "0220", body, held.presented, held), now)
+
+    def release(self, held: Posted, now: float) -> bytes:
+        """0100: set what is held free."""
+        body = _named({3: "200000", 37: held.rrn}, held.presented)
+        return self._send(Request("release", "0100", body, held.presented, held), now)
 
     def void(self, original: Posted, now: float) -> bytes:
         """0200: undo a transaction of the open batch."""
@@ -564,6 +581,9 @@ class Terminal:
             request.batch,
             request.stan,
         )
+        if request.kind == "hold":  # moves nothing yet
+            self.held = [*self.held[-self.POSTED_MAX :], posted]
+            return 0, program
         self.books.move(self.registration.merchant, posted, moved)
         self._count(program, moved, credit=request.kind in _GIVING)
         self._items[posted.stan] = posted
@@ -626,13 +646,15 @@ class Terminal:
 
 _HARMLESS: Final = frozenset({"sign-on", "echo", "balance"})
 """What is simply forgotten when no answer comes."""
-_SALES: Final = frozenset({"accrual", "advice", "redemption", "top-up", "purchase"})
-"""What moves points or value of a member."""
+_SALES: Final = frozenset(
+    {"accrual", "advice", "redemption", "top-up", "purchase", "hold", "capture"}
+)
+"""What moves points or value of a member, or sets them aside."""
 _GIVING: Final = frozenset({"accrual", "advice", "top-up"})
 """What gives them to the member."""
 _REVERSIBLE: Final = (_SALES - {"advice"}) | {"void"}
 """What the protocol lets a 0400 undo; anything else is repeated."""
-_WITH_PIN: Final = frozenset({"accrual", "redemption", "purchase", "balance", RECORDED})
+_WITH_PIN: Final = frozenset({"accrual", "redemption", "purchase", "hold", "balance", RECORDED})
 """What a PIN may come with."""
 
 

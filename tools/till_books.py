@@ -38,7 +38,7 @@ class Posted:
     """An approved transaction as the terminal remembers it.
 
     Attributes:
-        kind: `accrual`, `redemption`, `top-up` or `purchase`.
+        kind: `accrual`, `redemption`, `hold`, `capture`, `top-up` or `purchase`.
         body: The request's fields without identity, PIN and MAC.
         presented: The customer.
         unit, amount: Fields 49 and 4.
@@ -95,5 +95,5 @@ class Books:
         self.members[posted.presented.member, posted.program] += points
         if posted.kind in {"accrual", "advice"}:
             self.issued[merchant, posted.program] += points
-        elif posted.kind == "redemption":
+        elif posted.kind in {"redemption", "capture"}:
             self.redeemed[merchant, posted.program] -= points
