@@ -105,18 +105,31 @@ def lapsed(key: bytes, row: Standing, today: int, _at: int) -> Iterator[ReviewTi
 def count(draft: Draft, steps: tuple[Step, ...], fen: int) -> None:
     """Count a sale of the draft's member, and raise its tier where that is reached."""
     month = month_of(draft.today)
-    row = _standing(draft)
+    key = schema.named(schema.STANDING, draft.member)
+    row: Standing = draft.read(key) or NO_STANDING
     months = added(row.months, month, fen, 1, steps)
-    step = reached(steps, months, month)
-    if step is not None and step.tier != row.tier:
-        ladder: Ladder = draft.read(LADDER)
-        if ladder.rank(step.tier) > ladder.rank(row.tier):
-            until = end_of(month + step.keep_months)
-            row = Standing(months, step.tier, until, month, draft.sequence, row.tier, row.until)
-            _keep(draft, row)
-            _apply(draft, ladder, row.tier)
+    for step in steps:
+        if step.tier == row.tier:
+            break  # those below are behind it
+        if reaches(step, months, month) and _raise(draft, step, row, months):
             return
-    _keep(draft, amended(row, months=months))
+    draft.rows[key] = Standing(
+        months, row.tier, row.until, row.since, row.by, row.before, row.before_until
+    )
+
+
+def _raise(
+    draft: Draft, step: Step, row: Standing, months: tuple[tuple[int, int, int], ...]
+) -> bool:
+    """Give the draft's member a tier that it has reached, if it is a higher one."""
+    ladder: Ladder = draft.read(LADDER)
+    if ladder.rank(step.tier) <= ladder.rank(row.tier):
+        return False
+    month = month_of(draft.today)
+    until = end_of(month + step.keep_months)
+    _keep(draft, Standing(months, step.tier, until, month, draft.sequence, row.tier, row.until))
+    _apply(draft, ladder, step.tier)
+    return True
 
 
 def undone(entry: Entry, draft: Draft) -> Reason | None:
