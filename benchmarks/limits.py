@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from engine.rules import earning, limits, points, reference
+from engine.rules import earning, limits, points
 from ledger.book import Book
 from tests.engine.house import House, moment, token
 
@@ -132,9 +132,7 @@ def open_field(folder: Path, rules: tuple[Rules, ...]) -> Field:
     house.institution("HB01", AT)
     terms = (20260101, "P01", (1, 1), (1, 1), (95, 100), 6, 0, 0, 0, False)
     for number in range(MERCHANTS):
-        house.machine.execute(
-            reference.PutMerchant(f"SHOP{number}", "Shop", "HB01", "7011", (terms,), True), AT
-        )
+        house.merchant(f"SHOP{number}", AT, (terms,))
     for number in range(TERMINALS):
         house.terminal(f"{number:08d}", f"SHOP{number % MERCHANTS}", AT)
     for number in range(MEMBERS):

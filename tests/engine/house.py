@@ -14,7 +14,7 @@ from engine import batches
 from engine.commands import Answer, Pin, Token
 from engine.machine import Machine
 from engine.points import Purse
-from engine.records import NEVER
+from engine.records import NEVER, Terms
 from engine.rules import (
     cards,
     earning,
@@ -34,6 +34,7 @@ from engine.rules import (
 )
 from engine.value import Wallet
 from ledger import schema
+from ledger.model import values_of
 
 FUNCTIONS = {
     points.Accrual: "220065",
@@ -90,6 +91,11 @@ def identified(command: Any) -> Any:
     return cls(**values)
 
 
+def whole_terms(rows: tuple) -> tuple:
+    """Rows of terms with the usual values where they end early: commands have whole rows."""
+    return tuple(values_of(Terms(*row)) for row in rows)
+
+
 class House:
     """A machine on a book, and short ways to say what happens in it."""
 
@@ -128,7 +134,7 @@ class House:
 
     def merchant(self, name: str, at: int, terms: tuple, institution: str = "HB01") -> Answer:
         return self.machine.execute(
-            reference.PutMerchant(name, name, institution, "7011", terms, True), at
+            reference.PutMerchant(name, name, institution, "7011", whole_terms(terms), True), at
         )
 
     def institution(self, name: str, at: int) -> Answer:

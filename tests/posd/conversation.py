@@ -44,7 +44,7 @@ from posd.iso8583.compile import Codec
 from posd.iso8583.tlv import build_tlv, parse_tlv
 from posd.metrics import Meter
 from posd.session import Session
-from tests.engine.house import moment
+from tests.engine.house import moment, whole_terms
 from tests.engine.memory_book import MemoryBook
 
 MERCHANT = "104110045110012"
@@ -129,7 +129,9 @@ class Conversation:
         self.administer(reference.PutInstitution("HB01", "Hebei"))
         terms = ((20260101, "P01", (1, 1), (1, 1), (95, 100), 6, 0, 0, 0, False),)
         for name in (MERCHANT, OTHER_MERCHANT):
-            self.administer(reference.PutMerchant(name, "湖边酒店", "HB01", "7011", terms, True))
+            self.administer(
+                reference.PutMerchant(name, "湖边酒店", "HB01", "7011", whole_terms(terms), True)
+            )
         for name in TERMINALS:
             self.register(name)
         for name, cards in (("M1", (CARD,)), ("M2", (OTHER_CARD,))):
