@@ -21,6 +21,10 @@ TYPES: dict[str, str] = {
     "reversal": "RVSL",
     "opening balance": "OPEN",
     "points expiry": "EXPR",
+    "release": "HREL",
+    "hold time-out": "HREL",
+    "transfer in": "TRIN",
+    "transfer back": "TRBK",
 }
 """Kinds of entries to what a mini-statement calls them; others by the first four letters."""
 
