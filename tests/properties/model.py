@@ -22,6 +22,7 @@ ABSENT, RIGHT, WRONG = 0, 1, 2
 BLOCKED = {
     "lost": "CARD_LOST",
     "replaced": "CARD_BLOCKED",
+    "frozen": "CARD_BLOCKED",
     "dormant": "CARD_NOT_ACTIVE",
     "expired": "CARD_EXPIRED",
 }
@@ -207,6 +208,7 @@ class Model(ValueModel, LimitModel):
         self.members: dict[tuple[str, bytes], str] = {}
         self.states: dict[tuple[str, bytes], str] = defaultdict(lambda: "active")
         self.replaced: set = set()
+        self.frozen: set[str] = set()
         self.spent: dict[str, dict[int, list[int]]] = defaultdict(
             lambda: defaultdict(lambda: [0, 0])
         )
@@ -464,17 +466,31 @@ class Model(ValueModel, LimitModel):
             for token, member in self.members.items()
             if member == done.member and token[0] == "C"
         ]
-        usable = [token for token in cards if self.states[token] == "active"]
+        usable = [token for token in cards if self.states[token] in {"active", "frozen"}]
         if not usable:
             return BLOCKED[self.states[cards[-1]]] if cards else "NO_CARD"
         self.states |= dict.fromkeys(usable, "lost")
         return "APPROVED"
+
+    def freeze(self, member: str, *, frozen: bool) -> bool:
+        """Freeze or release a member by hand; True where that changes anything."""
+        if frozen == (member in self.frozen):
+            return False
+        self.frozen ^= {member}
+        old, new = ("active", "frozen") if frozen else ("frozen", "active")
+        for token, whose in self.members.items():
+            if whose == member and self.states[token] == old:
+                self.states[token] = new
+        self.sequence += 1
+        return True
 
     def cardreplacement(self, command: Any, done: Done) -> str:
         bad = self.find(command.tokens, done, whatever_state=True)
         if bad:
             return bad
         cards = [token for token in command.tokens if token[0] == "C"]
+        if not cards and done.member in self.frozen:
+            return "CARD_BLOCKED"
         if not cards:
             mine = [token for token, member in self.members.items() if member == done.member]
             fit = [token for token in mine if token[0] == "C" and token not in self.replaced]
@@ -483,6 +499,8 @@ class Model(ValueModel, LimitModel):
             return "CARD_UNCLEAR" if cards else "NO_CARD"
         if cards[0] in self.replaced:
             return BLOCKED[self.states[cards[0]]]
+        if done.member in self.frozen:
+            return "CARD_BLOCKED"
         if ("C", command.new_card) in self.members:
             return "CARD_TAKEN"
         bad = self.judge_pin(command.pin, done.member, needed=False)

@@ -29,6 +29,7 @@ from engine.machine import Machine
 from engine.reasons import Reason
 from engine.records import NO_POINTS
 from engine.rules import (
+    accounts,
     cards,
     holds,
     members,
@@ -320,6 +321,14 @@ class Counter(HoldRules, ValueSteps, LimitSteps, RuleBasedStateMachine):
         named_by = (token("C", f"N{number}"), token("P", f"O{number % 3}"))
         said = {"tokens": named_by, "sealed": SEALED, "numbers_valid": True}
         self.send(self.request(members.Enrolment, till, **said))
+
+    @rule(frozen=st.sampled_from([True, False, False]))
+    def freeze_or_release(self, frozen):
+        self.model.come(self.at)
+        state = "frozen" if frozen else "active"
+        command = accounts.SetState("M3", "clerk", "asked for", state)
+        answer = self.house.machine.execute(command, self.at)
+        assert answer.approved == self.model.freeze("M3", frozen=frozen)
 
     @rule(till=tills, who=holders)
     def report_a_loss(self, till, who):
