@@ -287,6 +287,7 @@ TYPES: Final[dict[str, Fields]] = {
         "funder": (check.ident, ""),
         "from": (check.day, 0),
         "until": (check.day, NEVER),
+        "other_points": (check.whole(0, AMOUNT_MAX), 0),
     },
     "limit": {
         "id": (check.ident, _REQUIRED),

@@ -73,6 +73,7 @@ TRAFFIC = frozenset(
         "opened",
         "hold time-out",
         "transfer in",
+        "reward other",
         "transfer back",
         "value expiry",
         "value reactivation",

@@ -107,6 +107,8 @@ def _sale(body: dict[int, Any], _said: Said, _elements: Elements) -> None:
 def _reward(body: dict[int, Any], said: Said, elements: Elements) -> None:
     body[49] = MONEY
     elements.append(("1E", said["code"].encode("ascii")))
+    if "other_member" in said:
+        elements.append(("11", said["other_member"].encode("ascii")))
 
 
 def _void(body: dict[int, Any], said: Said, _elements: Elements) -> None:
@@ -206,7 +208,7 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         elements.append(("17", said["reference"].encode("ascii")))
     if entry.kind == "card replacement":
         said["new_number"] = names.vault.unseal("token:C", said["sealed"]).decode()
-    if "other" in said:
+    if said.get("other"):
         token = said["other"][0]
         said["other_member"] = names.clear(token) or f"{token[0]}NOBODY"
     fill(body, said, elements)

@@ -77,8 +77,10 @@ def _transfers(audit: Audit) -> Iterator[Finding]:
         row: Transit = codec.unpack_row(key, packed)
         command = command_of(row.kind, row.command)
         points, unit = in_transit(command, read)
-        waiting[unit] += points
-        text = f"{points} {unit} of entry {command.origin} wait in transit for {command.member}"
+        text = f"the other half of entry {command.origin} waits for {command.member}"
+        if points:
+            waiting[unit] += points
+            text = f"{points} {unit} of entry {command.origin} wait in transit for {command.member}"
         yield Finding(TRANSFERS, False, text)
     prefix = schema.balance(chart.transit(""))
     for key, packed in audit.snapshot.rows(prefix):

@@ -171,6 +171,14 @@ def _post_money(account: str, draft: Draft, amount: int) -> None:
 
 
 def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
+    """Take back the share of the points that a sale gave, and of what it counted for tiers."""
+    returned = refund_given(entry, draft, tariff, shares)
+    if tariff.steps:
+        tiers.refunded(entry, draft, shares)
+    return returned
+
+
+def refund_given(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
     """Take back the share of the points that were given.
 
     Those that are spent already become a debt, or stay with the merchant, by the program's policy.
@@ -197,8 +205,6 @@ def refund_accrual(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -
     elif fee:
         _return_money(_split(entry)[2], draft, shares)
     draft.show(purse)
-    if tariff.steps:
-        tiers.refunded(entry, draft, shares)
     return program.id, "D", taken
 
 

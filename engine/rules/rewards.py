@@ -1,7 +1,9 @@
 """Accruals without a purchase, with a reason: a sign-in, a review, a referral.
 
 The operator loads reasons for each program: so many points, or points per yuan of an amount that
-comes along, at most so often a day for a member, paid for by the merchant or another party.
+comes along, at most so often a day for a member, paid for by the merchant or another party. A
+referral gives points to two members; the other one's are a command of its own that follows, as the
+second half of a transfer does (`engine.rules.transfers`), so that the two may live on two shards.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
-from engine.records import NEVER, Ratio
+from engine.records import NEVER, Ratio, Undo
 from engine.rulebook import Limit, read_book
+from engine.rules import transfers
 from engine.rules.earning import party_known
 from engine.rules.limits import put_line
 from engine.rules.points import post_bonus, post_fee, post_own
 from engine.rules.reference import refuse
+from engine.rules.undo import fields_of
+from engine.tariffs import Tariff
 from ledger import schema
-from ledger.model import MONEY
+from ledger.model import MONEY, Entry
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class RewardReason:
         per_day: how often a day a member gets it; 0 for no bound.
         funder: who pays: empty for the merchant, a party, or ``operator``.
         since, until: first and last local day.
+        other_points: what the other member of a referral gets; 0 where there is none.
     """
 
     code: str
@@ -43,6 +49,7 @@ class RewardReason:
     funder: str
     since: int
     until: int
+    other_points: int
 
 
 @dataclass(slots=True)
@@ -57,6 +64,7 @@ class PutReason:
     funder: str
     since: int
     until: int
+    other_points: int
 
 
 @dataclass(slots=True)
@@ -67,11 +75,34 @@ class Reward(Request):
         tokens: what names the member.
         amount: fen that the points are for, may be 0.
         code: the reason.
+        other: what names the other member of a referral, may be empty.
     """
 
     tokens: tuple[Token, ...]
     amount: int
     code: str
+    other: tuple[Token, ...]
+
+
+@dataclass(slots=True)
+class RewardOther:
+    """The points of the other member of a referral.
+
+    Attributes:
+        origin: sequence number of the entry that it completes.
+        member: who gets them.
+        merchant, program, code: whose reason they are for.
+    """
+
+    origin: int
+    member: str
+    merchant: str
+    program: str
+    code: str
+
+
+OTHER = "reward other"
+transfers.HALVES[OTHER] = RewardOther
 
 
 def book_name(program: str) -> str:
@@ -91,30 +122,92 @@ def reward(command: Reward, draft: Draft) -> Reason:
     given = _in_force(draft, program.id, command.code)
     if given is None:
         return Reason.REWARD_UNKNOWN
+    other = ""
+    if given.other_points:
+        other, bad = draft.find_other(command.other)
+        if bad is None and other == draft.member:
+            bad = Reason.TO_ONESELF
+        if bad is not None:
+            return bad
     points = given.points + rounding.earned(command.amount, given.rate)
     amounts = ((program.id, points), (MONEY, command.amount))
     bad = limits.check(draft, command, tariff, "reward", amounts, _daily(program.id, given))
     if bad is not None:
         return bad
     purse = draft.purse(draft.member, program.id)
-    if points and given.funder:
-        post_bonus(draft, purse, tariff, given.funder, points)
-    elif points:
-        value = post_own(draft, purse, tariff, command.merchant, points)
-        post_fee(draft, "accrual", value, tariff)
+    _give(draft, tariff, command.merchant, given.funder, points)
     draft.show(purse)
     if purse.ledger() > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
+    if other:
+        draft.facts = (*draft.facts, ("other", other))
     draft.counted = ((program.id, "C", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if other and reason is Reason.APPROVED:
+        half = RewardOther(draft.sequence, other, command.merchant, program.id, command.code)
+        transfers.follow(draft, OTHER, half)
+    return reason
+
+
+def reward_other(command: RewardOther, draft: Draft) -> Reason:
+    """Give the other member of a referral its points, once."""
+    if draft.read(schema.transit(command.origin)) is None:
+        return Reason.UNCHANGED
+    draft.member = command.member
+    transfers.complete(draft, command.origin)
+    tariff = draft.find_tariff(command.merchant, command.program)
+    given = _find(draft, command.program, command.code)
+    if tariff is None or given is None:
+        draft.facts = (("text", "there are no terms or no such reason any more"),)
+        return Reason.APPROVED
+    purse = draft.purse(command.member, command.program)
+    _give(draft, tariff, command.merchant, given.funder, given.other_points)
+    draft.show(purse)
+    draft.facts = (("moved", f"+{given.other_points}"),)
+    return Reason.APPROVED
+
+
+def take_back_other(entry: Entry, draft: Draft) -> Reason | None:
+    """Let the undo of a referral be followed by that of the other member's points."""
+    if "other" in dict(entry.outcome[3]):
+        transfers.undo_half(entry, entry.sequence, draft)
+    return None
+
+
+def give_other_again(entry: Entry, draft: Draft) -> Reason | None:
+    """Let a referral stand again for the other member too, after its void was reversed."""
+    other: str = dict(entry.outcome[3]).get("other", "")
+    undo: Undo = draft.read(schema.undo(entry.sequence))
+    if other and not transfers.undo_half(entry, undo.voided_by, draft):
+        said = fields_of(entry)
+        unit: str = entry.outcome[4][0][0]
+        half = RewardOther(draft.sequence, other, said["merchant"], unit, said["code"])
+        transfers.follow(draft, OTHER, half)
+    return None
+
+
+def _give(draft: Draft, tariff: Tariff, merchant: str, funder: str, points: int) -> None:
+    """Post the legs of points, issued by the funder or else by the merchant."""
+    purse = draft.purse(draft.member, tariff.program.id)
+    if points and funder:
+        post_bonus(draft, purse, tariff, funder, points)
+    elif points:
+        value = post_own(draft, purse, tariff, merchant, points)
+        post_fee(draft, "accrual", value, tariff)
 
 
 def _in_force(draft: Draft, program: str, code: str) -> RewardReason | None:
+    found = _find(draft, program, code)
+    if found is None or not found.since <= draft.today <= found.until:
+        return None
+    return found
+
+
+def _find(draft: Draft, program: str, code: str) -> RewardReason | None:
     for line in read_book(draft.read, book_name(program)).lines:
         if line[0] == code:
-            found = RewardReason(*line)
-            return found if found.since <= draft.today <= found.until else None
+            return RewardReason(*line)
     return None
 
 
@@ -142,5 +235,6 @@ def put_reason(command: PutReason, draft: Draft) -> Reason:
         funder,
         command.since,
         command.until,
+        command.other_points,
     )
     return put_line(draft, book_name(program), line)

@@ -78,6 +78,10 @@ class TransferBack:
     half: int
 
 
+HALVES: dict[str, type[Any]] = {IN: TransferIn, BACK: TransferBack}
+"""Kinds of second halves to their commands; families that have others add them."""
+
+
 def transfer(command: Transfer, draft: Draft) -> Reason:
     """Take points from a member for another, with their issuers and days of expiry."""
     bad = draft.find_member(command.tokens)
@@ -114,7 +118,7 @@ def transfer(command: Transfer, draft: Draft) -> Reason:
     draft.counted = ((program.id, "D", command.amount),)
     reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
     if reason is Reason.APPROVED:  # what a declined command wrote would stay
-        _follow(draft, IN, TransferIn(draft.sequence, other, program.id, tuple(taken)))
+        follow(draft, IN, TransferIn(draft.sequence, other, program.id, tuple(taken)))
     return reason
 
 
@@ -130,7 +134,7 @@ def take_in(command: TransferIn, draft: Draft) -> Reason:
     if purse.ledger() > POINTS_MAX:
         draft.facts = (("text", f"a member cannot have more than {POINTS_MAX} points"),)
         return Reason.REFUSED
-    _complete(draft, command.origin)
+    complete(draft, command.origin)
     return Reason.APPROVED
 
 
@@ -140,19 +144,19 @@ def hand_back(command: TransferBack, draft: Draft) -> Reason:
         return Reason.UNCHANGED
     draft.member = command.member
     give_back(draft.read(schema.entry(command.half)), draft)
-    _complete(draft, command.origin)
+    complete(draft, command.origin)
     return Reason.APPROVED
 
 
-def still_open(
-    _key: bytes, row: Transit, _today: int, _at: int
-) -> Iterator[TransferIn | TransferBack]:
+def still_open(_key: bytes, row: Transit, _today: int, _at: int) -> Iterator[Any]:
     """The second half that a row of the transit table waits for."""
-    yield (TransferIn if row.kind == IN else TransferBack)(*row.command)
+    yield HALVES[row.kind](*row.command)
 
 
-def in_transit(command: TransferIn | TransferBack, read: Callable[[bytes], Any]) -> tuple[int, str]:
+def in_transit(command: Any, read: Callable[[bytes], Any]) -> tuple[int, str]:
     """Points that a second half, still open, will take out of transit, and their program.
+
+    A second half that gives points anew, and what takes them back, have nothing in transit.
 
     Args:
         command: the second half.
@@ -160,9 +164,11 @@ def in_transit(command: TransferIn | TransferBack, read: Callable[[bytes], Any])
     """
     if isinstance(command, TransferIn):
         return sum(lot[2] for lot in command.lots), command.program
+    if not isinstance(command, TransferBack):
+        return 0, ""
     half: Entry = read(schema.entry(command.half))
     legs = [leg for leg in half.postings if leg[0].startswith("Transit:")]
-    return sum(leg[2] for leg in legs), legs[0][1]
+    return sum(leg[2] for leg in legs), legs[0][1] if legs else ""
 
 
 def take_back(entry: Entry, draft: Draft) -> Reason | None:
@@ -170,14 +176,14 @@ def take_back(entry: Entry, draft: Draft) -> Reason | None:
 
     A second half that is still open is dropped instead: nobody got anything.
     """
-    _undo_half(entry, entry.sequence, draft)
+    undo_half(entry, entry.sequence, draft)
     return None
 
 
 def give_again(entry: Entry, draft: Draft) -> Reason | None:
     """Let a transfer stand again for the second member too, after its void was reversed."""
     undo: Undo = draft.read(schema.undo(entry.sequence))
-    if _undo_half(entry, undo.voided_by, draft):
+    if undo_half(entry, undo.voided_by, draft):
         return None
     lots = tuple(
         (int(account.split(":")[4]), account.split(":")[3], -amount)
@@ -185,18 +191,18 @@ def give_again(entry: Entry, draft: Draft) -> Reason | None:
         if account.startswith("Lot:")
     )
     program = entry.postings[0][1]
-    _follow(draft, IN, TransferIn(draft.sequence, _other(entry), program, lots))
+    follow(draft, IN, TransferIn(draft.sequence, _other(entry), program, lots))
     return None
 
 
-def _undo_half(entry: Entry, origin: int, draft: Draft) -> bool:
+def undo_half(entry: Entry, origin: int, draft: Draft) -> bool:
     """Let the second half of the entry `origin` be negated; False where there was none."""
     sequel: Sequel | None = draft.read(schema.sequel(origin))
     if sequel is None:
         draft.rows[schema.transit(origin)] = None
         return False
     back = TransferBack(draft.sequence, _other(entry), sequel.sequence)
-    _follow(draft, BACK, back)
+    follow(draft, BACK, back)
     return True
 
 
@@ -206,13 +212,13 @@ def _other(entry: Entry) -> str:
     return other
 
 
-def _follow(draft: Draft, kind: str, command: Any) -> None:
+def follow(draft: Draft, kind: str, command: Any) -> None:
     """Have a second half executed after this command, and note that it is open."""
     draft.rows[schema.transit(draft.sequence)] = Transit(kind, values_of(command))
     draft.follow = command
 
 
-def _complete(draft: Draft, origin: int) -> None:
+def complete(draft: Draft, origin: int) -> None:
     """Note that the second half of the entry `origin` is posted."""
     draft.rows[schema.transit(origin)] = None
     draft.rows[schema.sequel(origin)] = Sequel(draft.sequence)

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.rules.points import Accrual, Redemption
 from engine.rules.rewards import Reward
-from posd.incoming import Incoming, Malformed
+from posd.incoming import Incoming, Malformed, token_of
 
 REASON_CODE = re.compile(rb"[A-Za-z0-9_-]{1,20}").fullmatch
 
@@ -30,11 +30,13 @@ def _reward(incoming: Incoming) -> Any:
     code = incoming.tlv["1E"]
     if not REASON_CODE(code):
         raise Malformed("a reason code is 1 to 20 letters, digits, _ or -")
+    other = incoming.tlv.get("11")
     return Reward(
         *incoming.request(),
         incoming.tokens,
         incoming.amount(),
         code.decode("ascii"),
+        () if other is None else (token_of(other, incoming.vault),),
     )
 
 

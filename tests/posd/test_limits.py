@@ -62,7 +62,7 @@ def test_a_soft_limit_is_an_event_for_operations_told_once(talk):
 
 
 def test_an_accrual_with_a_reason_needs_no_sale(talk):
-    talk.administer(PutReason("P01", "SIGNIN", 10, (0, 1), 1, "", 0, NEVER))
+    talk.administer(PutReason("P01", "SIGNIN", 10, (0, 1), 1, "", 0, NEVER, 0))
     talk.play("""
         >> 0200 3=220065 2={card} 4=000000000000 49=156 48=1E:SIGNIN
         .. reward APPROVED

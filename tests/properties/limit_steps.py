@@ -27,7 +27,7 @@ class LimitSteps:
             for program in ("P01", "P02"):
                 self.house.earn_rule("BONUS", at, program=program, **said)
         for (program, code), (points, rate, times, funder) in REASONS.items():
-            row = rewards.PutReason(program, code, points, rate, times, funder, 0, 99991231)
+            row = rewards.PutReason(program, code, points, rate, times, funder, 0, 99991231, 0)
             assert self.house.machine.execute(row, at).approved
 
     @rule(
@@ -38,7 +38,7 @@ class LimitSteps:
         often=st.integers(1, 3),
     )
     def reward(self, till, who, amount, code, often):
-        said = {"tokens": who, "amount": amount, "code": code}
+        said = {"tokens": who, "amount": amount, "code": code, "other": ()}
         for _ in range(often):
             self.send(self.request(rewards.Reward, till, **said))
 

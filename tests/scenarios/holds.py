@@ -108,7 +108,7 @@ class Holds:
         """The command that completed an entry, as a crash would have it sent again."""
         done = self.book.view.get(schema.sequel(self.sequences[words.rest[0]]))
         entry = self.book.entry(done.sequence)
-        kinds = {"transfer in": transfers.TransferIn, "transfer back": transfers.TransferBack}
+        kinds = transfers.HALVES
         return kinds[entry.kind](*entry.command)
 
     def exchange(self, words: Any) -> Any:
@@ -152,7 +152,10 @@ ACTS = {
 }
 
 EXPECTATIONS = [
-    (r"(before it|then) (hold time-out|transfer in|transfer back)", Holds.expect_neighbour),
+    (
+        r"(before it|then) (hold time-out|transfer in|transfer back|reward other)",
+        Holds.expect_neighbour,
+    ),
     (r"gained (\+\d+P\d\d)", Holds.expect_gained),
     (r"(\d+) in transit", Holds.expect_in_transit),
 ]

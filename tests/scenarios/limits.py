@@ -8,11 +8,12 @@ Setting the stage::
         [paid-by HB01] [alone] [priority 5] [from 2026-03-02] [until 2026-03-05]
     credit HOTEL 10000          (fen; "none" lifts it)
     tier M1 gold
-    reason SIGNIN P01 [points 10] [rate 1/1] [per-day 1] [paid-by HB01] [from …] [until …]
+    reason SIGNIN P01 [points 10] [rate 1/1] [per-day 1] [paid-by HB01] [other 30]
+        [from …] [until …]
 
 Acts::
 
-    reward SIGNIN [5.00 yuan] card A
+    reward SIGNIN [5.00 yuan] card A [with card C]
     propose TICKET give 100 P01 M1 by teller [expires 2027-12-31]      (or take, write-off)
     confirm TICKET by supervisor
     withdraw TICKET by teller
@@ -101,17 +102,21 @@ class LimitsOnStage:
                 said.get("paid-by", ""),
                 day(said.get("from", "0")),
                 day(said.get("until", str(NEVER))),
+                int(said.get("other", 0)),
             ),
             at,
         )
 
     def reward(self, words: Any) -> Any:
+        named = list(words.named())
+        other = [named.pop()] if "with" in words.rest else []
         return self.request(
             rewards.Reward,
             words,
-            tokens=words.named(),
+            tokens=tuple(named),
             amount=words.amount or 0,
             code=words.rest[0],
+            other=tuple(other),
         )
 
     def propose(self, words: Any) -> Any:
