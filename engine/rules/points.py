@@ -24,12 +24,14 @@ class Accrual(Request):
     Attributes:
         tokens: what names the member.
         amount: the sale in fen.
+        reference: order or receipt that the terminal named, empty for none.
     """
 
     tokens: tuple[Token, ...]
     amount: int
+    reference: str
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields in order
         self,
         terminal: str,
         merchant: str,
@@ -39,6 +41,7 @@ class Accrual(Request):
         function: str,
         tokens: tuple[Token, ...],
         amount: int,
+        reference: str = "",
     ) -> None:
         self.terminal = terminal
         self.merchant = merchant
@@ -48,6 +51,7 @@ class Accrual(Request):
         self.function = function
         self.tokens = tokens
         self.amount = amount
+        self.reference = reference
 
     def values(self) -> tuple[Any, ...]:
         """The fields in order."""
@@ -60,6 +64,7 @@ class Accrual(Request):
             self.function,
             self.tokens,
             self.amount,
+            self.reference,
         )
 
 
@@ -72,12 +77,14 @@ class Redemption(Request):
         unit: a program (`amount` is points) or ``156`` (`amount` is the value in fen, paid in
             points of the merchant's program).
         pin: the verdict on the PIN, see `engine.commands.Pin`.
+        reference: order or receipt that the terminal named, empty for none.
     """
 
     tokens: tuple[Token, ...]
     unit: str
     amount: int
     pin: int
+    reference: str
 
     def __init__(  # noqa: PLR0913, PLR0917 - the fields in order
         self,
@@ -91,6 +98,7 @@ class Redemption(Request):
         unit: str,
         amount: int,
         pin: int,
+        reference: str = "",
     ) -> None:
         self.terminal = terminal
         self.merchant = merchant
@@ -102,6 +110,7 @@ class Redemption(Request):
         self.unit = unit
         self.amount = amount
         self.pin = pin
+        self.reference = reference
 
     def values(self) -> tuple[Any, ...]:
         """The fields in order."""
@@ -116,6 +125,7 @@ class Redemption(Request):
             self.unit,
             self.amount,
             self.pin,
+            self.reference,
         )
 
 

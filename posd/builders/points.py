@@ -22,6 +22,7 @@ def accrual(incoming: Incoming) -> Any:
         *incoming.request(),
         incoming.tokens,
         incoming.amount(),
+        incoming.reference(),
     )
 
 
@@ -48,4 +49,5 @@ def redemption(incoming: Incoming) -> Any:
         incoming.unit(),
         incoming.amount(),
         incoming.pin,
+        incoming.reference(),
     )

@@ -133,3 +133,24 @@ def test_a_reference_is_kept_in_the_journal(talk):
         << 0210 39=00 4=* 15=* 37=* 38=* 49=156 54=* 64=*
         """)
     assert talk.book.entry(talk.book.sequence).command[-1] == "R-17"
+
+
+def test_a_sale_paid_in_parts_names_its_receipt_in_each(talk):
+    """Points for a part, stored value for another; the rest in cash is in no message."""
+    talk.play("""
+        >> 0200 3=006500 2={card} 4=000000001000 49=156 48=17:R-18
+        .. redemption APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:-1000 49=156 54=* 64=*
+        >> 0200 3=210060 2={card} 4=000000005000 49=156
+        .. top-up APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 49=156 54=* 64=*
+        >> 0200 3=006000 2={card} 4=000000002000 49=156 48=17:R-18
+        .. purchase APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 49=156 54=* 64=*
+        >> 0200 3=220065 2={card} 4=000000005000 49=156 48=17:R-18
+        .. accrual APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+50 49=156 54=* 64=*
+        """)
+    last = talk.book.sequence
+    named = [talk.book.entry(n).command[-1] for n in (last - 3, last - 1, last)]
+    assert named == ["R-18", "R-18", "R-18"]

@@ -189,7 +189,9 @@ def test_a_replayed_directory_can_be_used(books, tmp_path):
 
 def test_replay_tells_the_first_entry_that_differs(books, tmp_path, monkeypatch):
     def forged(kind, values):
-        return command_of(kind, (*values[:-1], values[-1] + 100) if kind == "accrual" else values)
+        return command_of(
+            kind, (*values[:-2], values[-2] + 100, "") if kind == "accrual" else values
+        )
 
     monkeypatch.setattr("tools.replay.command_of", forged)
     done = run("replay", books[0], "--into", tmp_path / "again")
