@@ -29,7 +29,7 @@ from clearing.model import (
     ProgramDay,
 )
 from clearing.register import Party, Register
-from clearing.settle import PartyTotals, Totals, rounding_fen
+from clearing.settle import PartyTotals, Totals
 from engine import rounding
 from engine.records import Program
 from engine.settlement import Carry, Run
@@ -98,11 +98,11 @@ def balance(totals: Totals, opening: dict[str, int], register: Register) -> Bala
         outstanding = opening.get(f"points:{name}", 0) + moved[3]
         fund = opening.get(f"fund:{name}", 0) + moved[4]
         worth = value_of(outstanding, program) if program.settled else fund
-        most = moved[5] * rounding_fen(program.points_per_yuan)
+        most = moved[5]
         if abs(worth - fund) > most:
             raise DoesNotHold(
                 f"the fund of {name} holds {fund} fen and its {outstanding} points are worth"
-                f" {worth}: more apart than rounding of {moved[5]} entries"
+                f" {worth}: more apart than the {most} fen that rounding may have left"
             )
         if worth != fund:
             true_ups.append((name, worth - fund, most))

@@ -108,7 +108,7 @@ class Totals:
     Attributes:
         parties: by id.
         programs: program to issued, redeemed, expired, change of what is outstanding, change of
-            the fund, entries that moved the fund.
+            the fund, and the fen that rounding may have left in it.
         matrix: (program, issuer, redeemer) to points.
         channels: (channel, kind) to count, points issued, points redeemed, debit, credit.
         movements: the operator's own money accounts to fen.
@@ -249,12 +249,13 @@ def heading_of(
 
 
 def rounding_fen(points_per_yuan: int) -> int:
-    """How many fen one entry may leave in a fund beside the value of its points.
+    """How many fen the refund of a part may leave in a fund beside the value of its points.
 
-    One; and where a point is worth more than a fen, the value of a point as well: the refund of a
-    part rounds the points and the money each for itself, until the rest is refunded.
+    Points and money are shared out each for itself, rounded down: less than a fen and less than the
+    value of a point; and the original's own half fen is shared with them. The next parts make up
+    for it.
     """
-    return 1 if points_per_yuan >= 100 else 1 + -(-100 // points_per_yuan)  # noqa: PLR2004
+    return -(-(3 * points_per_yuan + 200) // (2 * points_per_yuan))
 
 
 class LocalTimes:
@@ -435,21 +436,29 @@ class Fold:
             self._money(fields, money, lines, frozenset(moved), channel, own_issue=own_issue)
         if lines:
             self._emit_lines(fields, lines)
-        for unit, fen in self._funds(money, change).items():
-            self._fund_follows(fields, unit, change.get(unit, 0), fen)
+        for unit, (fen, legs) in self._funds(money, change).items():
+            self._fund_follows(fields, unit, change.get(unit, 0), fen, legs)
 
-    def _funds(self, money: list[Leg], change: dict[str, int]) -> dict[str, int]:
-        """What the funds of settled programs moved by; 0 for those whose points alone moved."""
-        funds = dict.fromkeys((unit for unit in change if unit in self._worth), 0)
+    def _funds(self, money: list[Leg], change: dict[str, int]) -> dict[str, tuple[int, int]]:
+        """What the funds of settled programs moved by, and legs; also where points moved alone."""
+        funds = dict.fromkeys((unit for unit in change if unit in self._worth), (0, 0))
         for parsed, amount in money:
             if parsed[0] == "Fund" and parsed[1] in self._worth:
-                funds[parsed[1]] = funds.get(parsed[1], 0) + amount
+                fen, legs = funds.get(parsed[1], (0, 0))
+                funds[parsed[1]] = fen + amount, legs + 1
         return funds
 
-    def _fund_follows(self, fields: tuple[Any, ...], unit: str, points: int, fen: int) -> None:
-        """Name an entry whose fund moved by something else than the value of its points."""
+    def _fund_follows(
+        self, fields: tuple[Any, ...], unit: str, points: int, fen: int, legs: int
+    ) -> None:
+        """Name an entry whose fund moved by something else than the value of its points.
+
+        Each leg is rounded to half a fen; a refund leaves what `rounding_fen` says.
+        """
         a_yuan = self._worth[unit]
-        if abs(fen * a_yuan - points * 100) > rounding_fen(a_yuan) * a_yuan:
+        most = max(1, legs) + (rounding_fen(a_yuan) if fields[4] == "refund" else 0)
+        self.totals.programs[unit][5] += most
+        if abs(fen * a_yuan - points * 100) > most * a_yuan:
             self.totals.fault(
                 f"entry {fields[0]} ({fields[4]}) moves {points:+} points of {unit} and the fund by"
                 f" {fen:+} fen"
@@ -530,7 +539,6 @@ class Fold:
             if program is None:
                 program = self.totals.programs[parsed[1]] = [0, 0, 0, 0, 0, 0]
             program[4] += amount
-            program[5] += 1
 
     def _leg(
         self,

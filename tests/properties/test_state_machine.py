@@ -52,6 +52,7 @@ from ledger.book import Book, Limits
 from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
+from tests.properties.clearing_steps import ClearingSteps
 from tests.properties.hold_rules import HOLD_TRADES, HoldRules
 from tests.properties.limit_steps import LimitSteps
 from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE
@@ -118,7 +119,7 @@ class Unsynced(Storage):
         pass
 
 
-class Counter(HoldRules, ValueSteps, LimitSteps, RuleBasedStateMachine):
+class Counter(HoldRules, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMachine):
     """Terminals, a ledger that can crash, and the model."""
 
     def __init__(self):
@@ -633,6 +634,7 @@ class Counter(HoldRules, ValueSteps, LimitSteps, RuleBasedStateMachine):
         try:
             self.replay()
             self.everything_undone_sums_to_nothing()
+            self.every_date_is_cleared()
         finally:
             self.book.close(fold=False)
             shutil.rmtree(self.folder)
