@@ -60,6 +60,7 @@ from ledger.model import MONEY, Entry
 from ledger.tables import Snapshot
 from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
 from posd.responses import BY_NUMBER
+from tools.show_rules import shown_rules
 from tools.tail import command_fields
 
 if TYPE_CHECKING:
@@ -554,6 +555,15 @@ def _undo(sources: Sources, entry: Entry) -> Shown | None:
     }
 
 
+def _rules(sources: Sources, key: str) -> Shown:
+    shown = shown_rules(sources.read, key)
+    if shown is None:
+        raise NotFound(
+            "rules are of a unit, a merchant, a terminal or a member: there is none such"
+        )
+    return shown
+
+
 _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "member": _member,
     "card": _card,
@@ -565,6 +575,7 @@ _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "rate": _rate,
     "card-product": _card_product,
     "card-batch": _card_batch,
+    "rules": _rules,
     "transaction": _transaction,
 }
 KINDS: Final = (*_FINDERS, *NOT_BUILT)

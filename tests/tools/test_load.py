@@ -175,6 +175,33 @@ def test_a_limit_is_loaded_once_and_changed_by_the_same_id(loaded, tmp_path):
         assert (told["loaded"], told["unchanged"]) == (1, 1)
 
 
+def test_rules_are_shown_as_they_were_loaded(loaded, tmp_path):
+    rule = {"type": "earn_rule", "program": "P01", "id": "GOLD", "tier": "gold"}
+    rule |= {"multiplier": "3/2", "funder": "HB01", "until": "2126-12-31"}
+    lines = [
+        LIMIT,
+        LIMIT | {"id": "CAP", "scope": "program"},
+        LIMIT | {"id": "OWN", "scope": "merchant", "key": HOTEL},
+        rule,
+        {"type": "reason", "program": "P01", "code": "SIGNIN", "points": 10},
+        {"type": "credit", "party": HOTEL, "limit_fen": 500_000},
+    ]
+    file = write_lines(tmp_path / "rules", lines)
+    assert must("load", loaded, file) == "loaded 6, unchanged 0, rejected 0\n"
+    assert must("load", loaded, file) == "loaded 0, unchanged 6, rejected 0\n"
+    program = json.loads(must("show", loaded, "rules", "P01", "--json"))
+    assert [one["id"] for one in program["limits"]] == ["CAP", "DAILY"]
+    assert program["limits"][1]["max_amount"] == 1000
+    assert program["earn_rules"][0]["multiplier"] == "3/2"
+    assert program["earn_rules"][0]["until"] == "2126-12-31"
+    assert program["reasons"][0]["points"] == 10
+    hotel = json.loads(must("show", loaded, "rules", HOTEL, "--json"))
+    assert [one["id"] for one in hotel["limits"]] == ["OWN"]
+    assert hotel["credit_fen"] == 500_000
+    assert "SIGNIN" in must("show", loaded, "rules", "P01")
+    assert run("show", loaded, "rules", "P77").exit_code == 1
+
+
 def test_keys_in_clear_are_taken_from_a_private_file_only(loaded, tmp_path):
     for mode in (0o640, 0o604, 0o644, 0o700):
         found = reasons(loaded, tmp_path, TERMINAL | {"id": "00000002"}, PROGRAM, mode=mode)
