@@ -5,9 +5,9 @@ wire is told in `engine.submit`, whose `Submitter` is the usual peer. Requests o
 answered in order, each once what it reveals is durable.
 
 Bulk work leaves room for terminals: a connection begins commands for at most `SLICE_NS` in a turn
-of the event loop, waits while the overlay is half full, and is not read while `PENDING_MAX` of its
-requests are unanswered. While the daemon answers terminals 91, commands are refused with the
-reason in words.
+of the event loop, rests for longer than it has worked where terminals have asked meanwhile, waits
+while the overlay is half full, and is not read while `PENDING_MAX` of its requests are unanswered.
+While the daemon answers terminals 91, commands are refused with the reason in words.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ SLICE: Final = 50
 """Commands that one connection executes at most in a turn of the event loop."""
 SLICE_NS: Final = 1_500_000
 """Time after which a connection begins no further command in the same turn."""
+RESTS: Final = 2
+"""While terminals ask, a connection rests for this many times as long as it has worked."""
 PENDING_MAX: Final = 4096
 """Requests of a connection that may be unanswered; past that it is not read."""
 CONNECTIONS_MAX: Final = 16
@@ -137,6 +139,8 @@ class Connection(asyncio.Protocol):
         self._working = False
         self._choked = False
         self._replies: list[bytes] = []
+        self._asked = 0
+        self._rest_until = 0
 
     # The transport.
 
@@ -199,7 +203,7 @@ class Connection(asyncio.Protocol):
         self._judge_reading()
         if self._requests and not self._working:
             self._working = True
-            self._work()
+            self._go_on()
 
     # Work.
 
@@ -210,15 +214,28 @@ class Connection(asyncio.Protocol):
             # The tables are behind: terminals get what room there is.
             asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._work)
             return
-        end = time.perf_counter_ns() + SLICE_NS
+        begun = now = time.perf_counter_ns()
         for _ in range(min(SLICE, len(self._requests))):
             self._answer(self._requests.popleft())
-            if time.perf_counter_ns() > end:
+            now = time.perf_counter_ns()
+            if now - begun > SLICE_NS:
                 break
+        asked = self._pipeline.terminals_ns()
+        if asked != self._asked:
+            self._asked = asked
+            self._rest_until = now + RESTS * (now - begun)
         if self._requests:
-            self._pipeline.soon(self._work)
+            self._go_on()
         else:
             self._working = False
+
+    def _go_on(self) -> None:
+        """Work in a later turn of the loop; where terminals are busy, after a rest."""
+        rest_ns = self._rest_until - time.perf_counter_ns()
+        if rest_ns > 0:
+            asyncio.get_running_loop().call_later(rest_ns / 1e9, self._work)
+        else:
+            self._pipeline.soon(self._work)
 
     def _answer(self, body: bytes) -> None:
         number: Any = 0

@@ -95,6 +95,10 @@ class Pipeline:
         else:
             self._open_waiters.append(waiter)
 
+    def terminals_ns(self) -> int:
+        """Time spent on decoding messages so far; it has grown where terminals have asked."""
+        return self._meter.decode.total
+
     def soon(self, callback: Waiter) -> None:
         """Call `callback` in the next turn of the loop."""
         self._loop.call_soon(callback)
