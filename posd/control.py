@@ -330,7 +330,13 @@ def _command(kind: str, values: tuple[Any, ...]) -> Any:
 
 
 def _conforms(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type made of int, bool, str, bytes and tuples of them."""
+    """Whether a value is of a type made of int, bool, str, bytes and tuples of them.
+
+    A compiled module keeps of a tuple's type no more than that it is one (``tuple``, or ``type``
+    where the type has a name): then its parts are of any of these.
+    """
+    if hint in ERASED:
+        return type(value) is tuple and _is_plain(value)
     if get_origin(hint) is not tuple:
         return type(value) is hint and (hint is not int or value.bit_length() <= _INT_BITS_MAX)
     if type(value) is not tuple:
@@ -339,6 +345,15 @@ def _conforms(value: Any, hint: Any) -> bool:
     if parts[-1] is Ellipsis:
         return all(_conforms(one, parts[0]) for one in value)
     return len(value) == len(parts) and all(map(_conforms, value, parts))
+
+
+ERASED: Final = (tuple, type)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return any(_conforms(value, kind) for kind in (int, str, bytes, bool))
 
 
 def _hints(command: type[Any]) -> tuple[tuple[str, Any], ...]:
