@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from engine.draft import amended
 from engine.records import CALENDAR, FIRST_LINK, NEW_BATCH, Batch, Calendar, Link
 from engine.terms import DAY_MS
 from ledger import schema
 
-BATCH_MAX = 999_999
-DAYS_OPEN = 7
+BATCH_MAX: Final = 999_999
+DAYS_OPEN: Final = 7
 """How long a batch may be left open, where the calendar is not set; see `Calendar.batch_days`."""
 
 Lines = tuple[tuple[str, int, int, int, int], ...]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from engine.draft import Draft
 from engine.reasons import Reason
@@ -72,7 +72,7 @@ class Rule:
     legs: Callable[[Entry], tuple[Posting, ...]] | None = None
 
 
-RULES: tuple[Rule, ...] = (
+RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "accrual",
         points.Accrual,
@@ -244,8 +244,8 @@ RULES: tuple[Rule, ...] = (
     Rule("resolution", clearing.ResolveDiscrepancy, clearing.resolve_discrepancy, "none", "", ""),
 )
 
-BY_KIND: dict[str, Rule] = {rule.kind: rule for rule in RULES}
-BY_COMMAND: dict[type[Any], Rule] = {rule.command: rule for rule in RULES}
+BY_KIND: Final[dict[str, Rule]] = {rule.kind: rule for rule in RULES}
+BY_COMMAND: Final[dict[type[Any], Rule]] = {rule.command: rule for rule in RULES}
 
 if len(BY_KIND) != len(RULES) or len(BY_COMMAND) != len(RULES):
     raise ImportError("the catalogue names a command twice")

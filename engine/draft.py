@@ -8,7 +8,7 @@ encoded all of it and swapped it in. A rule that declines leaves no postings; th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from engine import cards
 from engine.commands import Pin, Token
@@ -20,7 +20,7 @@ from engine.value import Wallet
 from ledger import schema
 from ledger.model import MONEY, Account, Posting, Unit
 
-ALIAS_STATES = {
+ALIAS_STATES: Final = {
     "lost": Reason.CARD_LOST,
     "replaced": Reason.CARD_BLOCKED,
     "removed": Reason.CARD_BLOCKED,
@@ -30,7 +30,7 @@ ALIAS_STATES = {
 }
 """States of a card, phone or token in which it cannot be used, and why."""
 
-PIN_FAILURES_MAX = 3
+PIN_FAILURES_MAX: Final = 3
 
 
 class Draft:

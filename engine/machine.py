@@ -40,8 +40,8 @@ from engine.terms import Clock, local_ms
 from ledger import codec, schema
 from ledger.model import Entry, Posting, assert_balanced, values_of
 
-DEFAULT_CALENDAR = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
-BALANCE_KEYS_MAX = 100_000
+DEFAULT_CALENDAR: Final = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
+BALANCE_KEYS_MAX: Final = 100_000
 
 _REFERENCE: Final = schema.REFERENCE
 _TRANSITS: Final = bytes((schema.TRANSIT,))

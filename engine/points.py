@@ -13,22 +13,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from engine.records import NEVER, NO_POINTS, RECENT_MAX, Chunk, HeldPoints, Lot, Pending, Points
 from ledger import chart, schema
 from ledger.model import Posting
 
-LOTS_MAX = 256
+LOTS_MAX: Final = 256
 """Lots in a points record or a chunk; a full one is halved."""
 
-PENDING_MAX = 256
+PENDING_MAX: Final = 256
 """Days, expiries and issuers for which points of a member may wait; more are not made to wait."""
 
-HOLDS_MAX = 32
+HOLDS_MAX: Final = 32
 """Holds that a member may have open in a program."""
 
-POINTS_MAX = 999_999_999_999
+POINTS_MAX: Final = 999_999_999_999
 """Points that a member may have in a program: a terminal can be told twelve digits."""
 
 

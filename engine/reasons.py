@@ -8,6 +8,7 @@ request free is said here, since it decides what is journaled.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class Reason(IntEnum):
@@ -103,7 +104,7 @@ class Reason(IntEnum):
     OPERATOR_LOCKED = 204
 
 
-UNSTORED = frozenset(
+UNSTORED: Final = frozenset(
     {
         Reason.UNCHANGED,
         Reason.FORM,

@@ -20,15 +20,15 @@ Lot: TypeAlias = tuple[int, str, int]
 
 _SEQUENCE_BYTES: Final = 8
 
-BASE = "base"
+BASE: Final = "base"
 """The tier of everybody who has none."""
 
-ASKED_NEVER = 999_999_999_999_999
+ASKED_NEVER: Final = 999_999_999_999_999
 """A `pin_above` that no amount reaches."""
-SITE_TERMINALS_MAX = 256
+SITE_TERMINALS_MAX: Final = 256
 """Terminals in a chunk of a merchant's."""
 
-RECENT_MAX = 5
+RECENT_MAX: Final = 5
 """Entries that a record of a member remembers for the mini-statement."""
 Pending: TypeAlias = tuple[int, int, str, int]
 """First day on which it can be spent (`NEVER` until it is released), expiry, issuer, points."""
@@ -36,7 +36,7 @@ Pending: TypeAlias = tuple[int, int, str, int]
 HeldPoints: TypeAlias = tuple[int, int, tuple[Lot, ...]]
 """Sequence number of the hold, the time in ms from which it holds no more, lots held."""
 
-NEVER = 99991231
+NEVER: Final = 99991231
 """The expiry day of points that do not expire."""
 
 
@@ -675,14 +675,14 @@ class Calendar:
     offline_daily: int
 
 
-NO_HOT_CARDS = HotCards(0, ())
-NO_UNDO = Undo(0, 0, 0)
-NO_POINTS = Points((), (), (), 0, ())
-NO_VALUE = Value(0, 0, "", (), 0)
-NO_KEYS = Keys(0, False, 0, 0)
-FIRST_LINK = Link(1)
-NEW_BATCH = Batch("open", 0, 0, (), (), 999_999, 0, 0)
-CALENDAR = schema.named(schema.CALENDAR, "calendar")
+NO_HOT_CARDS: Final = HotCards(0, ())
+NO_UNDO: Final = Undo(0, 0, 0)
+NO_POINTS: Final = Points((), (), (), 0, ())
+NO_VALUE: Final = Value(0, 0, "", (), 0)
+NO_KEYS: Final = Keys(0, False, 0, 0)
+FIRST_LINK: Final = Link(1)
+NEW_BATCH: Final = Batch("open", 0, 0, (), (), 999_999, 0, 0)
+CALENDAR: Final = schema.named(schema.CALENDAR, "calendar")
 
 codec.register_plain(schema.IDENTITY)
 codec.register(schema.UNDO, Undo)

@@ -21,7 +21,7 @@ import msgpack
 from ledger import schema
 from ledger.model import Entry, values_of
 
-LAYOUT = 1
+LAYOUT: Final = 1
 
 
 def packer() -> Callable[[Any], bytes]:

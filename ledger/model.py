@@ -23,8 +23,8 @@ Account: TypeAlias = str
 Unit: TypeAlias = str
 Posting: TypeAlias = tuple[Account, Unit, int]
 
-MONEY: Unit = "156"
-AMOUNT_MAX = 10**15
+MONEY: Final[Unit] = "156"
+AMOUNT_MAX: Final = 10**15
 """The largest absolute amount of one posting; a balance of any account stays below 2**63."""
 
 

@@ -58,61 +58,62 @@ them. Nothing else in the project packs or cuts a key.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
-ENTRY = 1
-BALANCE = 2
-IDENTITY = 3
-UNDO = 4
-MEMBER = 5
-ALIAS = 6
-POINTS = 7
-LOTS = 8
-PROGRAM = 9
-INSTITUTION = 10
-MERCHANT = 11
-TERMINAL = 12
-KEYS = 13
-BATCH = 14
-LINK = 15
-OPENING = 16
-CALENDAR = 17
-UPLOAD = 18
-CAMPAIGN = 19
-VALUE = 20
-CARD_PRODUCT = 21
-CARD_BATCH = 22
-RATE = 23
-SEQUEL = 24
-TRANSIT = 25
-RULEBOOK = 28
-COUNTER = 29
-POOL = 30
-PROPOSAL = 31
-SITE = 32
-OFFLINE = 33
-OPERATOR = 34
-PARAMETERS = 35
-HOT_CARDS = 36
-VERSION = 40
-PAYEE = 41
-RUN = 42
-CLEARED = 43
-CARRY = 44
-POSTBACK = 45
-TRUEUP = 46
-EXCEPTION = 47
-TIER = 26
-STANDING = 27
-CARD_PREFIX = 67
-REPLACEMENT = 76
+ENTRY: Final = 1
+BALANCE: Final = 2
+IDENTITY: Final = 3
+UNDO: Final = 4
+MEMBER: Final = 5
+ALIAS: Final = 6
+POINTS: Final = 7
+LOTS: Final = 8
+PROGRAM: Final = 9
+INSTITUTION: Final = 10
+MERCHANT: Final = 11
+TERMINAL: Final = 12
+KEYS: Final = 13
+BATCH: Final = 14
+LINK: Final = 15
+OPENING: Final = 16
+CALENDAR: Final = 17
+UPLOAD: Final = 18
+CAMPAIGN: Final = 19
+VALUE: Final = 20
+CARD_PRODUCT: Final = 21
+CARD_BATCH: Final = 22
+RATE: Final = 23
+SEQUEL: Final = 24
+TRANSIT: Final = 25
+RULEBOOK: Final = 28
+COUNTER: Final = 29
+POOL: Final = 30
+PROPOSAL: Final = 31
+SITE: Final = 32
+OFFLINE: Final = 33
+OPERATOR: Final = 34
+PARAMETERS: Final = 35
+HOT_CARDS: Final = 36
+VERSION: Final = 40
+PAYEE: Final = 41
+RUN: Final = 42
+CLEARED: Final = 43
+CARRY: Final = 44
+POSTBACK: Final = 45
+TRUEUP: Final = 46
+EXCEPTION: Final = 47
+TIER: Final = 26
+STANDING: Final = 27
+CARD_PREFIX: Final = 67
+REPLACEMENT: Final = 76
 
-NAMES: dict[int, str] = {
+NAMES: Final[dict[int, str]] = {
     number: name.lower()
     for name, number in list(globals().items())
     if name.isupper() and isinstance(number, int)
 }
 
-REFERENCE: frozenset[int] = frozenset(
+REFERENCE: Final[frozenset[int]] = frozenset(
     {
         PROGRAM,
         INSTITUTION,
@@ -132,13 +133,13 @@ REFERENCE: frozenset[int] = frozenset(
 )
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
 
-_SEQUENCE = struct.Struct(">BQ").pack
-_IDENTITY = struct.Struct(">B8sII").pack
-_BATCH = struct.Struct(">B8sI").pack
-_UPLOAD = struct.Struct(">B8sIII").pack
-_RUN = struct.Struct(">BII").pack
-_BALANCE = bytes((BALANCE,))
-_VERSION = bytes((VERSION,))
+_SEQUENCE: Final = struct.Struct(">BQ").pack
+_IDENTITY: Final = struct.Struct(">B8sII").pack
+_BATCH: Final = struct.Struct(">B8sI").pack
+_UPLOAD: Final = struct.Struct(">B8sIII").pack
+_RUN: Final = struct.Struct(">BII").pack
+_BALANCE: Final = bytes((BALANCE,))
+_VERSION: Final = bytes((VERSION,))
 
 
 def entry(sequence: int) -> bytes:
@@ -206,7 +207,7 @@ def operator(merchant: str, operator_id: str) -> bytes:
     return b"\x22%b\x00%b" % (merchant.encode(), operator_id.encode())
 
 
-HOT_CARDS_KEY = bytes((HOT_CARDS,))
+HOT_CARDS_KEY: Final = bytes((HOT_CARDS,))
 """Key of the one list of hot cards."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from posd import inquiries
 from posd.builders import batches, cards, holds, members, offline, points, transfers, undo, value
@@ -43,8 +43,8 @@ def _off(name: str, *, information: bool = False) -> Binding:
     return Binding(name, None, False, False, information)
 
 
-ANY = ""
-BINDINGS: dict[tuple[str, str], Binding] = {
+ANY: Final = ""
+BINDINGS: Final[dict[tuple[str, str], Binding]] = {
     ("010", "31"): Binding("balance", None, False, True, True, inquiries.balance),
     ("010", "38"): Binding("day_totals", None, False, False, True, inquiries.day_totals),
     ("010", "32"): Binding("rate", None, False, False, True, inquiries.rate),
@@ -95,6 +95,6 @@ def find(mti: str, function: str) -> Binding | None:
     return found
 
 
-FOUND_MAX = 1024
-_FOUND: dict[tuple[str, str], Binding | None] = {}
+FOUND_MAX: Final = 1024
+_FOUND: Final[dict[tuple[str, str], Binding | None]] = {}
 """What was looked up before; bounded, since processing codes are the peer's to choose."""

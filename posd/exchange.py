@@ -33,13 +33,13 @@ from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
 from posd.terminals import AES, CUP, KeySet, Mac, Standing
 
-SIGN_ON_AGAIN = 3
+SIGN_ON_AGAIN: Final = 3
 """Digit of the reply's header that asks for a sign-on."""
 
-SIGN_ON_CODES = frozenset({"77", "A0"})
-MAC_FIELD = 64
-MAC_FIELD_SECONDARY = 128
-SECONDARY_BITMAP = 0x80
+SIGN_ON_CODES: Final = frozenset({"77", "A0"})
+MAC_FIELD: Final = 64
+MAC_FIELD_SECONDARY: Final = 128
+SECONDARY_BITMAP: Final = 0x80
 """Bit 1 of the bitmap, in the byte after the message type."""
 
 REPLY_TYPES: Final = {
@@ -52,25 +52,25 @@ REPLY_TYPES: Final = {
 """Message types of requests and of their replies, those that nobody has defined included: a peer
 may send any, and is answered."""
 
-ELEMENTS = 48
-UNIT = 49
-PIN_CHANGE = "99"
-PIN_BLOCK = 52
-PIN_BLOCK_AES = 110
-OPERATOR = 63
-OPERATOR_BYTES = 3
-OPERATOR_PAN = "0000000000000"
+ELEMENTS: Final = 48
+UNIT: Final = 49
+PIN_CHANGE: Final = "99"
+PIN_BLOCK: Final = 52
+PIN_BLOCK_AES: Final = 110
+OPERATOR: Final = 63
+OPERATOR_BYTES: Final = 3
+OPERATOR_PAN: Final = "0000000000000"
 """Stands for the card number in an operator's PIN block."""
-BALANCES_MAX = 3
+BALANCES_MAX: Final = 3
 """Units in field 54: two entries each, six at most."""
 
-APPROVED = int(Reason.APPROVED)
-GUESSES = frozenset({int(Reason.MEMBER_UNKNOWN)})
+APPROVED: Final = int(Reason.APPROVED)
+GUESSES: Final = frozenset({int(Reason.MEMBER_UNKNOWN)})
 """Reasons that count as a guess at a card or code."""
 
-ECHOED = (3, 11, 41, 42)
-PRIVATE = 60
-BATCH_END = 8
+ECHOED: Final = (3, 11, 41, 42)
+PRIVATE: Final = 60
+BATCH_END: Final = 8
 """Digits of field 60 up to the end of the batch number."""
 
 
@@ -611,8 +611,9 @@ class Exchange:
         time, date = host.local_time(self.at)
         reply = {12: time, 13: date, 39: code.encode("ascii")}
         for number in ECHOED:
-            if number in raw:
-                reply[number] = raw[number]
+            echoed = raw.get(number)
+            if echoed is not None:
+                reply[number] = echoed
         if PRIVATE in raw:
             reply[PRIVATE] = self._private(raw[PRIVATE])
         if told:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import msgpack
@@ -22,21 +22,21 @@ from posd.iso8583.compile import COMPILED_MAX, Codec
 from posd.metrics import Meter
 from posd.terminals import STANDINGS_MAX, Guards, Standing
 
-UNCONTENT = frozenset({2, 11, 12, 13, 14, 22, 25, 35, 41, 48, 52, 53, 60, 63, 64, 110, 128})
+UNCONTENT: Final = frozenset({2, 11, 12, 13, 14, 22, 25, 35, 41, 48, 52, 53, 60, 63, 64, 110, 128})
 """Fields that are no part of a message's content (``protocol.md``, section 6), or are in it in
 another form: the card number of 2 or 35, the elements of 48; batch, STAN and terminal are the
 identity itself."""
 
-CARD = 2
-TRACK = 35
-PRIVATE = 60
-LOCAL_TIME = 12
-LOCAL_DATE = 13
-BUSINESS_DATE = 15
-PRIVATE_NAMED = 11
+CARD: Final = 2
+TRACK: Final = 35
+PRIVATE: Final = 60
+LOCAL_TIME: Final = 12
+LOCAL_DATE: Final = 13
+BUSINESS_DATE: Final = 15
+PRIVATE_NAMED: Final = 11
 """Digits of field 60 that the protocol gives a meaning: type, batch, network code."""
 
-UNCONTENT_TAGS = frozenset({"19", "1B", "1C", "1D"})
+UNCONTENT_TAGS: Final = frozenset({"19", "1B", "1C", "1D"})
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 

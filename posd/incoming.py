@@ -5,16 +5,16 @@ Builders (`posd.builders`) take an `Incoming` and return a command, or raise `Ma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from engine.commands import Pin, Token
 from engine.vault import Vault
 
-TOKEN_LETTERS = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
-LOSS_REPORT = "96"
+TOKEN_LETTERS: Final = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
+LOSS_REPORT: Final = "96"
 """The function in which an identity number names the member: it may block cards, never spend."""
-RRN_UNKNOWN = -1
-REFERENCE_MAX = 40
+RRN_UNKNOWN: Final = -1
+REFERENCE_MAX: Final = 40
 """Bytes of an order or receipt reference."""
 
 

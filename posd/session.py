@@ -15,11 +15,13 @@ The states of a link:
 
 from __future__ import annotations
 
+from typing import Final
+
 from posd.exchange import handle_all
 from posd.framing import KEEP_ALIVE, KEEP_ALIVE_REPLY, Deframer, Frame
 from posd.host import Host, Peer, Reply
 
-UNANSWERED_MAX = 256
+UNANSWERED_MAX: Final = 256
 
 
 class Session:

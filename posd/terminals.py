@@ -12,24 +12,24 @@ import ipaddress
 from collections import deque
 from collections.abc import Callable
 from hmac import compare_digest
-from typing import Any
+from typing import Any, Final
 
 from engine.records import NO_KEYS, Keys, Merchant, Terminal
 from engine.vault import Vault
 from ledger import schema
 from posd import security
 
-STANDINGS_MAX = 20_000
-WRONG_MACS_MAX = 10
-DROP_MS = 60_000
-GUESSES_MAX = 10
-GUESS_WINDOW_MS = 60_000
-GUESS_LOCK_MS = 600_000
-GUARDS_MAX = 100_000
-WAITING_UNKNOWN = -1
-CUP = "tdes-cup"
-AES = "aes"
-LOOPBACK = ("127.0.0.0/8", "::1/128")
+STANDINGS_MAX: Final = 20_000
+WRONG_MACS_MAX: Final = 10
+DROP_MS: Final = 60_000
+GUESSES_MAX: Final = 10
+GUESS_WINDOW_MS: Final = 60_000
+GUESS_LOCK_MS: Final = 600_000
+GUARDS_MAX: Final = 100_000
+WAITING_UNKNOWN: Final = -1
+CUP: Final = "tdes-cup"
+AES: Final = "aes"
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 Mac = Callable[[bytes], bytes]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine import earning, limits, rounding
 from engine.commands import Request, Token
@@ -129,7 +129,7 @@ class Redemption(Request):
         )
 
 
-_NO_BONUS: list[tuple[str, int]] = []
+_NO_BONUS: Final[list[tuple[str, int]]] = []
 
 
 def accrue(command: Accrual, draft: Draft) -> Reason:
