@@ -177,6 +177,20 @@ class Purse:
                 left.append(waiting)
         self.pending = tuple(left)
 
+    def suspend(self, issuer: str, expiry: int, amount: int, day: int) -> None:
+        """Let points of a lot, as far as they are there, wait until a day; posts nothing."""
+        self._pull_up_to(issuer, expiry)
+        index = bisect_left(self._lots, (expiry, issuer, 0))
+        if index == len(self._lots) or self._lots[index][:2] != (expiry, issuer):
+            return
+        held = self._lots[index][2]
+        part = min(held, amount)
+        if part == held:
+            del self._lots[index]
+        else:
+            self._lots[index] = (expiry, issuer, held - part)
+        self._suspend(day, expiry, issuer, part)
+
     def release(self, issuer: str, expiry: int, amount: int) -> int:
         """Let pending points of a lot into it, those that wait longest first.
 

@@ -172,6 +172,8 @@ def earn(command: Accrual, draft: Draft, tariff: Tariff) -> Reason:
     if draft.balances[0][3] > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
+    if tariff.available_from:
+        draft.facts = (*draft.facts, ("pending", tariff.available_from))
     draft.counted = ((program.id, "C", points),)
     if draft.uses is not None or tariff.steps:
         return _count(draft, tariff, command.amount)

@@ -142,6 +142,8 @@ def reward(command: Reward, draft: Draft) -> Reason:
     draft.facts = (("moved", f"+{points}"),)
     if other:
         draft.facts = (*draft.facts, ("other", other))
+    if tariff.available_from:
+        draft.facts = (*draft.facts, ("pending", tariff.available_from))
     draft.counted = ((program.id, "C", points),)
     reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
     if other and reason is Reason.APPROVED:

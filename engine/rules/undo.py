@@ -156,6 +156,7 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
         draft.rows.clear()
         return bad
     give_back(entry, draft)
+    _wait_again(original, draft)
     draft.rows[schema.undo(known.sequence)] = amended(undo, reversed_by=draft.sequence)
     draft.facts = (*draft.facts, ("undid", known.sequence))
     draft.counted = _uncount(original)
@@ -339,6 +340,23 @@ def _restore_voided(original: Outcome, draft: Draft) -> Reason | None:
         undo: Undo = draft.read(key)
         draft.rows[key] = amended(undo, voided_by=0)
     return None
+
+
+def _wait_again(original: Outcome, draft: Draft) -> None:
+    """After a void was reversed, points that its original gave wait for their day again."""
+    for name, sequence in original.facts:
+        if name != "undid":
+            continue
+        entry: Entry = draft.read(schema.entry(sequence))
+        day: int = dict(entry.outcome[3]).get("pending", 0)
+        if day <= draft.today:
+            continue
+        for account, unit, amount in entry.postings:
+            kind, _, rest = account.partition(":")
+            if kind == "Lot" and amount > 0:
+                member, _, issuer, expiry = rest.split(":")
+                draft.purse(member, unit).suspend(issuer, int(expiry), amount, day)
+        draft.show(*[purse for purse in draft.purses if purse.postings])
 
 
 def _uncount(original: Outcome) -> tuple[tuple[str, str, int], ...]:
