@@ -17,7 +17,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import codec, daemon, disk, echo, issue, journal, limits, security, sweep
+from benchmarks import (
+    clearing,
+    codec,
+    daemon,
+    disk,
+    echo,
+    issue,
+    journal,
+    limits,
+    security,
+    sweep,
+)
 from benchmarks.field import Field
 from benchmarks.postgres import run as postgres
 
@@ -116,6 +127,18 @@ def rules(table: Table) -> None:
         table.row(*row)
 
 
+def night(table: Table, *, quick: bool) -> None:
+    """A date cleared with all its files, at two sizes, to show how it grows."""
+    table.heading("A date cleared by two workers, 5,000 merchants, all files")
+    table.columns("transactions", "seconds", "entries/s", "processor seconds", "peak MiB")
+    for transactions in (20_000, 100_000) if quick else (250_000, 1_000_000):
+        base = FOLDER / f"clearing-{transactions}"
+        found = clearing.measure(base, transactions, 5_000)
+        figures = (round(found[name], 1) for name in ("seconds", "rate", "cpu_s", "peak_mib"))
+        table.row(f"{transactions:,}", *figures)
+        shutil.rmtree(base)
+
+
 def _length(size: int) -> bytes:
     return size.to_bytes(2, "big") + bytes(size)
 
@@ -193,6 +216,7 @@ def main() -> int:
     parts(table)
     bulk(table)
     rules(table)
+    night(table, quick=options.quick)
     echoes, rate = yardsticks(table, seconds)
     found = load(table, options.members, seconds, hold)
     found["sweep"] = sweeping(table, options.members, 40.0 if options.quick else 150.0)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ from ledger.tables import Snapshot
 DUPLICATE_MS: Final = 10 * 60_000
 """Two like transactions of a member at a merchant within this time may be one sent twice."""
 RECENT_MAX: Final = 1_000_000
+TABLE_ROWS_MAX: Final = 1000
+"""Rows of a table for people; CSV and workbooks have all."""
 
 MONEY_COLUMN: Final = "yuan"
 POINTS_COLUMN: Final = "number"
@@ -353,13 +356,26 @@ def write_xlsx(report: Report, rows: Iterator[Row], out: Any) -> None:
 
 
 def _print(report: Report, rows: Iterator[Row]) -> None:
+    """Print a table: its first rows, and of the columns of money those in which there is any."""
+    shown = list(islice(rows, TABLE_ROWS_MAX))
+    more = sum(1 for _ in rows)
+    kept = [
+        place
+        for place, (_, how) in enumerate(report.columns)
+        if how != _M or not shown or any(row[place] for row in shown)
+    ]
     table = Table(title=f"{report.english} {report.chinese}")
-    for name, how in report.columns:
-        table.add_column(name, justify="left" if how == _T else "right")
-    for row in rows:
-        table.add_row(*[_plain(how, cell) for how, cell in _shown(report, row)])
+    for place in kept:
+        name, how = report.columns[place]
+        english, _, chinese = name.rpartition(" ")
+        table.add_column(f"{english}\n{chinese}", justify="left" if how == _T else "right")
+    for row in shown:
+        cells = _shown(report, row)
+        table.add_row(*[_plain(*cells[place]) for place in kept])
     width = None if sys.stdout.isatty() else 240
     Console(width=width, markup=False, highlight=False, emoji=False).print(table)
+    if more:
+        click.echo(f"and {more} more: --format csv has all of them")
 
 
 @click.command("report")

@@ -99,6 +99,12 @@ def test_every_report_is_a_table_csv_and_workbook(book, tmp_path, name):
     assert sheet.cell(1, 1).value == report.columns[0][0]
 
 
+def test_a_table_leaves_out_money_that_nobody_moved(book):
+    text = must("report", book, "merchant-settlement", *BOTH)
+    assert "积分消费结算" in text
+    assert "代金券销售" not in text
+
+
 def test_beancount_checks_the_books_and_has_the_ledgers_balances(book, tmp_path):
     path = tmp_path / "books.beancount"
     path.write_text(must("export", book, "--format", "beancount"), "utf-8")
