@@ -120,7 +120,8 @@ class Posted:
     Attributes:
         net: the position of the date that it brought to zero.
         carried: what it took over from the run before, ≤ 0.
-        state: ``sent`` or ``refused`` for a payment, ``confirmed``; ``owed`` for a party that owes.
+        state: ``sent`` or ``refused`` for a payment, ``confirmed``; of a party that owes ``owed``
+            where that was carried into the next run, ``collect`` where it is asked for.
         booked: the bank's date, 0 before.
         text: what the bank said, or its reference.
     """

@@ -133,7 +133,10 @@ class TrueUp:
 
 @dataclass(slots=True)
 class Confirm:
-    """What a bank did with a payment: ``confirmed`` or ``refused``."""
+    """What a bank did with a payment: ``confirmed`` or ``refused``.
+
+    A party on the collection list that has paid is confirmed as well, `amount` above zero.
+    """
 
     date: int
     run: int
@@ -380,7 +383,11 @@ def post_back(command: PostBack, draft: Draft) -> Reason:
         draft.post(owed, MONEY, -command.carried)
         draft.post(payable, MONEY, command.carried)
     left = command.net + command.carried
-    state = "sent" if left > 0 else "owed" if left else "confirmed"
+    state = "sent" if left > 0 else "confirmed"
+    if left < 0:
+        # What is not carried into the next run stands on the collection list.
+        carried = draft.read(schema.of_run(schema.CARRY, date, number, party))
+        state = "owed" if carried is not None else "collect"
     draft.rows[key] = Posted(command.net, command.carried, state, 0, "")
     draft.rows[schema.run(date, number)] = amended(
         run, posted=run.posted + 1, unconfirmed=run.unconfirmed + (left > 0)
@@ -416,13 +423,17 @@ def confirm(command: Confirm, draft: Draft) -> Reason:
     due = posted.net + posted.carried
     if command.status == posted.state:
         return Reason.UNCHANGED
-    if posted.state not in {"sent", "refused"} or due <= 0:
+    if posted.state not in {"sent", "refused", "collect"}:
         return refuse(draft, f"the payment of {party} is {posted.state}")
-    if command.amount != due:
-        return refuse(draft, f"{due} fen were to be paid to {party}, not {command.amount}")
+    if command.amount != abs(due):
+        way = "to" if due > 0 else "by"
+        return refuse(draft, f"{abs(due)} fen were to be paid {way} {party}, not {command.amount}")
+    if posted.state == "collect" and command.status != "confirmed":
+        return refuse(draft, f"{party} owes; what it does not pay stays on the list")
     if command.status == "confirmed":
         draft.post(chart.payable(party, f"{date}-{number}"), MONEY, -due)
         draft.post(chart.BANK, MONEY, due)
+    if command.status == "confirmed" and due > 0:
         run: Run = draft.read(schema.run(date, number))
         draft.rows[schema.run(date, number)] = amended(run, unconfirmed=run.unconfirmed - 1)
     draft.rows[key] = Posted(

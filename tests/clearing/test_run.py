@@ -191,6 +191,17 @@ def test_a_day_that_does_not_hold_is_refused_with_its_entries(book, tmp_path):
     assert f"entry {wrong.sequence}" in run.text
 
 
+def test_many_parts_in_two_processes_give_the_same_files(book, tmp_path, monkeypatch):
+    clear(book, 20260301, tmp_path / "whole", ALONE)
+    monkeypatch.setattr("clearing.run.TASK_ENTRIES", 11)
+    told = []
+    options = Options(workers=2, progress=lambda what, _, whole: told.append((what, whole)))
+    clear(book, 20260301, tmp_path / "parts", options)
+    assert max(whole for what, whole in told if what == "reading entries") > 5
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    assert release(book, 20260301, options)[0].run.state == "CONFIRMED"
+
+
 class Killer:
     """Progress that kills its process when it is told something for the n-th time."""
 
