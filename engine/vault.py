@@ -78,6 +78,7 @@ class Vault:
     """
 
     __slots__ = (
+        "_ciphers",
         "_content",
         "_entropy",
         "_permutation",
@@ -103,6 +104,7 @@ class Vault:
         self._entropy: Final = _keyed_digest(_derive(master, "entropy", 32))
         self._seals: Final = AESGCM(_derive(master, "seal", 32))
         self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
+        self._ciphers: dict[str, Callable[[bytes], bytes]] = {}
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Self:
@@ -191,6 +193,17 @@ class Vault:
             digest.update(half + label.encode("utf-8", "surrogatepass"))
             parts.append(digest.digest())
         return b"".join(parts)
+
+    def cipher(self, label: str) -> Callable[[bytes], bytes]:
+        """Return AES-256 on whole blocks, under a key of its own: a round function, not for data.
+
+        Args:
+            label: What it is for; one of few, since each keeps its cipher.
+        """
+        found = self._ciphers.get(label)
+        if found is None:
+            found = self._ciphers[label] = _block_cipher(self.entropy(f"cipher {label}"))
+        return found
 
     def seal(self, label: str, clear: bytes) -> bytes:
         """Encrypt a value for keeping at rest; two calls never give the same bytes.
