@@ -27,7 +27,7 @@ from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
 from posd.incoming import Incoming, Malformed, Unlisted, name_member
 from posd.inquiries import Inquire
-from posd.iso8583.assemble import digits, field, variable
+from posd.iso8583.assemble import digits, field, packed, variable
 from posd.iso8583.message import Message, Undecodable
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
@@ -639,7 +639,7 @@ class Exchange:
         if not self.batch_told and len(private) >= BATCH_END:
             batch = batches.in_force(self.host.read, self.standing.row.id, self.at)
             private = f"{private[:2]}{digits(batch, 6)}{private[BATCH_END:]}"
-        return field(PRIVATE, private)
+        return packed(private)
 
 
 def _balances(outcome: Outcome) -> str:

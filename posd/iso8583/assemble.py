@@ -11,6 +11,7 @@ writes a number with leading zeros.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final
@@ -66,6 +67,18 @@ def variable(value: bytes) -> bytes:
     if length >= len(_LENGTHS):
         raise Unencodable("longer than 999")
     return _LENGTHS[length] + value
+
+
+def packed(value: str) -> bytes:
+    """A value of a field of digits with three digits of length, behind its prefix.
+
+    Raises:
+        Unencodable: it is longer than any such field.
+    """
+    length = len(value)
+    if length >= len(_LENGTHS):
+        raise Unencodable("longer than 999")
+    return _LENGTHS[length] + unhexlify(value + "0" if length & 1 else value)
 
 
 def digits(number: int, width: int) -> str:

@@ -30,6 +30,7 @@ What is judged
     Fields 64 and 128 are bytes like others: give eight zero bytes, and put the MAC in their place.
 """
 
+import struct
 from binascii import unhexlify
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -57,7 +58,7 @@ Decoder = Callable[[bytes], Message | None]
 Encoder = Callable[[str, Mapping[int, str | bytes]], bytes | None]
 """A compiled encoder, refusing in the same two ways."""
 
-_REFUSALS: Final = (IndexError, ValueError, TypeError, AttributeError)
+_REFUSALS: Final = (IndexError, ValueError, TypeError, AttributeError, struct.error)
 
 _BEYOND: Final = 1 << 40
 """Stands for a length that is no BCD number; longer than any message, so that the end is wrong."""
@@ -147,7 +148,8 @@ def compile_decoder(bitmap: bytes) -> Decoder:
     for run in _runs(fields):
         source.add(run)
     name = f"decoder of bitmap {bitmap.hex()}"
-    decoder: Decoder = _build(source.text(), name, _DECODER_NAMES)
+    text = source.text()
+    decoder: Decoder = _build(text, name, {**_DECODER_NAMES, **source.names})
     return decoder
 
 
@@ -220,6 +222,10 @@ class _DecoderSource:
         self._lines: list[str] = []
         self._values: list[str] = []
         self._raw: list[str] = []
+        # The fixed fields since the last variable one: which are kept, and how wide each is.
+        self._stretch: list[tuple[int, int]] = []
+        self._stretch_at = str(start)
+        self.names: dict[str, object] = {}
         self._conditions: list[str] = []
         self._digits = ["h[0:4]"]
         self._text: list[str] = []
@@ -236,11 +242,12 @@ class _DecoderSource:
             for field in run:
                 end = self._at(field.length)
                 self._value(field, f"data[{self._at()}:{end}]")
-                self._keep(field, self._at(), end)
+                self._stretch.append((field.number, field.length))
                 self._offset += field.length
 
     def text(self) -> str:
         """Return the source of the whole decoder."""
+        self._cut()
         digits = self._digits[0]
         if len(self._digits) > 1:
             digits = 'f"' + "".join(f"{{{piece}}}" for piece in self._digits) + '"'
@@ -269,19 +276,25 @@ class _DecoderSource:
     def _value(self, field: Field, expression: str) -> None:
         self._values.append(f"{field.number}: {expression}")
 
-    def _keep(self, field: Field, start: str, end: str) -> None:
-        """Keep the bytes of a field that the reply repeats."""
-        if field.number in ECHOED:
-            self._raw.append(f"{field.number}: data[{start}:{end}]")
+    def _cut(self) -> None:
+        """Cut the fields that a reply repeats out of a stretch of fixed ones, all in one call."""
+        names = []
+        layout = ">"
+        for number, width in self._stretch:
+            layout += f"{width}s" if number in ECHOED else f"{width}x"
+            if number in ECHOED:
+                names.append(f"r{number}")
+                self._raw.append(f"{number}: r{number}")
+        if names:
+            cut = f"CUT{len(self.names)}"
+            self.names[cut] = struct.Struct(layout).unpack_from
+            self._lines.append(f"{', '.join(names)}, = {cut}(data, {self._stretch_at})")
+        self._stretch = []
 
     def _add_digits(self, run: list[Field]) -> None:
         name = f"n{run[0].number}"
         width = sum(field.width(field.length) for field in run)
-        before = 0
-        for field in run:
-            after = before + field.width(field.length)
-            self._keep(field, self._at(before), self._at(after))
-            before = after
+        self._stretch += [(field.number, field.width(field.length)) for field in run]
         self._lines.append(f"{name} = h[{self._hex_at()}:{self._hex_at(width)}]")
         self._digits.append(name)
         self._offset += width
@@ -295,10 +308,7 @@ class _DecoderSource:
     def _add_text(self, run: list[Field]) -> None:
         name = f"t{run[0].number}"
         width = sum(field.length for field in run)
-        before = 0
-        for field in run:
-            self._keep(field, self._at(before), self._at(before + field.length))
-            before += field.length
+        self._stretch += [(field.number, field.length) for field in run]
         self._lines.append(f"{name} = data[{self._at()}:{self._at(width)}].decode('ascii')")
         self._text.append(name)
         self._offset += width
@@ -314,7 +324,9 @@ class _DecoderSource:
         if prefix > 1:
             length = f"BCD_HUNDREDS[data[{self._at()}]] + {length}"
         start, hex_start = self._at(prefix), self._hex_at(prefix)
-        self._keep(field, self._at(), f"p{n}")
+        self._cut()
+        if n in ECHOED:
+            self._raw.append(f"{n}: data[{self._at()}:p{n}]")
         self._lines.append(f"k{n} = {length}")
         width = f"(k{n} + 1 >> 1)" if field.packed else f"k{n}"
         self._lines.append(f"p{n} = {start} + {width}")
@@ -333,6 +345,7 @@ class _DecoderSource:
         else:
             self._value(field, f"data[{start}:p{n}]")
         self._base, self._offset = f"p{n}", 0
+        self._stretch_at = f"p{n}"
 
 
 _ENCODER_NAMES: Final[dict[str, object]] = {

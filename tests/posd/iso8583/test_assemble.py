@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posd.iso8583 import interpret
-from posd.iso8583.assemble import PLANS_MAX, Assembler, digits, field, variable
+from posd.iso8583.assemble import PLANS_MAX, Assembler, digits, field, packed, variable
 from posd.iso8583.compile import Codec
 from posd.iso8583.message import Unencodable
 from posd.iso8583.spec import ECHOED, FIELDS
@@ -55,7 +55,14 @@ def test_digits_are_those_of_a_format(number):
     assert digits(number, 12) == f"{number:012d}"
 
 
+@given(st.text("0123456789", max_size=17))
+def test_packed_digits_are_those_of_the_codec(value):
+    assert packed(value) == field(60, value)
+
+
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(Unencodable):
+        packed("0" * 1000)
     with pytest.raises(Unencodable):
         digits(1_000_000, 6)
     with pytest.raises(Unencodable):
