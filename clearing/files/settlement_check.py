@@ -77,6 +77,17 @@ _FOLLOWS = {
 }
 
 
+def _is_text(data: bytes) -> bool:
+    """True for valid UTF-8, a replacement character that was in the text included."""
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class PartyFound:
     """What the details of a party add up to and its control says, for comparison with files."""
@@ -150,7 +161,7 @@ class _Checker:
     def _named(self, kind: str, columns: tuple[bytes, ...]) -> dict[str, str]:
         names = [column.name for column in LAYOUT[kind]]
         texts = [column.decode("utf-8", "replace").rstrip(" ") for column in columns]
-        if any("\ufffd" in text for text in texts):
+        if not all(map(_is_text, columns)):
             self.complain("form", "a text is not UTF-8")
         return dict(zip(names, texts, strict=True))
 
@@ -207,7 +218,7 @@ class _Checker:
                 row[2] += fen
                 self._credit += fen
         for at in _DETAIL_TEXTS:
-            if not columns[at].isascii() and "\ufffd" in columns[at].decode("utf-8", "replace"):
+            if not _is_text(columns[at]):
                 self.complain("form", f"entry {sequence}: a text is not UTF-8")
 
     def _control(self, columns: tuple[bytes, ...]) -> None:
