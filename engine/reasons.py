@@ -96,6 +96,13 @@ class Reason(IntEnum):
     POOL_EXHAUSTED = 163
     CREDIT_EXCEEDED = 164
     REWARD_UNKNOWN = 165
+    # gifts, lotteries, recharge cards
+    GIFT_UNKNOWN = 260
+    GIFT_NOT_OFFERED = 261
+    GIFT_SOLD_OUT = 262
+    GIFTS_ENOUGH = 263
+    GIFT_HANDED_OVER = 264
+    QUANTITY_ZERO = 265
     # operators at the till
     OPERATOR_MISSING = 200
     OPERATOR_NOT_ALLOWED = 201

@@ -51,6 +51,9 @@ them. Nothing else in the project packs or cuts a key.
 | 47 | exception | exception id | `engine.settlement.Discrepancy` |
 | 26 | tier | ``ladder`` | all tiers with their rules: `engine.ladder.Ladder` |
 | 27 | standing | member id | spending by month, tier earned: `engine.ladder.Standing` |
+| 60 | gift | SKU | `engine.gifts.Gift` |
+| 61 | gift taken | SKU, member id | pieces that a member has taken |
+| 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 """
@@ -104,6 +107,9 @@ TRUEUP: Final = 46
 EXCEPTION: Final = 47
 TIER: Final = 26
 STANDING: Final = 27
+GIFT: Final = 60
+GIFT_TAKEN: Final = 61
+GIFT_ORDER: Final = 62
 CARD_PREFIX: Final = 67
 REPLACEMENT: Final = 76
 
@@ -127,6 +133,7 @@ REFERENCE: Final[frozenset[int]] = frozenset(
         OPERATOR,
         PARAMETERS,
         CARD_PREFIX,
+        GIFT,
         RATE,
         TIER,
     }
@@ -224,6 +231,21 @@ def alias(kind: str, digest: bytes) -> bytes:
 def replacement(card: bytes) -> bytes:
     """Key of what a replaced card, named by its digest, leads to."""
     return bytes((REPLACEMENT,)) + card
+
+
+def gift_taken(gift: str, member: str) -> bytes:
+    """Key of how many pieces of a gift a member has taken."""
+    return f"\x3d{gift}\x00{member}".encode()
+
+
+def gift_order(sequence: int) -> bytes:
+    """Key of the order that the exchange with this sequence number left."""
+    return _SEQUENCE(GIFT_ORDER, sequence)
+
+
+def gift_order_sequence(key: bytes) -> int:
+    """Sequence number in the key of an order."""
+    return int.from_bytes(key[1:], "big")
 
 
 def points(member: str, program: str) -> bytes:

@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from posd import inquiries
-from posd.builders import batches, cards, holds, members, offline, points, transfers, undo, value
+from posd.builders import (
+    batches,
+    cards,
+    gifts,
+    holds,
+    members,
+    offline,
+    points,
+    transfers,
+    undo,
+    value,
+)
 from posd.incoming import Incoming
 from posd.inquiries import Inquire
 
@@ -62,7 +73,7 @@ BINDINGS: Final[dict[tuple[str, str], Binding]] = {
     ("020", "91"): _off("coupon_issue"),
     ("020", "90"): _off("coupon_redemption"),
     ("020", "92"): _off("coupon_transfer"),
-    ("020", "93"): _off("gift"),
+    ("020", "93"): Binding("gift", gifts.gift_exchange, True, True, False),
     ("020", "94"): _off("lottery"),
     ("022", "20"): Binding("refund", undo.refund, True, False, False),
     ("022", "0065"): Binding("capture", holds.capture, True, False, False),

@@ -14,6 +14,8 @@ TOKEN_LETTERS: Final = "PQUC"  # noqa: S105 - letters that name kinds of tokens,
 LOSS_REPORT: Final = "96"
 """The function in which an identity number names the member: it may block cards, never spend."""
 RRN_UNKNOWN: Final = -1
+QUANTITY_DIGITS: Final = 9
+ID_BYTES: Final = 32
 REFERENCE_MAX: Final = 40
 """Bytes of an order or receipt reference."""
 
@@ -123,6 +125,30 @@ class Incoming:
         if unit != "156" and not is_program(unit):
             raise Malformed("unit missing or unknown")
         return unit
+
+
+def quantity(incoming: Incoming) -> int:
+    """Element 15, pieces; 1 without it.
+
+    Raises:
+        Malformed: it is other than 1 to 9 digits.
+    """
+    value = incoming.tlv.get("15", b"1")
+    if not 0 < len(value) <= QUANTITY_DIGITS or not value.isdigit():
+        raise Malformed("a quantity is 1 to 9 digits")
+    return int(value)
+
+
+def named_in(incoming: Incoming, tag: str) -> str:
+    """The id of something in an element: 1 to 32 ASCII characters.
+
+    Raises:
+        Malformed: it is missing or of another form.
+    """
+    value = incoming.tlv.get(tag, b"")
+    if not 0 < len(value) <= ID_BYTES or not value.isascii():
+        raise Malformed("an id that is missing, too long or not ASCII")
+    return value.decode("ascii")
 
 
 def is_program(unit: str) -> bool:

@@ -85,6 +85,12 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.POOL_EXHAUSTED: ("80", "PROGRAM CAP USED UP"),
     Reason.REWARD_UNKNOWN: ("12", "REASON CODE UNKNOWN"),
     Reason.CREDIT_EXCEEDED: ("61", "MERCHANT CREDIT USED UP"),
+    Reason.GIFT_UNKNOWN: ("12", "NO SUCH GIFT"),
+    Reason.GIFT_NOT_OFFERED: ("57", "GIFT NOT OFFERED"),
+    Reason.GIFT_SOLD_OUT: ("80", "GIFT OUT OF STOCK"),
+    Reason.GIFTS_ENOUGH: ("65", "GIFT LIMIT REACHED"),
+    Reason.GIFT_HANDED_OVER: ("12", "GIFT IS HANDED OVER"),
+    Reason.QUANTITY_ZERO: ("13", "QUANTITY IS ZERO"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

@@ -91,6 +91,7 @@ class Command(click.Group):
         "adjust": "tools.adjust",
         "clear": "clearing.cli",
         "export": "tools.export",
+        "gift": "tools.gift",
         "issue": "tools.issue",
         "member": "tools.member",
         "operator": "tools.desks:operator",

@@ -38,6 +38,8 @@ MODULES = (
     "engine/rules/holds.py",
     "engine/rules/transfers.py",
     "engine/rules/exchange.py",
+    "engine/gifts.py",
+    "engine/rules/gifts.py",
     "engine/rules/undo.py",
     "engine/rules/refund.py",
     "engine/rules/members.py",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.cards import LENGTH_MAX, LENGTH_MIN, cover_of
+from engine.gifts import UNLIMITED
 from engine.ladder import PERIOD_MONTHS_MAX
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
@@ -21,6 +22,7 @@ from engine.rules import (
     desks,
     earning,
     exchange,
+    gifts,
     limits,
     products,
     reference,
@@ -71,6 +73,22 @@ def _tier_rules(value: Any) -> tuple[tuple[Any, ...], ...]:
     if len({row[0] for row in rows}) != len(rows):
         raise Rejected("has two from the same day")
     return tuple(rows)
+
+
+def _gift_prices(value: Any) -> tuple[tuple[int, int, int], ...]:
+    if type(value) is not list:
+        raise Rejected("has to be a list of prices")
+    rows = []
+    for number, one in enumerate(value, 1):
+        if type(one) is not dict:
+            raise Rejected(f"number {number} has to be an object")
+        try:
+            rows.append(tuple(_values(one, GIFT_PRICE).values()))
+        except Rejected as fault:
+            raise Rejected(f"number {number}: {fault}") from None
+    if len({row[0] for row in rows}) != len(rows):
+        raise Rejected("has two from the same day")
+    return tuple(sorted(rows))
 
 
 _VERSION = check.matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
@@ -149,6 +167,12 @@ TIER_RULE: Final[Fields] = {
     "needs": (check.choice("both", "either"), "either"),
     "period_months": (check.whole(1, PERIOD_MONTHS_MAX), 12),
     "keep_months": (check.whole(0, 120), 12),
+}
+
+GIFT_PRICE: Final[Fields] = {
+    "from": (check.day, _REQUIRED),
+    "points": (check.whole(0, AMOUNT_MAX), _REQUIRED),
+    "agreed_fen": (check.whole(0, AMOUNT_MAX), _REQUIRED),
 }
 
 TYPES: Final[dict[str, Fields]] = {
@@ -289,6 +313,16 @@ TYPES: Final[dict[str, Fields]] = {
         "until": (check.day, NEVER),
         "other_points": (check.whole(0, AMOUNT_MAX), 0),
     },
+    "gift": {
+        "sku": (check.ident, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "owner": (check.merchant, _REQUIRED),
+        "program": (check.program, _REQUIRED),
+        "prices": (_gift_prices, _REQUIRED),
+        "stock": (check.whole(0, AMOUNT_MAX), UNLIMITED),
+        "per_member": (check.whole(0, 1_000_000), 0),
+        "enabled": (check.flag, True),
+    },
     "limit": {
         "id": (check.ident, _REQUIRED),
         "scope": (check.choice(*SCOPES), _REQUIRED),
@@ -375,6 +409,7 @@ class Lines:
             "tier": lambda values: tiers.PutTier(*values.values()),
             "operator": self._operator,
             "parameters": _parameters,
+            "gift": lambda values: gifts.PutGift(*values.values()),
             "limit": _limit,
             "card_product": lambda values: products.PutCardProduct(*values.values()),
             "card_range": lambda values: products.MoveCards(*values.values()),

@@ -48,7 +48,7 @@ ROWS = [
 TOTALS = "P01000001000000001001000001000000000999"
 OFF = [
     "coupon_inquiry",
-    "coupon_issue", "coupon_redemption", "coupon_transfer", "gift", "lottery",
+    "coupon_issue", "coupon_redemption", "coupon_transfer", "lottery",
 ]  # fmt: skip
 
 

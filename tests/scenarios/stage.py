@@ -44,10 +44,21 @@ from ledger.model import MONEY
 from posd.responses import RESPONSES
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
-from tests.scenarios import accounts, cards, clearing_verbs, desks, holds, limits, sweeps, tiers
+from tests.scenarios import (
+    accounts,
+    cards,
+    clearing_verbs,
+    desks,
+    gifts,
+    holds,
+    limits,
+    sweeps,
+    tiers,
+)
 from tests.scenarios.accounts import Accounts
 from tests.scenarios.cards import Cards
 from tests.scenarios.desks import Desks
+from tests.scenarios.gifts import Gifts
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.sweeps import Sweeping
@@ -135,7 +146,7 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Accounts, Cards, Tiers, Desks, Holds, Sweeping, LimitsOnStage, ValueStage):
+class Stage(Accounts, Cards, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage, ValueStage):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -578,6 +589,7 @@ SETTINGS = {
     **tiers.SETTINGS,
     **VALUE_SETTINGS,
     **limits.SETTINGS,
+    **gifts.SETTINGS,
     **holds.SETTINGS,
     **desks.SETTINGS,
 }
@@ -604,6 +616,7 @@ ACTS = {
     **tiers.ACTS,
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
+    **gifts.ACTS,
     **holds.ACTS,
     **limits.ACTS,
     **desks.ACTS,
@@ -640,5 +653,6 @@ EXPECTATIONS = [
     *tiers.EXPECTATIONS,
     *desks.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
+    *gifts.EXPECTATIONS,
     *holds.EXPECTATIONS,
 ]

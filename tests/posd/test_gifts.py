@@ -1,0 +1,64 @@
+"""Gifts at the till: what messages carry, and what their replies tell."""
+
+import pytest
+
+from engine.rules import gifts
+from tests.posd.conversation import FEEDINGS, MERCHANT, Conversation
+
+
+@pytest.fixture(params=FEEDINGS)
+def talk(request):
+    made = Conversation(request.param)
+    made.sign_on()
+    made.administer(
+        gifts.PutGift("MUG", "Mug", MERCHANT, "P01", ((20260101, 500, 400),), 3, 2, True)
+    )
+    return made
+
+
+def test_a_gift_is_exchanged_voided_and_reversed(talk):
+    talk.play("""
+        >> 0200 3=936500 2={card} 48=16:MUG,15:2
+        .. gift APPROVED
+        << 0210 39=00 15=0302 37=* 38=* 48=30:-1000 54=* 64=*
+        >> 0201 3=936500 2={card} 48=16:MUG,15:2 stan={stan}
+        << 0210 39=00 15=0302 37=* 38=* 48=30:-1000 54=* 64=*
+        >> 0200 3=936500 2={card} 48=16:MUG
+        .. gift GIFTS_ENOUGH
+        << 0210 39=65 44=* 64=*
+        """)
+    talk.play("""
+        >> 0200 3=936500 2={other} 48=16:MUG
+        .. gift NOT_ENOUGH
+        << 0210 39=51 44=* 64=*
+        >> 0200 3=936500 2={card} 48=16:CUP
+        .. gift GIFT_UNKNOWN
+        << 0210 39=12 44=* 64=*
+        >> 0200 3=936500 2={card}
+        << 0210 39=30 44=* 64=*
+        >> 0200 3=936500 2={card} 48=16:MUG,15:x
+        << 0210 39=30 44=* 64=*
+        >> 0200 3=936500 2={card} 48=16:MUG,15:0
+        .. gift QUANTITY_ZERO
+        << 0210 39=13 44=* 64=*
+        """)
+
+
+def test_an_exchange_is_voided_by_its_rrn_and_reversed_by_its_stan(talk):
+    talk.play("""
+        >> 0200 3=936500 2={card} 48=16:MUG
+        .. gift APPROVED
+        << 0210 39=00 15=0302 37=* 38=* 48=30:-500 54=* 64=*
+        >> 0200 3=200000 2={card} 37={rrn}
+        .. void APPROVED
+        << 0210 39=00 15=0302 37=* 38=* 54=* 64=*
+        >> 0200 3=936500 2={card} 48=16:MUG
+        .. gift APPROVED
+        << 0210 39=00 15=0302 37=* 38=* 48=30:-500 54=* 64=*
+        >> 0400 3=936500 2={card} 39=98 stan={stan}
+        .. reversal APPROVED
+        << 0410 39=00 15=0302 37=* 38=* 54=* 64=*
+        >> 0500 code=201
+        .. settlement APPROVED
+        << 0510 39=00 64=*
+        """)
