@@ -118,12 +118,12 @@ def check(
         limits = NO_LIMITS
     rules = (*limits.rules, *more) if more else limits.rules
     if limits.marked:
-        rules = (*rules, *_of_single_owners(draft, command, limits))
+        rules = (*rules, *_of_single_owners(draft, command, limits, tariff.today))
     checked = Checked([], [], [], [], "", 0)
-    # What comes late counts in no period: that of its day is over, this one is not its own.
-    past = tariff.today != draft.today
+    # What comes late counts in no period that is over: the one now open is not its own.
+    late = tariff.today != draft.today
     for limit in rules:
-        if limit.what not in {what, ANY} or (past and limit.per != "transaction"):
+        if limit.what not in {what, ANY} or (late and _is_over(limit.per, tariff.today, draft)):
             continue
         amount = _in_unit(amounts, limit.unit)
         if amount < 0:
@@ -228,12 +228,17 @@ def _noted(facts: tuple[tuple[str, Any], ...]) -> tuple[Noted, ...]:
 # Judging.
 
 
-def _of_single_owners(draft: Draft, command: Request, limits: Limits) -> list[Limit]:
-    """The limits of this terminal and this member alone."""
+def _is_over(per: str, day: int, draft: Draft) -> bool:
+    """True when the period of a day that has passed is not the one now open."""
+    return per == "day" or (per == "month" and day // 100 != draft.today // 100)
+
+
+def _of_single_owners(draft: Draft, command: Request, limits: Limits, day: int) -> list[Limit]:
+    """The limits of this terminal and this member alone that hold on a local day."""
     found: list[Limit] = []
     for unit, scope in limits.marked:
         key = command.terminal if scope == "terminal" else draft.member
-        found += limits_in(draft.read, book_name(unit, scope, key), unit, draft.today)
+        found += limits_in(draft.read, book_name(unit, scope, key), unit, day)
     return found
 
 

@@ -1,8 +1,8 @@
 """Offline accrual: a terminal tells afterwards of a sale that it made while it had no link.
 
 The points are given by the rules of the local day of the sale: terms, rates, expiry; the legs stand
-on the business date now open. Limits of a day or month count it only where it is of today: counters
-of the past are not touched (`engine.limits`).
+on the business date now open. Limits of a day or month count it only where that is the one now
+open: counters of the past are not touched (`engine.limits`).
 
 How old a sale may be, and how many such advices of a terminal are taken on a day, stands in the
 calendar. Nothing is ever redeemed offline.

@@ -34,8 +34,13 @@ class LimitModel:
 
     # Limits.
 
-    def uses(self, command: Any, done: Any, what: str, amounts: dict[str, int]) -> list[tuple]:
-        """What a transaction would use: (name, owner, period), amount, most, times."""
+    def uses(
+        self, command: Any, done: Any, what: str, amounts: dict[str, int], day: int = 0
+    ) -> list[tuple]:
+        """What a transaction would use: (name, owner, period), amount, most, times.
+
+        One of an earlier day uses nothing of a period that is over.
+        """
         owners = {
             "member": done.member,
             "terminal": command.terminal,
@@ -46,6 +51,8 @@ class LimitModel:
         for name, scope, kind, unit, per, most, times in LIMITS:
             if kind == what and unit in amounts:
                 period = self.today if per == "day" else self.today // 100
+                if period != ((day or self.today) if per == "day" else (day or self.today) // 100):
+                    continue
                 found.append(((name, owners[scope], period), amounts[unit], most, times))
         return found
 

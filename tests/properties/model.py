@@ -373,7 +373,8 @@ class Model(ValueModel, LimitModel):
         program = merchant["programs"][0]
         parts = self.parts_of(command.merchant, command.amount, merchant["earn"])
         earned = sum(points for _, points in parts)
-        uses = self.uses(command, done, "accrual", {program: earned, MONEY: command.amount})
+        moved = {program: earned, MONEY: command.amount}
+        uses = self.uses(command, done, "accrual", moved, day)
         bad = self.over(uses, pools=False)
         if bad:
             return bad
