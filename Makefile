@@ -8,6 +8,7 @@ PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
 	&& { echo $$each; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
+PROMETHEUS := .venv/prometheus
 COMPILED := .venv/compiled
 SOURCES := $(wildcard ledger/*.py engine/*.py engine/rules/*.py posd/*.py posd/builders/*.py posd/iso8583/*.py)
 
@@ -20,7 +21,7 @@ run: $(COMPILED)
 	@test -d var/data || $(BIN)/counterfoil init var/data --demo
 	$(BIN)/counterfoil serve var/data --confirm-clock
 
-test: check $(COMPILED)
+test: check $(COMPILED) $(PROMETHEUS)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)
@@ -48,6 +49,14 @@ $(READY): requirements.lock pyproject.toml
 $(COMPILED): $(READY) $(SOURCES) tools/compile.py
 	$(BIN)/python -m tools.compile
 	@touch $@
+
+# Debian's Prometheus, unpacked and not installed: tests check the alert rules with its promtool and
+# let it scrape the daemon. Where it cannot be had they are skipped, with a word.
+$(PROMETHEUS): $(READY)
+	@mkdir -p $@
+	@command -v promtool >/dev/null || { cd $@ && apt-get -qq download prometheus 2>/dev/null \
+		&& dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb; } \
+		|| echo "Debian's package prometheus cannot be had here: tests with it are skipped"
 
 # After a change of dependencies in pyproject.toml.
 lock:

@@ -84,6 +84,7 @@ class Book:
         durable: sequence number of the last durable entry.
         epoch: how many times the book was opened.
         limits: the bounds it was opened with.
+        disk_free_bytes: room on the disk when it was last looked at.
     """
 
     def __init__(self, folder: Path, limits: Limits, storage: Storage, *, follower: bool) -> None:
@@ -101,6 +102,7 @@ class Book:
         self._applied = 0
         self._disk_low = False
         self._disk_due = 0.0
+        self.disk_free_bytes = 0
         self._started_at = 0.0
         self._counts = [0] * 9
         self.durable = self.epoch = 0
@@ -358,7 +360,8 @@ class Book:
         wanted = self.limits.disk_free_bytes_min + (
             self.limits.segment_bytes if self._following else self.limits.segment_bytes_alone
         )
-        self._disk_low = self._storage.free_bytes(self._folder) < wanted
+        self.disk_free_bytes = self._storage.free_bytes(self._folder)
+        self._disk_low = self.disk_free_bytes < wanted
 
     def _recheck_disk(self) -> None:
         """While nothing is written, nobody else looks whether the disk is low, or low no more."""

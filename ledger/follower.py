@@ -27,8 +27,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ledger.journal import DurableMark, Reader
+from ledger.notes import note
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
 from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
@@ -124,6 +126,24 @@ class _Pipe:
             self.gone = not said
 
 
+class _Folds:
+    """Folds, counted and noted for those who watch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folds = self._entries = self._ns = 0
+
+    def fold(self, batch: Batch, environment: Any) -> None:
+        """Fold a batch; see `ledger.tables.Batch.fold`."""
+        begun = time.perf_counter_ns()
+        self._entries += batch.entries
+        batch.fold(environment)
+        self._ns += time.perf_counter_ns() - begun
+        self._folds += 1
+        numbers = {"folds": self._folds, "entries": self._entries, "ns": self._ns}
+        note(self._folder, "follower", **numbers)
+
+
 def die_with_parent() -> None:
     """Ask to be killed when the parent dies, even if it leaves the pipe to somebody."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -149,6 +169,7 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
     applied, digest = settled_position(environment)
     batch = Batch()
     oldest = 0.0
+    folds = _Folds(folder)
     with Reader(folder, applied) as reader:
         while not pipe.gone:
             leaving = pipe.finish
@@ -161,9 +182,9 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                     batch.entries >= limits.fold_entries
                     or len(batch.changes) >= limits.fold_records
                 ):
-                    batch.fold(environment)
+                    folds.fold(batch, environment)
             if batch.last and (leaving or time.monotonic() - oldest >= limits.fold_seconds):
-                batch.fold(environment)
+                folds.fold(batch, environment)
                 # Readers that were killed would keep old pages from being used again.
                 environment.reader_check()
             if leaving:

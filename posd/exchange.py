@@ -310,6 +310,7 @@ class Exchange:
         bad = self.check_mac()
         if bad is not None:
             return self.fault(bad)
+        standing.heard = self.monotonic
         return self._transaction()
 
     def _check_standing(self, standing: Standing) -> tuple[str, str] | None:

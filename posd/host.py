@@ -138,9 +138,14 @@ class Host:
             made.offered = made.offered or offered
         if known is not None:
             made.software, made.version = known.software, known.version
+            made.heard = known.heard
             made.outdated()
         self._standings[terminal] = made
         return made
+
+    def heard_since(self, monotonic: int) -> int:
+        """How many terminals were heard, under a right MAC, since a monotonic time in ms."""
+        return sum(standing.heard > monotonic for standing in self._standings.values())
 
     def look_for_downloads(self, standing: Standing, at: int) -> Download:
         """What the terminal would download at `at` (ms); its replies say so from now on."""

@@ -7,12 +7,11 @@ response codes come from tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
-    GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
@@ -120,23 +119,10 @@ STAGES = {
 
 
 class Exposition:
-    """A Prometheus collector over a meter and gauges that are read when asked.
+    """A Prometheus collector over a meter."""
 
-    Args:
-        meter: counters.
-        gauges: name to documentation and a function that reads the value.
-        counters: the same for values that only grow.
-    """
-
-    def __init__(
-        self,
-        meter: Meter,
-        gauges: dict[str, tuple[str, Callable[[], float]]],
-        counters: dict[str, tuple[str, Callable[[], float]]],
-    ) -> None:
+    def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._gauges = gauges
-        self._counters = counters
 
     def describe(self) -> list[Any]:
         """Nothing before the first scrape."""
@@ -160,7 +146,3 @@ class Exposition:
         for name, documentation in STAGES.items():
             times: Times = getattr(meter, name)
             yield times.family(f"counterfoil_{name}_seconds", documentation)
-        for name, (documentation, value) in self._gauges.items():
-            yield GaugeMetricFamily(f"counterfoil_{name}", documentation, value=value())
-        for name, (documentation, value) in self._counters.items():
-            yield CounterMetricFamily(f"counterfoil_{name}", documentation, value=value())

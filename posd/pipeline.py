@@ -95,6 +95,11 @@ class Pipeline:
         else:
             self._open_waiters.append(waiter)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the open group or the one in flight to be durable."""
+        return len(self._open_waiters) + len(self._flight_waiters)
+
     def terminals_ns(self) -> int:
         """Time spent on decoding messages so far; it has grown where terminals have asked."""
         return self._meter.decode.total

@@ -32,12 +32,13 @@ from engine.directory import (
 )
 from engine.machine import Machine, SwapFailed
 from engine.vault import Vault
-from ledger.book import Book, OutcomeUnknown, Stats
+from ledger.book import Book, OutcomeUnknown
 from ledger.book import Limits as LedgerLimits
 from posd.control import serve_control
 from posd.host import Host
 from posd.link import Limits, Links
 from posd.metrics import Exposition, Meter
+from posd.observed import Observed
 from posd.pipeline import Pipeline
 from posd.tls import HANDSHAKE_SECONDS_MAX, TlsFileError, server_context
 
@@ -61,6 +62,7 @@ class Daemon:
         machine: Machine,
         vault: Vault,
         limits: Limits,
+        folder: Path,
     ) -> None:
         self.loop = loop
         self.book = book
@@ -71,7 +73,9 @@ class Daemon:
         host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
         self.links = Links(host, self.pipeline, self.meter, limits)
         self.registry = CollectorRegistry()
-        self.registry.register(self._exposition())
+        self.registry.register(Exposition(self.meter))
+        self.observed = Observed(folder, book, self.pipeline, self.links)
+        self.registry.register(self.observed)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._ticks = 0
@@ -169,6 +173,7 @@ class Daemon:
     def _tick(self) -> None:
         self._ticks += 1
         self.pipeline.tick()
+        self.observed.look()
         self.links.sweep()
         self._tell_shut()
         if self._ticks % self._idle_sweep_ticks == 0:
@@ -195,49 +200,13 @@ class Daemon:
 
     # Metrics and health.
 
-    def _exposition(self) -> Exposition:
-        book = self.book
-
-        def stats() -> Stats:
-            return book.stats
-
-        gauges = {
-            "connections": ("Open connections.", lambda: float(len(self.links.open))),
-            "overlay_records": ("Records not yet in the tables.", lambda: float(book.overlay_size)),
-            "follower_lag_entries": (
-                "Entries that the tables are behind the journal.",
-                lambda: float(book.sequence - book.applied),
-            ),
-            "follower_alive": ("1 while the follower runs.", lambda: float(book.follower_alive)),
-            "sequence": ("Sequence number of the newest entry.", lambda: float(book.sequence)),
-            "group_entries": (
-                "Entries of the last group.",
-                lambda: float(stats().group_entries),
-            ),
-            "refusing": (
-                "1 while new work is answered 91.",
-                lambda: float(self.pipeline.shut),
-            ),
-            "disk_low": ("1 while the disk has too little room.", lambda: float(book.disk_low)),
-        }
-        counters = {
-            "groups": ("Groups made durable.", lambda: float(stats().groups)),
-            "entries": ("Entries made durable.", lambda: float(stats().entries)),
-            "journal_bytes": ("Bytes written to the journal.", lambda: float(stats().bytes)),
-            "follower_starts": (
-                "How often the follower was started.",
-                lambda: float(stats().follower_starts),
-            ),
-        }
-        return Exposition(self.meter, gauges, counters)
-
     async def _http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one HTTP request: /metrics, /healthz, /readyz."""
         try:
             request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
             parts = request[:HTTP_REQUEST_MAX].split(b" ", 2)
-            path = parts[1].partition(b"?")[0] if len(parts) > 1 else b""
-            status, kind, body = self._page(path)
+            path, _, query = (parts[1] if len(parts) > 1 else b"").partition(b"?")
+            status, kind, body = self._page(path, as_json=query == b"format=json")
             head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
             writer.write(head % (status, kind, len(body)))
             writer.write(b"Connection: close\r\n\r\n" + body)
@@ -247,19 +216,27 @@ class Daemon:
         finally:
             writer.close()
 
-    def _page(self, path: bytes) -> tuple[bytes, bytes, bytes]:
-        text = b"text/plain; charset=utf-8"
+    def _page(self, path: bytes, *, as_json: bool = False) -> tuple[bytes, bytes, bytes]:
+        """Status line, content type and body of a page."""
         if path == b"/metrics":
             kind = b"text/plain; version=0.0.4; charset=utf-8"
             return b"200 OK", kind, generate_latest(self.registry)
         if path == b"/healthz":
-            return b"200 OK", text, b"alive\n"
+            return _health([], "alive", as_json=as_json)
         if path == b"/readyz":
-            why = self.pipeline.why_shut()
-            if why:
-                return b"503 Service Unavailable", text, ("\n".join(why) + "\n").encode()
-            return b"200 OK", text, b"ready\n"
-        return b"404 Not Found", text, b"there is /metrics, /healthz and /readyz\n"
+            return _health(self.pipeline.why_shut(), "ready", as_json=as_json)
+        known = b"there is /metrics, /healthz and /readyz\n"
+        return b"404 Not Found", b"text/plain; charset=utf-8", known
+
+
+def _health(why: list[str], well: str, *, as_json: bool) -> tuple[bytes, bytes, bytes]:
+    """A page of health: `well`, or why not, a line each."""
+    status = b"503 Service Unavailable" if why else b"200 OK"
+    if as_json:
+        body = json.dumps({well: not why, "reasons": why}) + "\n"
+        return status, b"application/json", body.encode()
+    text = "\n".join(why or [well]) + "\n"
+    return status, b"text/plain; charset=utf-8", text.encode()
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -313,7 +290,7 @@ def run(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        daemon = Daemon(loop, book, machine, vault, limits)
+        daemon = Daemon(loop, book, machine, vault, limits, directory)
         daemon.pipeline.check_start()
         if confirm_clock:
             daemon.pipeline.confirm_clock()

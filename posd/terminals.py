@@ -56,6 +56,7 @@ class Standing:
         software, version: what the terminal said it has (elements 1C and 1D), empty for nothing.
         waiting: the processing request that its replies carry; see `posd.downloads`;
             below zero where it has to be found out.
+        heard: monotonic ms of its last message under a right MAC, 0 for none yet.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Standing:
         "_tmk",
         "_vault",
         "charset",
+        "heard",
         "keys",
         "keys_place",
         "merchant",
@@ -100,6 +102,7 @@ class Standing:
         self._peers: dict[str, bool] = {}
         self.software = self.version = ""
         self.waiting = 0
+        self.heard = 0
 
     def __repr__(self) -> str:
         """Show the id only: the rest leads to keys."""

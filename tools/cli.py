@@ -45,7 +45,7 @@ from tools.replay import replay as replay_into
 from tools.show import KINDS, NotFound, look_up, print_shown
 from tools.tail import events
 from tools.verify import as_json as verification_json
-from tools.verify import verification
+from tools.verify import note_verification, verification
 
 KNOWN_ERRORS: Final = (
     AnswerMissing,
@@ -284,6 +284,7 @@ def verify(directory: Path, *, as_json: bool) -> None:
             for finding in check.findings:
                 click.echo(f"         {finding.text}")
         sequence, digest = run.sequence, run.digest()
+    note_verification(directory, sequence, checked)
     if as_json:
         echo_json(verification_json(sequence, digest, checked))
     else:

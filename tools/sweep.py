@@ -14,6 +14,7 @@ from engine.directory import read_configuration, wall_ms
 from engine.submit import Submitter
 from engine.sweeps import BY_NAME, SWEEPS, run
 from engine.terms import Clock
+from ledger.notes import note
 from tools.cli import (
     REFUSED,
     bulk_work,
@@ -60,6 +61,12 @@ def command(directory: Path, names: tuple[str, ...], *, dry_run: bool, as_json: 
             with progress_bar(f"{sweep.name}: sent, of rows") as bar:
                 progress = (lambda rows, sent: bar(sent, rows)) if bar else None
                 told.append(run(submitter, sweep, today, at, dry_run=dry_run, progress=progress))
+    if not dry_run:
+        counted = {
+            "done": sum(one.done for one in told),
+            "refused": sum(one.refused for one in told),
+        }
+        note(directory, "sweep", **counted)
     if as_json:
         echo_json([asdict(swept) for swept in told])
     else:

@@ -21,6 +21,7 @@ from engine.records import Transit
 from engine.rules.transfers import in_transit
 from ledger import chart, codec, schema
 from ledger.audit import Audit, Finding
+from ledger.notes import note
 
 TRANSFERS = "transfers complete"
 
@@ -67,6 +68,12 @@ class Verification:
     def digest(self) -> str:
         """SHA-256 of the ledger's logical content, in hexadecimal digits."""
         return self._audit.digest()
+
+
+def note_verification(directory: Path, sequence: int, checks: list[Checked]) -> None:
+    """Leave a note of what was found, for the daemon's metrics and `doctor`."""
+    failed = {f"check {check.name}": int(check.state == "failed") for check in checks}
+    note(directory, "verify", sequence=sequence, failed=sum(failed.values()), **failed)
 
 
 def _transfers(audit: Audit) -> Iterator[Finding]:

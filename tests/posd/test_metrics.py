@@ -1,6 +1,7 @@
 """Metrics: that each is told, what its name promises, and that the operators' page knows it."""
 
 import asyncio
+import json
 import re
 from collections import Counter
 from dataclasses import asdict
@@ -13,8 +14,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.settlement import Cleared, Run
+from ledger import schema
+from ledger.book import Limits as BookLimits
+from ledger.notes import note, noted
 from posd.link import Limits
 from posd.metrics import NAMED, Exposition, Meter, Times
+from posd.observed import Lag, Observed
 from posd.pipeline import WAITING_MAX, Pipeline
 from posd.server import Daemon
 from tests.posd.conversation import Conversation
@@ -23,31 +29,44 @@ PAGE = (Path(__file__).parents[2] / "posd" / "OPERATIONS.md").read_text(encoding
 ROW = re.compile(r"^\| `(counterfoil_[a-z_]+)`[^|]*\| (counter|gauge|histogram) \|", re.MULTILINE)
 
 
-def families(exposition):
+def families(*collectors):
     registry = CollectorRegistry()
-    registry.register(exposition)
+    for collector in collectors:
+        registry.register(collector)
     text = generate_latest(registry).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
-@pytest.fixture
-def daemon_families():
-    """What a daemon tells, of one that has not begun."""
+def observed(folder, rows=None, date=20261105, first=20261101):
+    """What a daemon that has not begun would tell of itself, over some rows."""
     stats = SimpleNamespace(group_entries=1, groups=2, entries=3, bytes=4, follower_starts=1)
     book = SimpleNamespace(
-        view=SimpleNamespace(get=lambda _: None),
+        view=SimpleNamespace(get=(rows or {}).get),
         stats=stats,
+        limits=BookLimits(),
         overlay_size=5,
         sequence=9,
+        durable=9,
         applied=7,
         follower_alive=True,
         disk_low=False,
+        disk_free_bytes=1 << 30,
     )
-    daemon = object.__new__(Daemon)
-    daemon.book, daemon.meter = book, Meter()
-    daemon.links = SimpleNamespace(open={1, 2})
-    daemon.pipeline = SimpleNamespace(shut=True)
-    return families(daemon._exposition())
+    pipeline = SimpleNamespace(
+        shut=True, waiting=0, clock_suspect=False, machine=SimpleNamespace(date=first)
+    )
+    host = SimpleNamespace(heard_since=lambda _: 1)
+    links = SimpleNamespace(open={1, 2}, limits=Limits(), host=host)
+    made = Observed(folder, book, pipeline, links)
+    pipeline.machine.date = date
+    return made
+
+
+@pytest.fixture
+def daemon_families(tmp_path):
+    note(tmp_path, "verify", sequence=8, failed=1, **{"check balances": 1, "check signs": 0})
+    note(tmp_path, "follower", folds=2, entries=7, ns=500_000_000)
+    return families(Exposition(Meter()), observed(tmp_path))
 
 
 def test_the_operators_page_has_every_metric_and_no_other(daemon_families):
@@ -93,7 +112,7 @@ def test_replies_are_told_by_transaction_and_code():
         >> 0820 code=301
         << 0830 39=00
         """)
-    replies = families(Exposition(talk.meter, {}, {}))["counterfoil_replies"]
+    replies = families(Exposition(talk.meter))["counterfoil_replies"]
     told = {(s.labels["transaction"], s.labels["code"]): s.value for s in replies.samples}
     assert told == {
         ("accrual", "00"): 1,
@@ -129,14 +148,79 @@ def test_a_histogram_counts_every_duration_under_its_bound(durations):
     assert plain["x_seconds_sum"] == pytest.approx(sum(durations) / 1e9)
 
 
+# The night's jobs and the follower.
+
+
+def value(family):
+    (sample,) = family.samples
+    return sample.value
+
+
+def test_what_jobs_left_is_told(daemon_families):
+    assert value(daemon_families["counterfoil_verify_failed_checks"]) == 1
+    assert value(daemon_families["counterfoil_follower_fold_seconds"]) == 0.5
+    assert value(daemon_families["counterfoil_backup_timestamp_seconds"]) == 0
+    checks = daemon_families["counterfoil_verify_check_failed"].samples
+    assert {s.labels["check"]: s.value for s in checks} == {"balances": 1, "signs": 0}
+
+
+def run_row(state):
+    row = object.__new__(Run)
+    row.state, row.unconfirmed = state, 3
+    return row
+
+
+def cleared_until(date, state):
+    run = schema.run(date, 2)
+    return {schema.cleared(0): Cleared(date), schema.cleared(date): Cleared(2), run: run_row(state)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "behind", "state"),
+    [
+        ({}, 4, None),
+        (cleared_until(20261104, "CONFIRMED"), 0, "CONFIRMED"),
+        (cleared_until(20261104, "FILED"), 1, "FILED"),
+        (cleared_until(20261031, "RELEASED"), 4, "RELEASED"),
+        (cleared_until(20261102, "FAILED"), 3, "FAILED"),
+    ],
+)
+def test_how_far_clearing_is_behind(tmp_path, rows, behind, state):
+    told = families(observed(tmp_path, rows))
+    assert value(told["counterfoil_clearing_behind_dates"]) == behind
+    states = {s.labels["state"]: s.value for s in told["counterfoil_clearing_state"].samples}
+    assert [name for name, holds in states.items() if holds] == ([state] if state else [])
+
+
+def test_the_lag_is_the_age_of_the_oldest_entry_that_is_not_folded():
+    lag = Lag()
+    lag.look(1000, 10, 10)
+    assert lag.seconds == 0
+    lag.look(2000, 20, 10)
+    lag.look(3000, 30, 10)
+    assert lag.seconds == 1
+    lag.look(4000, 30, 20)
+    assert lag.seconds == 1
+    lag.look(5000, 30, 30)
+    assert lag.seconds == 0
+
+
+def test_a_note_that_is_damaged_or_missing_says_nothing(tmp_path):
+    assert noted(tmp_path, "backup") == {}
+    note(tmp_path, "backup", sequence=3)
+    assert noted(tmp_path, "backup")["sequence"] == 3
+    (tmp_path / "notes" / "backup.json").write_text('{"at": 1')
+    assert noted(tmp_path, "backup") == {}
+
+
 # Health.
 
 
-def page(path, why=()):
+def page(path, why=(), **options):
     daemon = object.__new__(Daemon)
     daemon.registry = CollectorRegistry()
     daemon.pipeline = SimpleNamespace(why_shut=lambda: list(why))
-    return daemon._page(path)
+    return daemon._page(path, **options)
 
 
 def test_readiness_is_refused_with_the_reason():
@@ -145,6 +229,12 @@ def test_readiness_is_refused_with_the_reason():
     status, _, body = page(b"/readyz", ["the daemon is shutting down"])
     assert (status, body) == (b"503 Service Unavailable", b"the daemon is shutting down\n")
     assert page(b"/elsewhere")[0] == b"404 Not Found"
+
+
+def test_health_is_told_as_data_where_that_is_asked_for():
+    why = ["the daemon is shutting down"]
+    told = [json.loads(page(b"/readyz", one, as_json=True)[2]) for one in ([], why)]
+    assert told == [{"ready": True, "reasons": []}, {"ready": False, "reasons": why}]
 
 
 def test_the_operators_page_has_every_limit_of_links_and_its_default():
