@@ -96,6 +96,33 @@ class Reason(IntEnum):
     POOL_EXHAUSTED = 163
     CREDIT_EXCEEDED = 164
     REWARD_UNKNOWN = 165
+    # campaigns and coupons
+    CAMPAIGN_UNKNOWN = 220
+    CAMPAIGN_NOT_LIVE = 221
+    CAMPAIGN_EARLY = 222
+    CAMPAIGN_OVER = 223
+    COUPON_UNKNOWN = 224
+    COUPON_USED = 225
+    COUPON_VOID = 226
+    COUPON_EARLY = 227
+    COUPON_EXPIRED = 228
+    COUPON_NOT_HOLDER = 229
+    COUPON_NOT_HERE = 230
+    COUPON_NOT_NOW = 231
+    COUPON_NOT_TRANSFERABLE = 232
+    COUPON_DIFFERS = 233
+    COUPONS_EXCLUDED = 234
+    COUPON_PIN_MISSING = 235
+    COUPON_PIN_WRONG = 236
+    COUPON_LOCKED = 237
+    SALE_TOO_SMALL = 238
+    PIECES_TOO_FEW = 239
+    TAKEN_ENOUGH = 240
+    QUANTITY_EXHAUSTED = 241
+    DAY_EXHAUSTED = 242
+    BUDGET_EXHAUSTED = 243
+    COUPON_USED_SINCE = 244
+    CODE_TAKEN = 245
     # gifts, lotteries, recharge cards
     GIFT_UNKNOWN = 260
     GIFT_NOT_OFFERED = 261
@@ -127,6 +154,7 @@ UNSTORED: Final = frozenset(
         Reason.OPERATOR_MISSING,
         Reason.OPERATOR_NOT_ALLOWED,
         Reason.REFUSED,
+        Reason.CODE_TAKEN,
     }
 )
 """Outcomes that are answered and not remembered (``protocol.md``, section 6, rule 2)."""

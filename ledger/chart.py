@@ -139,6 +139,11 @@ def promo(centre: str) -> Account:
     return f"Promo:{centre}"
 
 
+def voucher(campaign: str) -> Account:
+    """What was paid, in money or points, for coupons of a campaign that are not used yet."""
+    return f"Voucher:{campaign}"
+
+
 def adjusted(program: str) -> Account:
     """Points given or taken by hand."""
     return f"Adjusted:{program}"

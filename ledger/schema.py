@@ -25,7 +25,7 @@ them. Nothing else in the project packs or cuts a key.
 | 16 | opening | member id, unit, expiry u32 | opening balance already posted |
 | 17 | calendar | name | open business date, cut-off hour, epoch |
 | 18 | upload | terminal id (8), batch u32, original STAN u32, STAN u32 | item of a batch upload |
-| 19 | campaign | campaign id | reserved for campaigns |
+| 19 | campaign | campaign id (0, u32: an earlier version) | `engine.campaigns.Campaign` |
 | 20 | value | member id | stored value of a member: `engine.records.Value` |
 | 21 | card product | product id | `engine.records.CardProduct` |
 | 22 | card batch | batch name | cards issued together, and how far each range is |
@@ -51,11 +51,16 @@ them. Nothing else in the project packs or cuts a key.
 | 47 | exception | exception id | `engine.settlement.Discrepancy` |
 | 26 | tier | ``ladder`` | all tiers with their rules: `engine.ladder.Ladder` |
 | 27 | standing | member id | spending by month, tier earned: `engine.ladder.Standing` |
+| 50 | coupon | digest (16) of the code | a coupon touched: `engine.campaigns.Coupon` |
+| 51 | codes | batch u32 | codes produced or imported together: `engine.campaigns.CodeBatch` |
+| 52 | effect | campaign id | what has come of a campaign: `engine.campaigns.Effect` |
+| 53 | taken | campaign id, member id | coupons that a member has taken |
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
+| 77 | receipt | merchant id, reference | coupons used on a receipt: `engine.campaigns.Receipt` |
 """
 
 from __future__ import annotations
@@ -112,6 +117,11 @@ GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62
 CARD_PREFIX: Final = 67
 REPLACEMENT: Final = 76
+COUPON: Final = 50
+CODES: Final = 51
+EFFECT: Final = 52
+TAKEN: Final = 53
+RECEIPT: Final = 77
 
 NAMES: Final[dict[int, str]] = {
     number: name.lower()
@@ -136,6 +146,8 @@ REFERENCE: Final[frozenset[int]] = frozenset(
         GIFT,
         RATE,
         TIER,
+        CAMPAIGN,
+        CODES,
     }
 )
 """Tables of few rows that nearly every transaction reads: the view keeps their rows decoded."""
@@ -226,6 +238,31 @@ def parameters(scope: str, owner: str) -> bytes:
 def alias(kind: str, digest: bytes) -> bytes:
     """Key of a card, phone or token: its kind's letter and its keyed digest."""
     return b"\x06%b%b" % (kind.encode(), digest)
+
+
+def campaign_version(campaign: str, version: int) -> bytes:
+    """Key of an earlier version of a campaign."""
+    return b"\x13%b\x00%b" % (campaign.encode(), version.to_bytes(4, "big"))
+
+
+def coupon(digest: bytes) -> bytes:
+    """Key of a coupon by the keyed digest of its code."""
+    return bytes((COUPON,)) + digest
+
+
+def codes(number: int) -> bytes:
+    """Key of a batch of codes."""
+    return bytes((CODES,)) + number.to_bytes(4, "big")
+
+
+def taken(campaign: str, member: str) -> bytes:
+    """Key of how many coupons of a campaign a member has taken."""
+    return f"\x35{campaign}\x00{member}".encode()
+
+
+def receipt(merchant: str, reference: str) -> bytes:
+    """Key of the coupons that were used on a receipt."""
+    return b"%c%b\x00%b" % (RECEIPT, merchant.encode(), reference.encode())
 
 
 def replacement(card: bytes) -> bytes:

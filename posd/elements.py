@@ -29,6 +29,29 @@ def _next_expiry(value: tuple[int, int]) -> Elements:
     return [("32", b"%012d%08d" % value)]
 
 
+def _text(tag: str) -> Callable[[str], Elements]:
+    def make(value: str) -> Elements:
+        return [(tag, value.encode("ascii"))]
+
+    return make
+
+
+def _title(value: bytes) -> Elements:
+    return [("34", value)]
+
+
+def _discount(value: int) -> Elements:
+    return [("33", b"%012d" % value)]
+
+
+def _day(value: int) -> Elements:
+    return [("36", b"%08d" % value)]
+
+
+def _left(value: int) -> Elements:
+    return [("37", b"%d" % value)]
+
+
 def _totals(value: tuple[tuple[str, int, int, int, int], ...]) -> Elements:
     return [
         ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
@@ -46,6 +69,13 @@ def _statement(value: tuple[tuple[int, str, int], ...]) -> Elements:
 ELEMENTS: tuple[tuple[str, Callable[[Any], Elements]], ...] = (
     ("moved", _moved),
     ("gained", _moved),
+    ("discount", _discount),
+    ("title", _title),
+    ("status", _text("35")),
+    ("last day", _day),
+    ("left", _left),
+    ("code in clear", _text("38")),
+    ("PIN in clear", _text("13")),
     ("rate", _rate),
     ("next_expiry", _next_expiry),
     ("totals", _totals),

@@ -21,7 +21,7 @@ from engine.rules.terminals import ConfirmKeys
 from engine.terms import in_force
 from engine.vault import operator_owner
 from ledger import schema
-from posd import elements, network, responses, security
+from posd import coupon_replies, elements, network, responses, security
 from posd.bindings import Binding, find
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
@@ -56,6 +56,8 @@ ELEMENTS: Final = 48
 UNIT: Final = 49
 PIN_CHANGE: Final = "99"
 PIN_BLOCK: Final = 52
+COUPON: Final = "12"
+COUPON_REDEMPTION: Final = "coupon_redemption"
 PIN_BLOCK_AES: Final = 110
 OPERATOR: Final = 63
 OPERATOR_BYTES: Final = 3
@@ -65,7 +67,9 @@ BALANCES_MAX: Final = 3
 """Units in field 54: two entries each, six at most."""
 
 APPROVED: Final = int(Reason.APPROVED)
-GUESSES: Final = frozenset({int(Reason.MEMBER_UNKNOWN)})
+COUPON_USED: Final = int(Reason.COUPON_USED)
+AMOUNT: Final = 4
+GUESSES: Final = frozenset({int(Reason.MEMBER_UNKNOWN), int(Reason.COUPON_UNKNOWN)})
 """Reasons that count as a guess at a card or code."""
 
 ECHOED: Final = (3, 11, 41, 42)
@@ -397,8 +401,8 @@ class Exchange:
             if binding.member and not incoming.tokens:
                 return self.decline(Reason.MEMBER_MISSING)
             incoming.content = host.content(incoming)
-            if incoming.tokens and binding.name != "reversal":
-                if PIN_BLOCK in fields or PIN_BLOCK_AES in fields:
+            if (incoming.tokens or COUPON in incoming.tlv) and binding.name != "reversal":
+                if incoming.tokens and (PIN_BLOCK in fields or PIN_BLOCK_AES in fields):
                     incoming.pin = self._pin(incoming)
                 if host.guards.locked and self._is_guessing(incoming):
                     return self.fault(responses.GUESSING)
@@ -565,12 +569,18 @@ class Exchange:
             if outcome.balances:
                 told[54] = variable(_balances(outcome).encode("ascii"))
         if outcome.facts:
-            if len(outcome.facts) > 1 and not answer.repeated:
-                self._tell_events(outcome.facts)
+            if len(outcome.facts) > 1:
+                if not answer.repeated:
+                    self._tell_events(outcome.facts)
+                if self.tag == COUPON_REDEMPTION and AMOUNT in told:
+                    told[AMOUNT] = coupon_replies.less_discount(self.fields[AMOUNT], outcome)
             elements_told = elements.build(self._facts(outcome.facts))
             if elements_told:
                 told[ELEMENTS] = variable(elements_told)
         row = responses.BY_NUMBER[outcome.reason]
+        if outcome.reason == COUPON_USED and self.incoming.operator:
+            zone = self.host.machine.clock.zone
+            row = (row[0], coupon_replies.where_used(outcome, zone) or row[1])
         return self.build(row, told, sequence or self.host.machine.sequence)
 
     def _facts(self, facts: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
@@ -578,6 +588,8 @@ class Exchange:
         if len(facts) == 1:
             return facts
         told = dict(facts)
+        if "code" in told or "title" in told:
+            coupon_replies.told_facts(told, self.host.vault, self.standing.row.charset)
         if "moved" in told and "program" in told:
             told["moved"] += self._unit_to_name(told["program"])
         return tuple(told.items())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from engine import codes
 from engine.commands import Pin, Token
 from engine.vault import Vault
 
@@ -16,6 +17,8 @@ LOSS_REPORT: Final = "96"
 RRN_UNKNOWN: Final = -1
 QUANTITY_DIGITS: Final = 9
 ID_BYTES: Final = 32
+COUPON_MAX: Final = 40
+"""Characters of what is taken for a coupon's code."""
 REFERENCE_MAX: Final = 40
 """Bytes of an order or receipt reference."""
 
@@ -217,6 +220,27 @@ def token_of(named: bytes, vault: Vault) -> Token:
     """
     text = token_text(named)
     return text[0], vault.token_digest(text[0], text[1:])
+
+
+def coupon_named(incoming: Incoming) -> tuple[bytes, int, int]:
+    """The coupon of element 12: digest of the code, and batch and serial number that it says.
+
+    What cannot be a code is looked up like one that nobody has.
+
+    Raises:
+        Malformed: it is missing, or nothing that could have been typed.
+    """
+    named = incoming.tlv.get("12", b"")
+    if not 0 < len(named) <= COUPON_MAX or not named.isascii():
+        raise Malformed("a coupon's code is missing, too long or not ASCII")
+    text = named.decode("ascii")
+    return codes.find(incoming.vault, text) or (codes.digest_of(incoming.vault, text), 0, 0)
+
+
+def coupon_digest(incoming: Incoming) -> bytes:
+    """The digest of the code in element 12, empty without it."""
+    named = incoming.tlv.get("12")
+    return codes.digest_of(incoming.vault, named.decode("latin-1")) if named else b""
 
 
 def identity_token(named: bytes, vault: Vault) -> Token:

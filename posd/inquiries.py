@@ -14,14 +14,16 @@ from engine.batches import Lines
 from engine.draft import Draft
 from engine.inquiry import holdings, merchant_day, statement, terminal_day
 from engine.reasons import Reason
+from engine.rules.coupon_inquiry import look
 from engine.rules.exchange import rate_in_force
-from posd.incoming import Incoming, Malformed, program_named
+from posd.incoming import Incoming, Malformed, coupon_named, program_named
 
 Inquire: TypeAlias = Callable[[Incoming, Draft], Reason]
 
 ALL = "310000"
 OF_TERMINAL, OF_MERCHANT = "380000", "380001"
 PRIVATE = 60
+AMOUNT = 4
 STATEMENT = "03"
 """Message type (60.1) that asks for a mini-statement."""
 _KINDS = {"65": "points", "60": "value"}
@@ -70,3 +72,12 @@ def rate(incoming: Incoming, draft: Draft) -> Reason:
         return Reason.NO_RATE
     draft.facts = (("rate", found),)
     return Reason.APPROVED
+
+
+def coupon(incoming: Incoming, draft: Draft) -> Reason:
+    """What a coupon is, and what it would take off the sale in field 4."""
+    sale = int(incoming.fields[AMOUNT]) if AMOUNT in incoming.fields else -1
+    pieces = incoming.tlv.get("15", b"0")
+    if not pieces.isdigit():
+        raise Malformed("a quantity is digits")
+    return look(draft, coupon_named(incoming), incoming.merchant, sale, int(pieces[:9]))

@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from engine.records import Ratio
 
+REQUIRED: Final = object()
+"""Stands for the default of a key that has to be there."""
+
 AMOUNT_MAX: Final = 999_999_999_999
 NAME_MAX: Final = 100
 _RATIO_MAX: Final = 10**9

@@ -33,11 +33,12 @@ from engine.rules import (
 from engine.vault import Vault, operator_owner
 from ledger import schema
 from posd import security
+from tools import load_campaigns
 from tools import load_checks as check
 from tools.load_checks import AMOUNT_MAX, NAME_MAX, Check, Rejected
 
 TOKENS_MAX: Final = 100
-_REQUIRED: Final = object()
+_REQUIRED: Final = check.REQUIRED
 
 
 def _terms(value: Any) -> tuple[tuple[Any, ...], ...]:
@@ -298,6 +299,7 @@ TYPES: Final[dict[str, Fields]] = {
         "from": (check.day, 0),
         "until": (check.day, NEVER),
     },
+    "campaign": load_campaigns.CAMPAIGN,
     "credit": {
         "party": (check.merchant, _REQUIRED),
         "limit_fen": (check.whole(0, AMOUNT_MAX), -1),
@@ -417,6 +419,7 @@ class Lines:
             "reason": lambda values: rewards.PutReason(*values.values()),
             "balance": lambda values: reference.OpeningBalance(*values.values()),
             "earn_rule": _earn_rule,
+            "campaign": load_campaigns.command,
             "credit": lambda values: earning.PutCredit(*values.values()),
         }
 
@@ -435,8 +438,6 @@ class Lines:
         if type(row) is not dict:
             raise Rejected("the line is not a JSON object")
         kind = row.pop("type", None)
-        if kind == "campaign":
-            raise Rejected("campaigns are not built yet: leave these lines out")
         if type(kind) is not str or kind not in TYPES:
             raise Rejected(
                 "type is missing" if kind is None else _unknown("type", str(kind), TYPES)

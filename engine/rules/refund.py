@@ -92,7 +92,7 @@ def refund(command: Refund, draft: Draft) -> Reason:
     moved = REFUNDS[entry.kind](entry, draft, tariff, shares)
     limits.give_back_part(original.facts, draft, shares)
     draft.rows[schema.undo(command.original)] = amended(undo, refunded=after)
-    if moved[0] != MONEY:
+    if moved[0][0] == "P":
         sign = "-" if moved[1] == "D" else "+"
         draft.facts = (("moved", f"{sign}{moved[2]}"), ("program", moved[0]), *draft.facts)
     draft.counted = (moved,)

@@ -54,6 +54,7 @@ class Void(Request):
             carries none.
         original_batch, original_stan: the original's identity, 0 when not sent.
         operator, operator_pin: who approves it, empty for nobody, and the verdict on the PIN.
+        coupon: digest of the coupon's code as the original had it, empty when not sent.
     """
 
     tokens: tuple[Token, ...]
@@ -64,6 +65,7 @@ class Void(Request):
     original_stan: int
     operator: str = ""
     operator_pin: int = 0
+    coupon: bytes = b""
 
 
 @dataclass(slots=True)
@@ -73,12 +75,14 @@ class Reversal(Request):
     Attributes:
         tokens, unit, amount: as the original had them.
         cause: why, as the terminal said it.
+        coupon: digest of the coupon's code as the original had it, empty for none.
     """
 
     tokens: tuple[Token, ...]
     unit: str
     amount: int
     cause: str
+    coupon: bytes = b""
 
 
 def void(command: Void, draft: Draft) -> Reason:
@@ -97,6 +101,8 @@ def void(command: Void, draft: Draft) -> Reason:
     draft.member = original.member
     if not draft.names_member(command.tokens, original.member):
         return Reason.OTHER_MEMBER
+    if command.coupon and command.coupon != fields_of(entry).get("coupon"):
+        return Reason.COUPON_DIFFERS
     # Before the amount: what has none (an enrolment) can have no other one.
     if "V" not in UNDOABLE[entry.kind]:
         return Reason.NOT_UNDOABLE
@@ -215,6 +221,7 @@ def _same_message(command: Reversal, entry: Entry, original: Outcome, draft: Dra
     fields = fields_of(entry)
     if (
         command.function != fields["function"]
+        or command.coupon != fields.get("coupon", b"")
         or command.amount != fields.get("amount", 0)
         or command.unit != fields.get("unit", MONEY if "amount" in fields else "")
     ):

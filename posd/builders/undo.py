@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.rules.refund import Refund
 from engine.rules.undo import Reversal, Void
-from posd.incoming import Incoming, Malformed, original_identity, original_rrn
+from posd.incoming import Incoming, Malformed, coupon_digest, original_identity, original_rrn
 
 
 def void(incoming: Incoming) -> Any:
@@ -25,6 +25,7 @@ def void(incoming: Incoming) -> Any:
         stan,
         incoming.operator,
         incoming.operator_pin,
+        coupon_digest(incoming),
     )
 
 
@@ -52,4 +53,5 @@ def reversal(incoming: Incoming) -> Any:
         incoming.fields.get(49, ""),
         int(incoming.fields.get(4, 0)),
         incoming.fields.get(39, ""),
+        coupon_digest(incoming),
     )

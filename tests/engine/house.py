@@ -17,6 +17,7 @@ from engine.points import Purse
 from engine.records import NEVER, Terms
 from engine.rules import (
     cards,
+    coupons,
     earning,
     exchange,
     holds,
@@ -51,6 +52,9 @@ FUNCTIONS = {
     holds.Capture: "006500",
     transfers.Transfer: "406565",
     exchange.Exchange: "406565",
+    coupons.Claim: "910000",
+    coupons.Use: "900000",
+    coupons.Handover: "920000",
     undo.Void: "200000",
     refund.Refund: "200000",
     members.Enrolment: "980000",

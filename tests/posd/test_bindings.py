@@ -46,10 +46,7 @@ ROWS = [
     ("0600", "990000", "pin_change"),
 ]
 TOTALS = "P01000001000000001001000001000000000999"
-OFF = [
-    "coupon_inquiry",
-    "coupon_issue", "coupon_redemption", "coupon_transfer", "lottery",
-]  # fmt: skip
+OFF = ["lottery"]
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ from tests.scenarios import (
     accounts,
     cards,
     clearing_verbs,
+    coupons,
     desks,
     gifts,
     holds,
@@ -57,6 +58,7 @@ from tests.scenarios import (
 )
 from tests.scenarios.accounts import Accounts
 from tests.scenarios.cards import Cards
+from tests.scenarios.coupons import Couponing
 from tests.scenarios.desks import Desks
 from tests.scenarios.gifts import Gifts
 from tests.scenarios.holds import Holds
@@ -74,7 +76,21 @@ from tests.scenarios.words import day, options, ratio
 KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
 BEGINNING = moment(20260101, "00:00")
-VALUED = ("batch", "stan", "as", "pin", "by", "merchant", "reference", "operator", "operator-pin")
+VALUED = (
+    "code",
+    "coupon",
+    "coupon-pin",
+    "pieces",
+    "batch",
+    "stan",
+    "as",
+    "pin",
+    "by",
+    "merchant",
+    "reference",
+    "operator",
+    "operator-pin",
+)
 VALUED += ("version", "software")
 UNKNOWN_RRN = -1
 USUAL = "usual: usual"
@@ -146,7 +162,9 @@ class Words:
         return int(self.valued.get(name, 0))
 
 
-class Stage(Accounts, Cards, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage, ValueStage):
+class Stage(
+    Accounts, Cards, Couponing, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage, ValueStage
+):
     """One scenario being played."""
 
     def __init__(self) -> None:
@@ -340,6 +358,12 @@ class Stage(Accounts, Cards, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage
             amount, unit = words.amount, words.unit
         return {"tokens": tokens, "unit": unit, "amount": amount}
 
+    def _coupon(self, words: Words, original: Any) -> bytes:
+        """The coupon of the original, but for what the act says."""
+        if "coupon" in words.valued:
+            return token("K", words.valued["coupon"])[1]
+        return getattr(original, "coupon", b"")
+
     def void(self, words: Words) -> Any:
         name = words.rest[0]
         way = words.valued.get("by", "rrn")
@@ -353,6 +377,7 @@ class Stage(Accounts, Cards, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage
             original=sequence,
             original_batch=by_stan[0],
             original_stan=by_stan[1],
+            coupon=self._coupon(words, original),
             **self.operator(words),
         )
 
@@ -383,6 +408,7 @@ class Stage(Accounts, Cards, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage
                 original.function,
                 *said.values(),
                 "98",
+                self._coupon(words, original),
             )
         )
 
@@ -586,6 +612,7 @@ SETTINGS = {
     "card": Stage.set_card,
     "batch": Stage.set_batch,
     **cards.SETTINGS,
+    **coupons.SETTINGS,
     **tiers.SETTINGS,
     **VALUE_SETTINGS,
     **limits.SETTINGS,
@@ -612,6 +639,7 @@ ACTS = {
     "opened": Stage.opened,
     **accounts.ACTS,
     **cards.ACTS,
+    **coupons.ACTS,
     **sweeps.ACTS,
     **tiers.ACTS,
     **clearing_verbs.ACTS,
@@ -649,6 +677,7 @@ EXPECTATIONS = [
     (r"uploaded (\w+): (\d+) (\w+)", Stage.expect_upload),
     (r"keys (\d+), before (\d+)", Stage.expect_keys),
     *accounts.EXPECTATIONS,
+    *coupons.EXPECTATIONS,
     *cards.EXPECTATIONS,
     *tiers.EXPECTATIONS,
     *desks.EXPECTATIONS,

@@ -86,7 +86,7 @@ def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_
     done = run("load", empty, write_lines(tmp_path / "file", lines))
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
-        "line 2: campaigns are not built yet: leave these lines out",
+        "line 2: kind is missing",
         "line 4: institution HB99 is not registered; load it first",
         (
             "line 5: there is no key xyz; known are id, name, institution, category, terms,"
@@ -95,6 +95,61 @@ def test_rejected_lines_are_told_in_order_and_the_others_are_applied(empty, tmp_
         "loaded 3, unchanged 0, rejected 3",
     ]
     must("show", empty, "merchant", HOTEL)
+
+
+CAMPAIGN = {
+    "type": "campaign",
+    "id": "SPRING10",
+    "kind": "amount_off",
+    "face_fen": 1000,
+    "min_sale_fen": 5000,
+    "from": "2026-01-01",
+    "to": "2026-12-31",
+    "quantity": 100000,
+    "per_member": 1,
+    "merchants": [HOTEL],
+    "funders": {HOTEL: "1/1"},
+    "state": "live",
+}
+
+
+def test_a_campaign_loads_and_loading_again_changes_nothing(empty, tmp_path):
+    file = write_lines(tmp_path / "file", [PROGRAM, INSTITUTION, MERCHANT, CAMPAIGN])
+    must("load", empty, file)
+    assert must("load", empty, file) == "loaded 0, unchanged 4, rejected 0\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"face_fen": 0}, "face_fen is missing, which the kind amount_off needs"),
+        ({"percent": "1/2"}, "percent and face_fen exclude each other"),
+        ({"to": "2025-12-31"}, "to lies before from"),
+        ({"until": "2025-12-31"}, "until lies before from"),
+        ({"until": "2026-12-31", "valid_days": 3}, "until and valid_days exclude each other"),
+        ({"funders": {HOTEL: "2/3", "operator": "2/3"}}, "funders has parts that are more than"),
+        ({"funders": {HOTEL: "0/3"}}, "funders has a part of 0"),
+        ({"funders": {"NOWHERE": "1/3"}}, "funders: NOWHERE is not registered; load it first"),
+        ({"kind": "session"}, "slots is missing, which the kind session needs"),
+        ({"kind": "vip", "face_fen": 0}, "percent or face_fen is missing, which the kind vip"),
+        ({"bonus_points": 5}, "program is missing, of which the points are"),
+        ({"points_price": 5, "sold_fen": 5}, "points_price and sold_fen exclude each other"),
+        ({"kind": "voucher", "sold_fen": 1001}, "sold_fen has to be at most face_fen"),
+        ({"kind": "voucher", "uses": 2}, "uses of a voucher are as many as its value lasts"),
+        ({"kind": "shared", "sold_fen": 10}, "points_price and sold_fen have to be 0"),
+        ({"refund_rule": "reissue"}, "grace_days is missing, which the refund_rule reissue"),
+        ({"hours": ["9-10"]}, "hours has to give times like 09:30"),
+        ({"hours": ["10:00-09:00"]}, "hours has a span that ends before it begins"),
+        ({"hours": ["10:00"]}, "hours has to hold spans like 09:00-11:30"),
+        ({"slots": ["2026-03-01"]}, "slots has to hold slots like 2026-03-01 19:00-22:00"),
+        ({"from": "2026-03-01T9:00"}, "from has to give times like 09:30"),
+        ({"from": 5}, "from has to be a date in quotes"),
+        ({"weekdays": [8]}, "weekdays has to be a whole number from 1 to 7"),
+    ],
+)
+def test_a_campaign_that_is_wrong_is_told_by_its_key(empty, tmp_path, changes, reason):
+    lines = [PROGRAM, INSTITUTION, MERCHANT, CAMPAIGN | changes]
+    assert reasons(empty, tmp_path, *lines)[4].startswith(reason)
 
 
 @pytest.mark.parametrize(

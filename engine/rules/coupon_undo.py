@@ -1,0 +1,285 @@
+"""What undoes a claim, a use or a handing over of a coupon, and what a refund does with a use.
+
+The legs are negated elsewhere (`engine.rules.undo`); here are the coupon itself, the campaign's
+counters and the receipt. A claim or handing over is undone while the new code is untouched; a use
+always, and what it took goes to the code that has taken the place of the one it was made with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine import campaigns, rounding
+from engine.campaigns import UNLIMITED, Campaign, Coupon, Receipt, Taken
+from engine.draft import Draft, amended
+from engine.reasons import Reason
+from engine.rules.coupons import CENTRE, COUPONS, worn
+from engine.rules.refund import Returned, Shares
+from engine.rules.undo import amount_of, fields_of, on_date
+from engine.tariffs import Tariff
+from engine.terms import add_days
+from ledger import chart, schema
+from ledger.model import MONEY, Entry, Posting
+
+SUCCESSORS_MAX = 1000
+"""Codes that take each other's place; more is a fault of ours."""
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    return dict(entry.outcome[3])
+
+
+def _newest(draft: Draft, digest: bytes) -> tuple[bytes, Coupon]:
+    """The coupon that a code leads to, and the key of its row."""
+    for _ in range(SUCCESSORS_MAX):
+        key = schema.coupon(digest)
+        coupon: Coupon = draft.newest(key)
+        if not coupon.successor:
+            break
+        digest = coupon.successor
+    return key, coupon
+
+
+def _untouched(coupon: Coupon, campaign: Campaign) -> bool:
+    """True for a coupon that is as it was when its code was given out."""
+    full = campaigns.new_worth(campaign)
+    return coupon.state == "live" and (coupon.uses_left, coupon.value_left) == full
+
+
+# Claims.
+
+
+def undo_claim(entry: Entry, draft: Draft) -> Reason | None:
+    """Let a coupon be void whose claim is undone, if it was not used since."""
+    key = schema.coupon(fields_of(entry)["code"])
+    coupon: Coupon = draft.read(key)
+    campaign = _rights(coupon, draft)
+    if not _untouched(coupon, campaign):
+        return Reason.COUPON_USED_SINCE
+    draft.rows[key] = amended(coupon, state="void", money=0)
+    _move_taken(entry, draft, -1)
+    return None
+
+
+def redo_claim(entry: Entry, draft: Draft) -> Reason | None:
+    """Let a claim stand again whose void was reversed."""
+    key = schema.coupon(fields_of(entry)["code"])
+    coupon: Coupon = draft.read(key)
+    draft.rows[key] = amended(coupon, state="live", money=coupon.cost)
+    _move_taken(entry, draft, 1)
+    return None
+
+
+def _rights(coupon: Coupon, draft: Draft) -> Campaign:
+    campaign = campaigns.campaign_of(draft, coupon.campaign)
+    assert campaign is not None  # noqa: S101 - campaigns are never removed
+    return campaigns.rights_of(draft, campaign, coupon.version)
+
+
+def _move_taken(entry: Entry, draft: Draft, sign: int) -> None:
+    """Take back, or count again, a coupon that came to life; of a day only on that day."""
+    noted = _facts(entry).get("taken")
+    if noted is None:
+        return
+    name, member, day, claimed = noted
+    effect = campaigns.effect_of(draft, name)
+    today = effect.issued_today + (sign if effect.day == day == draft.today else 0)
+    draft.rows[schema.named(schema.EFFECT, name)] = amended(
+        effect,
+        issued=effect.issued + sign,
+        claimed=effect.claimed + sign * claimed,
+        issued_today=today,
+    )
+    if member:
+        count = campaigns.taken(draft, name, member) + sign
+        draft.rows[schema.taken(name, member)] = Taken(count)
+
+
+# Handing over.
+
+
+def undo_handover(entry: Entry, draft: Draft) -> Reason | None:
+    """Let the old code be good again, if the new one is untouched since."""
+    said = fields_of(entry)
+    key, place = schema.coupon(said["coupon"]), schema.coupon(said["code"])
+    old: Coupon = draft.read(key)
+    new: Coupon = draft.read(place)
+    if new.state != "live" or _worth(new) != _worth(old):
+        return Reason.COUPON_USED_SINCE
+    draft.rows[key] = amended(old, state="live", money=new.money, successor=b"")
+    draft.rows[place] = amended(new, state="void", money=0)
+    _move_taken(entry, draft, -1)
+    return None
+
+
+def redo_handover(entry: Entry, draft: Draft) -> Reason | None:
+    """Let the new code be good again, if the old one is untouched since."""
+    said = fields_of(entry)
+    key, place = schema.coupon(said["coupon"]), schema.coupon(said["code"])
+    old: Coupon = draft.read(key)
+    new: Coupon = draft.read(place)
+    if old.state != "live" or _worth(new) != _worth(old):
+        return Reason.COUPON_USED_SINCE
+    draft.rows[key] = amended(old, state="void", money=0, successor=said["code"])
+    draft.rows[place] = amended(new, state="live", money=old.money)
+    _move_taken(entry, draft, 1)
+    return None
+
+
+def _worth(coupon: Coupon) -> tuple[int, int]:
+    return coupon.uses_left, coupon.value_left
+
+
+# Uses.
+
+
+def undo_use(entry: Entry, draft: Draft) -> Reason | None:
+    """Give a coupon back what a use took of it."""
+    value, money, cost = _facts(entry)["use"]
+    key, coupon = _newest(draft, fields_of(entry)["coupon"])
+    draft.rows[key] = restored(coupon, _rights(coupon, draft), value, money)
+    campaigns.count(draft, coupon.campaign, restored=1, discount=-cost, sales=-amount_of(entry))
+    _move_taken_of_use(entry, draft, coupon, -1)
+    _take_off_receipt(entry, draft)
+    return None
+
+
+def redo_use(entry: Entry, draft: Draft) -> Reason | None:
+    """Let a use stand again whose void was reversed, if the coupon was not used up since."""
+    value, money, cost = _facts(entry)["use"]
+    key, coupon = _newest(draft, fields_of(entry)["coupon"])
+    if (
+        coupon.state != "live"
+        or coupon.uses_left == 0
+        or coupon.value_left < value
+        or coupon.money < money
+    ):
+        return Reason.COUPON_USED_SINCE
+    draft.rows[key] = worn(coupon, _rights(coupon, draft), value, money)
+    campaigns.count(draft, coupon.campaign, restored=-1, discount=cost, sales=amount_of(entry))
+    _move_taken_of_use(entry, draft, coupon, 1)
+    return None
+
+
+def _move_taken_of_use(entry: Entry, draft: Draft, coupon: Coupon, sign: int) -> None:
+    """A use of a shared code counts as a coupon taken; another's first use keeps it alive."""
+    if _rights(coupon, draft).kind == "shared":
+        _move_taken(entry, draft, sign)
+
+
+def restored(coupon: Coupon, rights: Campaign, value: int, money: int) -> Coupon:
+    """A coupon to which a use is given back: its value in fen, and what was paid for it."""
+    uses = coupon.uses_left
+    if rights.kind == "voucher":
+        uses = rights.uses
+    elif uses != UNLIMITED:
+        uses += 1
+    found: Coupon = amended(
+        coupon,
+        state="live" if coupon.state in {"used", "expired"} else coupon.state,
+        uses_left=uses,
+        value_left=coupon.value_left + value,
+        money=coupon.money + money,
+    )
+    return found
+
+
+def _take_off_receipt(entry: Entry, draft: Draft) -> None:
+    said = fields_of(entry)
+    if not said["reference"]:
+        return
+    key = schema.receipt(said["merchant"], said["reference"])
+    receipt: Receipt | None = draft.read(key)
+    if receipt is not None:
+        uses = tuple([use for use in receipt.uses if use[1] != entry.sequence])
+        draft.rows[key] = Receipt(receipt.day, uses) if uses else None
+
+
+# Refund.
+
+
+def refund_use(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
+    """Return the share of a discount to who paid it; the coupon comes back by its own rule."""
+    before, after, whole = shares
+    value, _, cost = _facts(entry)["use"]
+    key, coupon = _newest(draft, fields_of(entry)["coupon"])
+    rights = _rights(coupon, draft)
+    paid = _return_money(entry, draft, shares)
+    _take_bonus_back(entry, draft, tariff, shares)
+    full = after == whole
+    if rights.refund == "never":
+        if paid:
+            draft.post(chart.voucher(coupon.campaign), MONEY, -paid)
+            draft.post(chart.breakage(CENTRE), MONEY, paid)
+    else:
+        share = value if full else 0
+        if rights.refund == "parts":
+            share = rounding.part(value, after, whole) - rounding.part(value, before, whole)
+        draft.rows[key] = _given_back(coupon, rights, draft, (share, paid), full=full)
+    discount = _facts(entry)["discount"]
+    campaigns.count(
+        draft,
+        coupon.campaign,
+        restored=int(full and rights.refund != "never"),
+        discount=rounding.part(cost, before, whole) - rounding.part(cost, after, whole),
+        sales=before - after,
+    )
+    returned = rounding.part(discount, after, whole) - rounding.part(discount, before, whole)
+    return COUPONS, "C", returned
+
+
+def _given_back(
+    coupon: Coupon, rights: Campaign, draft: Draft, what: tuple[int, int], *, full: bool
+) -> Coupon:
+    """A coupon after a refund: a part of its value and of what was paid, or the whole use."""
+    value, money = what
+    if full or (rights.kind == "voucher" and value):
+        found = restored(coupon, rights, value, money)
+        if rights.refund == "reissue" and found.until < draft.today:
+            found = amended(found, until=add_days(draft.today, rights.grace))
+        return found
+    kept: Coupon = amended(coupon, money=coupon.money + money)
+    return kept
+
+
+def _return_money(entry: Entry, draft: Draft, shares: Shares) -> int:
+    """Return the shares of the money legs; the last leg is minus the sum of the others.
+
+    Returns:
+        What came back into ``Voucher``, fen.
+    """
+    before, after, whole = shares
+    legs: list[Posting] = [leg for leg in entry.postings if leg[1] == MONEY]
+    total = paid = 0
+    for account, _, amount in legs[:-1]:
+        share = rounding.part(amount, after, whole) - rounding.part(amount, before, whole)
+        share = -share if amount > 0 else share
+        total += share
+        draft.post(on_date(account, draft.date), MONEY, share)
+        if account.startswith("Voucher:"):
+            paid += share
+    if legs:
+        draft.post(on_date(legs[-1][0], draft.date), MONEY, -total)
+    return paid
+
+
+def _take_bonus_back(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> None:
+    """Take back the share of the points that a use gave, as a debt where they are spent."""
+    issues = [leg for leg in entry.postings if leg[0].startswith("Issued:")]
+    if not issues:
+        return
+    before, after, whole = shares
+    sizes = [-leg[2] for leg in issues]
+    given = sum(sizes)
+    was = rounding.apportioned(rounding.part(given, before, whole), sizes)
+    now = rounding.apportioned(rounding.part(given, after, whole), sizes)
+    lots = [leg[0] for leg in entry.postings if leg[0].startswith("Lot:")]
+    expiry = int(lots[0].rsplit(":", 1)[1]) if lots else tariff.expiry
+    program = issues[0][1]
+    purse = draft.purse(entry.outcome[1], program)
+    for place, (account, _, _) in enumerate(issues):
+        issuer = account.split(":")[2]
+        points = now[place] - was[place]
+        purse.claw_back(issuer, expiry, points, owe=True)
+        draft.post(account, program, points)
+    draft.show(purse)
