@@ -23,6 +23,7 @@ from benchmarks import (
     daemon,
     disk,
     echo,
+    hot,
     issue,
     journal,
     limits,
@@ -184,6 +185,16 @@ def sweeping(table: Table, members: int, seconds: float) -> dict[str, dict[str, 
     return found
 
 
+def heat(table: Table) -> dict[str, Any]:
+    """One hot member, merchant and link against the spread load."""
+    found = hot.measure(FOLDER)
+    table.heading("One hot row or link against the same load spread out, 256 in flight")
+    table.columns("shape", "rate/s", "part of the spread load")
+    for shape, figures in found.items():
+        table.row(shape, figures["rate"], figures["part"])
+    return found
+
+
 def summary(table: Table, found: dict[str, Any], echoes: dict[str, float], rate: float) -> None:
     """The figures that the project promises, as ratios."""
     table.heading("Summary")
@@ -199,6 +210,8 @@ def summary(table: Table, found: dict[str, Any], echoes: dict[str, float], rate:
     table.row("p99.9 at half the rate: at most 50 ms", f"{found['open']['p99_9_us'] / 1000:.2f} ms")
     beside = found["sweep"]["beside the sweep"]["p99_us"]
     table.row("... and while a sweep expires lots: at most 10 ms", f"{beside / 1000:.2f} ms")
+    coldest = min(figures["part"] for figures in found["hot"].values())
+    table.row("a hot member, merchant or link: at least 0.9 of the spread load", coldest)
     table.row("idle connection: at most 16 KiB", f"{found['idle']['bytes_each'] / 1024:.1f} KiB")
     table.row("ready after kill -9: at most 3 s", f"{found['kill']:.2f} s")
 
@@ -219,6 +232,7 @@ def main() -> int:
     night(table, quick=options.quick)
     echoes, rate = yardsticks(table, seconds)
     found = load(table, options.members, seconds, hold)
+    found["hot"] = heat(table)
     found["sweep"] = sweeping(table, options.members, 40.0 if options.quick else 150.0)
     summary(table, found, echoes, rate)
     commit = subprocess.run(

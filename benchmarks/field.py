@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from posd import security
@@ -266,7 +266,11 @@ class Field:
 
     def tills(self, first: int, count: int, seed: int) -> list[Till]:
         """Terminals `first` and following, signed on."""
-        tills = [Till(number, seed) for number in range(first, first + count)]
+        return self.some(range(first, first + count), seed)
+
+    def some(self, numbers: Iterable[int], seed: int = 1) -> list[Till]:
+        """Terminals of these numbers, signed on."""
+        tills = [Till(number, seed) for number in numbers]
         with socket.create_connection(self.address) as connection:
             for till in tills:
                 till.sign_on(connection)
