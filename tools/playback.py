@@ -244,16 +244,11 @@ class Playback:
                 self.room.release()
                 continue
             done = asyncio.Event()
-            before = [
-                event
-                for event in (
-                    self._last_of.get(recorded.member) if recorded.member else None,
-                    self._done.get(recorded.named) if recorded.named else None,
-                )
-                if event is not None and not event.is_set()
-            ]
-            if recorded.member:
-                self._last_of[recorded.member] = done
+            whose = [one for one in (recorded.member, recorded.other) if one]
+            earlier = [self._last_of.get(one) for one in whose]
+            earlier.append(self._done.get(recorded.named) if recorded.named else None)
+            before = [event for event in earlier if event is not None and not event.is_set()]
+            self._last_of |= dict.fromkeys(whose, done)
             self._done[recorded.sequence] = done
             if len(self._done) > AHEAD_MAX:
                 self._done.popitem(last=False)

@@ -54,6 +54,7 @@ SETUP = frozenset(
         "card range",
         "operator",
         "parameters",
+        "gift catalogue",
     }
 )
 """Commands by which the operator sets the house up."""
@@ -87,6 +88,7 @@ TRAFFIC = frozenset(
         "member tokens",
         "card state",
         "tier grant",
+        "gift order",
         "run started",
         "run advanced",
         "carry forward",

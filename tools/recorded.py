@@ -50,6 +50,11 @@ class Names:
             return ""
         return token[0] + self.vault.unseal(f"token:{token[0]}", alias.sealed).decode()
 
+    def member(self, token: Token) -> str:
+        """Whose a token is; empty where it is nobody's."""
+        alias: Alias | None = self._read(schema.alias(*token))
+        return alias.member if alias is not None else ""
+
     def rrn(self, sequence: int) -> str:
         """The RRN in the new run of a transaction of the recorded one."""
         if sequence < 0:
@@ -67,6 +72,7 @@ class Recorded:
         at: recorded time, ms since 1970 UTC.
         terminal, batch, stan: its identity.
         member: the member that it concerned; empty for none.
+        other: the second member that it concerned, of a transfer or referral; empty for none.
         named: sequence number of the transaction that it names; 0 for none.
         mti: message type.
         code: network code, 60.3.
@@ -82,6 +88,7 @@ class Recorded:
     batch: int
     stan: int
     member: str
+    other: str
     named: int
     mti: str
     code: str
@@ -143,6 +150,10 @@ def _target(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements.append(("49", said["target"].encode("ascii")))
 
 
+def _gift(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements += [("16", said["gift"].encode("ascii")), ("15", b"%d" % said["quantity"])]
+
+
 def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -167,6 +178,7 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "value capture": ("0220", _nothing),
     "transfer": ("0200", _other_member),
     "exchange": ("0200", _target),
+    "gift": ("0200", _gift),
     "void": ("0200", _void),
     "refund": ("0220", _nothing),
     "reversal": ("0400", _reversal),
@@ -208,8 +220,10 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         elements.append(("17", said["reference"].encode("ascii")))
     if entry.kind == "card replacement":
         said["new_number"] = names.vault.unseal("token:C", said["sealed"]).decode()
+    other = ""
     if said.get("other"):
         token = said["other"][0]
+        other = names.member(token)
         said["other_member"] = names.clear(token) or f"{token[0]}NOBODY"
     fill(body, said, elements)
     if elements:
@@ -222,6 +236,7 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         said["batch"],
         said["stan"],
         member,
+        other,
         said.get("original", 0) or _named_item(said, names),
         mti,
         _network_code(entry.kind, said),

@@ -1,6 +1,8 @@
 """Recorded traffic as load: a directory prepared, the messages sent again, the codes compared."""
 
 import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -8,18 +10,42 @@ from engine.catalogue import RULES
 from engine.commands import Pin
 from engine.directory import open_machine, open_vault
 from engine.rules.cards import CardReplacement, LossReport
+from engine.rules.exchange import Exchange
+from engine.rules.gifts import GiftExchange
+from engine.rules.holds import Capture, Hold, Release, ValueCapture, ValueHold
 from engine.rules.members import Enrolment, PinChange
+from engine.rules.offline import OfflineAccrual
 from engine.rules.points import Accrual, Redemption
 from engine.rules.refund import Refund
+from engine.rules.rewards import Reward
 from engine.rules.terminals import Settlement, UploadItem
+from engine.rules.transfers import Transfer
 from engine.rules.undo import Reversal, Void
 from engine.rules.value import Conversion, Purchase, TopUp
+from ledger import codec, schema
 from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, Daemon, must, run, write_lines
 from tools.prepare import SETUP, TRAFFIC
 from tools.recorded import MESSAGES, UNTOLD
 
 NEW_CARD = "6222020000000000034"
 THIRD_CARD = "6222020000000000042"
+FRIENDS_CARD = "6222020000000000059"
+MORE = [
+    {"type": "program", "id": "P02", "name": "Miles", "points_per_yuan": 300},
+    {"type": "rate", "unit": "P01", "target": "P02", "from": "2026-01-01", "rate": "3/1"},
+    {"type": "reason", "program": "P01", "code": "FRIEND", "points": 10, "other_points": 30},
+    {"type": "member", "id": "M0000002", "cards": [FRIENDS_CARD]},
+    {
+        "type": "gift",
+        "sku": "MUG",
+        "name": "Mug",
+        "owner": HOTEL,
+        "program": "P01",
+        "prices": [{"from": "2026-01-01", "points": 40, "agreed_fen": 30}],
+        "stock": 3,
+    },
+]
+ENTRIES = bytes((schema.ENTRY,))
 OTHER = {
     "type": "terminal",
     "id": "00000002",
@@ -95,16 +121,47 @@ def trade_the_rest(counter):
     do("after", two, 2, 1, Accrual, (("C", third[0]),), 700)
 
 
+def trade_between(counter):
+    """What concerns two members, two programs, two messages, or an earlier time."""
+    do, sequences = counter.do, counter.sequences
+    one, two = "00000001", "00000002"
+    card, friend = counter.card(CARD), counter.card(FRIENDS_CARD)
+    sold = datetime.fromtimestamp(counter.at / 1000 - 3600, ZoneInfo("Asia/Shanghai"))
+    told = (card, 500, int(f"{sold:%Y%m%d%H%M%S}"))
+    do("offline", one, 1, 20, OfflineAccrual, *told)
+    do("referred", one, 1, 21, Reward, card, 0, "FRIEND", friend)
+    do("no reason", one, 1, 22, Reward, card, 0, "NONE", ())
+    do("given", one, 1, 23, Transfer, card, friend, "P01", 70, Pin.ABSENT, function="406565")
+    # By the other till: only once the points are there.
+    do("passed on", two, 2, 2, Redemption, friend, "P01", 100, Pin.ABSENT, function="006500")
+    said = (card, "P01", 40, "P02", Pin.ABSENT)
+    do("exchanged", one, 1, 24, Exchange, *said, function="406565")
+    do("held", one, 1, 25, Hold, card, "P01", 50, Pin.ABSENT, function="036500")
+    captured = ((), "P01", 20, sequences["held"])
+    do("captured", two, 2, 3, Capture, *captured, function="006500")
+    do("held again", one, 1, 26, Hold, card, "156", 2, Pin.ABSENT, function="036500")
+    do("released", two, 2, 4, Release, (), sequences["held again"], function="200000")
+    do("too late", two, 2, 5, Capture, (), "156", 2, sequences["held again"], function="006500")
+    do("kept", two, 2, 6, ValueHold, card, 900, Pin.ABSENT, function="036000")
+    taken = (card, "156", 400, sequences["kept"])
+    do("taken", two, 2, 7, ValueCapture, *taken, function="006000")
+    do("mug", two, 2, 8, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
+    do("no mug", two, 2, 9, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """A directory in which two terminals did one of everything."""
     folder = tmp_path_factory.mktemp("recorded")
     directory = folder / "data"
     must("init", directory)
-    must("load", directory, write_lines(folder / "lines", [*LINES, OTHER]))
+    must("load", directory, write_lines(folder / "lines", [*LINES, OTHER, *MORE]))
     counter = Counter(directory)
     trade_points(counter)
     trade_the_rest(counter)
+    trade_between(counter)
+    recorded_kinds = {codec.unpack_entry(row).kind for _, row in counter.book.view.rows(ENTRIES)}
+    assert recorded_kinds >= set(MESSAGES)
     counter.book.close()
     assert all(counter.sequences.values())
     return directory, len(counter.sequences)
@@ -130,11 +187,13 @@ def test_every_message_is_answered_with_the_recorded_code(recorded, tmp_path):
     # What the member has is the same to the lot.
     for directory in (source, tmp_path / "target"):
         must("verify", directory)
-    lots = [
-        json.loads(must("show", directory, "member", "M0000001", "--json"))["balances"][0]["lots"]
-        for directory in (source, tmp_path / "target")
-    ]
-    assert lots[0] == lots[1]
+    for member in ("M0000001", "M0000002"):
+        lots = [
+            [one["lots"] for one in json.loads(must("show", directory, *of))["balances"]]
+            for of in (("member", member, "--json"),)
+            for directory in (source, tmp_path / "target")
+        ]
+        assert lots[0] == lots[1]
 
 
 def test_what_comes_out_otherwise_is_counted_and_named(recorded, tmp_path):
