@@ -55,6 +55,9 @@ SETUP = frozenset(
         "operator",
         "parameters",
         "gift catalogue",
+        "campaign",
+        "campaign step",
+        "coupon grant",
     }
 )
 """Commands by which the operator sets the house up."""
@@ -89,6 +92,7 @@ TRAFFIC = frozenset(
         "card state",
         "tier grant",
         "gift order",
+        "coupon expiry",
         "run started",
         "run advanced",
         "carry forward",

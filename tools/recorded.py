@@ -154,6 +154,10 @@ def _gift(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements += [("16", said["gift"].encode("ascii")), ("15", b"%d" % said["quantity"])]
 
 
+def _claim(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements.append(("14", said["campaign"].encode("ascii")))
+
+
 def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -179,6 +183,7 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "transfer": ("0200", _other_member),
     "exchange": ("0200", _target),
     "gift": ("0200", _gift),
+    "coupon claim": ("0200", _claim),
     "void": ("0200", _void),
     "refund": ("0220", _nothing),
     "reversal": ("0400", _reversal),
@@ -194,8 +199,11 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
 }
 """Kind of command to message type and what fills the fields of its own."""
 
-UNTOLD: frozenset[str] = frozenset()
-"""Kinds of requests whose messages cannot be made again, counted as passed over."""
+UNTOLD = frozenset({"coupon use", "coupon transfer"})
+"""Kinds of requests whose messages cannot be made again, counted as passed over.
+
+A coupon is named by its code, and another run gives other codes.
+"""
 
 
 def message(entry: Entry, names: Names) -> Recorded | None:

@@ -10,6 +10,7 @@ from engine.catalogue import RULES
 from engine.commands import Pin
 from engine.directory import open_machine, open_vault
 from engine.rules.cards import CardReplacement, LossReport
+from engine.rules.coupons import Claim
 from engine.rules.exchange import Exchange
 from engine.rules.gifts import GiftExchange
 from engine.rules.holds import Capture, Hold, Release, ValueCapture, ValueHold
@@ -43,6 +44,16 @@ MORE = [
         "program": "P01",
         "prices": [{"from": "2026-01-01", "points": 40, "agreed_fen": 30}],
         "stock": 3,
+    },
+    {
+        "type": "campaign",
+        "id": "SPRING",
+        "kind": "amount_off",
+        "face_fen": 1000,
+        "from": "2026-01-01",
+        "to": "2126-12-31",
+        "per_member": 1,
+        "state": "live",
     },
 ]
 ENTRIES = bytes((schema.ENTRY,))
@@ -146,6 +157,9 @@ def trade_between(counter):
     taken = (card, "156", 400, sequences["kept"])
     do("taken", two, 2, 7, ValueCapture, *taken, function="006000")
     do("mug", two, 2, 8, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
+    for name, stan in (("coupon", 10), ("second", 11)):
+        code = (b"%016d" % stan, b"", Pin.ABSENT)
+        do(name, two, 2, stan, Claim, card, "SPRING", "", 0, *code, function="910000")
     do("no mug", two, 2, 9, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
 
 
