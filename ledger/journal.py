@@ -274,6 +274,38 @@ def entries(folder: Path, first: int, last: int | None = None) -> Iterator[tuple
                     yield sequence, packed
 
 
+def chain_at(folder: Path, sequence: int) -> tuple[int, bytes]:
+    """The chain's head at an entry: a note by which a journal that was cut or redone is found out.
+
+    Args:
+        folder: the book.
+        sequence: sequence number of the entry; 0 for the beginning.
+
+    Returns:
+        Last sequence number and SHA-256 of the group that holds the entry.
+
+    Raises:
+        JournalDamaged: the journal ends before it, or begins behind it.
+    """
+    if not sequence:
+        return 0, CHAIN_START
+    known = [first for first, _ in segments(folder) if first <= sequence]
+    if not known:
+        raise JournalDamaged(
+            segment_name(sequence), 0, sequence, "the segment is missing or was pruned"
+        )
+    end = durable_end(folder)
+    with Reader(folder, known[-1] - 1) as reader:
+        if end is None or end >= sequence:
+            for group in reader.groups(end, changes=False):
+                if group.last >= sequence:
+                    return group.last, group.digest
+        reached = reader.position if end is None else end
+    raise JournalDamaged(
+        segment_name(known[-1]), 0, reached + 1, f"the journal ends before entry {sequence}"
+    )
+
+
 class Journal:
     """The writing end: recovers what is there, then appends one group at a time.
 

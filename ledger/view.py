@@ -210,6 +210,10 @@ class View:
                 else:
                     self._remember(key, value)
 
+    def copy_to(self, descriptor: int) -> None:
+        """Write the tables as the snapshot in use has them, as a database file, compacted."""
+        self._environment.copyfd(descriptor, compact=True, txn=self._snapshot)
+
     def close(self) -> None:
         """End the read transaction."""
         self._snapshot.abort()

@@ -89,6 +89,7 @@ class Command(click.Group):
 
     lazy: Final = {
         "adjust": "tools.adjust",
+        "backup": "tools.backup:backup",
         "clear": "clearing.cli",
         "export": "tools.export",
         "gift": "tools.gift",
@@ -96,6 +97,7 @@ class Command(click.Group):
         "member": "tools.member",
         "operator": "tools.desks:operator",
         "report": "clearing.reports",
+        "restore": "tools.backup:restoring",
         "simulate": "tools.simulate",
         "sweep": "tools.sweep",
         "terminal": "tools.desks:terminal",
@@ -271,10 +273,21 @@ def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> Non
 
 @main.command()
 @directory_argument
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="FILE|SEQ:HASH",
+    help="A backup, or the chain as it was noted: finds a journal that was cut or redone.",
+)
 @json_option
-def verify(directory: Path, *, as_json: bool) -> None:
+def verify(directory: Path, against: tuple[str, ...], *, as_json: bool) -> None:
     """Run every audit check; ends with the sequence number and the digest."""
     checked = []
+    if against:
+        judge_chain = import_module("tools.backup").judge_chain
+        for note in against:
+            if wrong := judge_chain(directory, note):
+                raise Refusal(wrong)
     with progress_bar("entries") as progress, verification(directory, progress) as run:
         for check in run.checks():
             checked.append(check)
