@@ -95,6 +95,7 @@ class Command(click.Group):
         "gift": "tools.gift",
         "issue": "tools.issue",
         "member": "tools.member",
+        "night": "tools.night",
         "operator": "tools.desks:operator",
         "report": "clearing.reports",
         "restore": "tools.backup:restoring",

@@ -1,4 +1,4 @@
-"""A fleet of terminals: its description, and what each till of it does next, from a seed.
+"""A fleet of terminals: its description as a file. What its tills do is in `tools.till`.
 
 A fleet file is JSON or TOML (by its ending)::
 
@@ -7,17 +7,18 @@ A fleet file is JSON or TOML (by its ending)::
      "terminals": [{"id": "00000001", "merchant": "104110045110012", "profile": "aes",
                     "tmk": "<32 hex>", "address": "0001", "link": "direct", "units": ["P01"]}],
      "members": [{"id": "M0000001", "card": "9999150000000018", "phone": "13800000001",
-                  "pin": "1234", "balances": {"P01": 5000}}]}
+                  "pin": "1234", "balances": {"P01": 5000}}],
+     "points_per_yuan": {"P01": 100}, "reasons": ["SIGNIN"],
+     "referral": {"code": "REFER", "points": 50}}
 
 `link` is `direct` for a connection of its own, or the name of the network access controller (NAC)
 that the terminal shares with others; `address` is its TPDU address, four hex digits, which tells
 those on one link apart. `units` are the programs in which it redeems points; `mix` gives weights
-of `KINDS`. `seed`, `timeout_s`, `think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin`
-and `balances` may be left out. The file holds keys, so it belongs in mode 0600.
-
-A `Till` is a terminal with somebody behind it: it chooses the next transaction, and it loses
-replies on purpose. Its choices come from the seed, its own id and what it was answered, so the same
-seed and the same answers give the same frames.
+of `KINDS`. `points_per_yuan` is what points are worth that become stored value, `reasons` are codes
+of accruals without a purchase, `referral` is the one that gives somebody else points too: what no
+reply tells, a till has to know; without them it does not do such things. These, `seed`,
+`timeout_s`, `think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and `balances` may
+be left out. The file holds keys, so it belongs in mode 0600.
 """
 
 from __future__ import annotations
@@ -25,18 +26,11 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from posd import security
-from posd.framing import Frame
-from posd.iso8583.compile import Codec
-from tools.terminal import Answer, Registration, Terminal
-from tools.till_books import Posted, Presented
-from tools.till_replies import MONEY
+from tools.terminal import Registration
 
 DIRECT: Final = "direct"
 TEST_PREFIX: Final = "999915"
@@ -47,34 +41,35 @@ DEFAULT_MIX: Final = {
     "redeem_points": 14,
     "redeem_value": 12,
     "offline": 1,
+    "reward": 1.5,
+    "referral": 0.5,
     "top_up": 3,
+    "load_points": 0.5,
     "purchase": 2,
+    "convert": 1,
+    "exchange": 3,
+    "transfer": 1.5,
     "hold": 3,
-    "balance": 12,
+    "hold_value": 1.5,
+    "balance": 11,
+    "statement": 1,
+    "rate": 0.3,
+    "day_totals": 0.3,
     "void": 5,
     "refund": 5,
     "enrol": 1.5,
+    "lose": 0.3,
     "replace": 0.3,
+    "change_pin": 0.3,
     "wrong_pin": 0.5,
     "stranger": 0.1,
     "settle": 0.1,
     "echo": 0.3,
+    "download": 0.1,
+    "sign_off": 0.1,
 }
 KINDS: Final = tuple(DEFAULT_MIX)
 """What a till may choose to do; `stranger` is a sale to a card that nobody knows."""
-
-HOST_ZONE: Final = ZoneInfo("Asia/Shanghai")
-"""Where tills made up here stand; the time of a sale made offline is by their clocks."""
-LOAD_YUAN_MAX: Final = 500
-SALE_FEN_MAX: Final = 2_000_000
-_SALE_LOG_MEAN: Final = 9.4
-"""Logarithm of a usual sale in fen: about 120 yuan."""
-_SALE_LOG_SPREAD: Final = 0.9
-_SWIPED, _KEYED = 0.55, 0.8
-_NEWCOMERS_MAX: Final = 200
-_NOTED: Final = frozenset({"enrolment", "replacement", "settlement"})
-_STRANGERS_MAX: Final = 5
-"""Unknown cards that a till tries in one run; the host takes more than ten a minute for guesses."""
 
 
 class FleetError(Exception):
@@ -125,6 +120,9 @@ class Fleet:
         mix: Weight of each of `KINDS`.
         placements: The terminals.
         customers: The members.
+        points_per_yuan: Program to how many of its points are worth a yuan.
+        reasons: Codes of accruals without a purchase.
+        referral: The code of one that gives a second member points, and how many; "" for none.
     """
 
     seed: int
@@ -133,6 +131,9 @@ class Fleet:
     mix: dict[str, float]
     placements: tuple[Placement, ...]
     customers: tuple[Customer, ...]
+    points_per_yuan: dict[str, int] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    referral: tuple[str, int] = ("", 0)
 
     def with_pin(self) -> tuple[Customer, ...]:
         """The members that have a PIN."""
@@ -173,6 +174,7 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
     if unknown:
         raise FleetError(f"a fleet's mix has no {unknown[0]!r}; there are {', '.join(KINDS)}")
     low, high = data.get("think_ms", (0, 0))
+    referral = data.get("referral")
     placements = tuple(_placement(row) for row in data["terminals"])
     places = {(place.link, place.registration.address) for place in placements}
     shared = [place for place in placements if place.link != DIRECT]
@@ -188,6 +190,9 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
         mix,
         placements,
         customers,
+        {str(unit): int(worth) for unit, worth in data.get("points_per_yuan", {}).items()},
+        tuple(map(str, data.get("reasons", ()))),
+        (str(referral["code"]), int(referral["points"])) if referral else ("", 0),
     )
 
 
@@ -222,219 +227,3 @@ def with_check_digit(digits: str) -> str:
         value = int(digit) * (2 - place % 2)
         total += value - 9 if value > 9 else value  # noqa: PLR2004 - the sum of two digits
     return digits + str(-total % 10)
-
-
-class Till:
-    """A terminal and whoever works at it.
-
-    Args:
-        fleet: The fleet that it is of.
-        placement: Which terminal.
-        seed: Seed of the run.
-        conduct: Which replies are lost.
-        codec: Shared by all tills of a thread.
-
-    Attributes:
-        terminal: The terminal.
-        placement: Who and where it is.
-        newcomers: Members that were enrolled here, by their names in the books.
-    """
-
-    def __init__(
-        self, fleet: Fleet, placement: Placement, seed: int, conduct: Conduct, codec: Codec
-    ) -> None:
-        name = placement.registration.id
-        self._choice = Random(f"{seed} {name}")
-        self._line = Random(f"{seed} {name} line")
-        self._fleet = fleet
-        self._conduct = conduct
-        self._kinds = tuple(fleet.mix)
-        self._weights = tuple(fleet.mix.values())
-        self._with_pin = fleet.with_pin()
-        self._applicant: Presented | None = None
-        self._strangers = 0
-        self.placement = placement
-        self.newcomers: dict[str, Presented] = {}
-        self.terminal = Terminal(
-            placement.registration, self._choice.randbytes, fleet.timeout_s, codec
-        )
-
-    def think_s(self) -> float:
-        """How long the next customer takes."""
-        low, high = self._fleet.think_ms
-        return self._choice.uniform(low, high) / 1000
-
-    # What it does.
-
-    def next_frame(self, now: float) -> bytes:
-        """The frame of the next transaction; nothing may be due (`Terminal.due`).
-
-        Args:
-            now: Seconds on the caller's clock.
-        """
-        kind = self._choice.choices(self._kinds, self._weights)[0]
-        terminal = self.terminal
-        if kind == "balance":
-            return terminal.balance(self._presented(), now)
-        if kind == "void":
-            return self._void(now)
-        if kind == "refund":
-            return self._refund(now)
-        if kind == "enrol" or (kind == "replace" and not self.newcomers):
-            return self._enrol(now)
-        if kind == "replace":
-            return self._replace(now)
-        if kind == "top_up":
-            fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
-            return terminal.top_up(self._presented(), MONEY, fen, now)
-        if kind == "offline":
-            sold = datetime.now(HOST_ZONE) - timedelta(minutes=self._choice.randrange(1, 600))
-            sold_at = f"{sold:%Y%m%d%H%M%S}"
-            return terminal.advise(self._presented(), self._sale(), sold_at, now)
-        if kind == "purchase":
-            spender = self._presented(to_spend=True)
-            return terminal.purchase(spender, self._choice.randrange(100, 5000), now)
-        if kind == "hold":
-            return self._hold(now)
-        if kind == "settle":
-            return terminal.settle(now)
-        if kind == "echo":
-            return terminal.echo(now)
-        if kind == "stranger" and self._strangers < _STRANGERS_MAX:
-            self._strangers += 1
-            return terminal.accrue(Presented("", card=self._new_card("8")), self._sale(), now)
-        if kind in {"accrual", "stranger"}:
-            return terminal.accrue(self._presented(), self._sale(), now)
-        return self._redeem(kind, now)
-
-    def inquire(self, presented: Presented, now: float) -> bytes:
-        """The frame that asks what a member has."""
-        return self.terminal.balance(presented, now)
-
-    def take(self, reply: Frame, *, careful: bool = False) -> Answer | None:
-        """Take a frame from the host, or lose it.
-
-        Args:
-            reply: The frame.
-            careful: Lose nothing.
-
-        Returns:
-            As `Terminal.receive`.
-        """
-        if not careful:
-            roll, conduct = self._line.random(), self._conduct
-            if roll < conduct.drop + conduct.repeat:
-                return self.terminal.lose(reply, repeat=roll >= conduct.drop)
-        answer = self.terminal.receive(reply)
-        if (
-            answer is not None
-            and answer.kind in {"enrolment", "replacement", "settlement"}
-            and answer.settled
-        ):
-            self._note_newcomer(answer)
-        return answer
-
-    def _note_newcomer(self, answer: Answer) -> None:
-        applicant = self._applicant
-        if answer.kind == "replacement" and applicant is not None:
-            if answer.code == "00":
-                self.newcomers[applicant.member] = applicant
-            self._applicant = None
-        if answer.kind == "enrolment" and applicant is not None:
-            if answer.code == "00" and len(self.newcomers) < _NEWCOMERS_MAX:
-                self.newcomers[applicant.member] = applicant
-            self._applicant = None
-
-    # Choices.
-
-    def _sale(self) -> int:
-        """A sale in fen."""
-        fen = int(self._choice.lognormvariate(_SALE_LOG_MEAN, _SALE_LOG_SPREAD))
-        return max(1, min(fen, SALE_FEN_MAX))
-
-    def _presented(self, *, to_spend: bool = False, wrong_pin: bool = False) -> Presented:
-        """Somebody from the queue, with a card or a phone."""
-        choice = self._choice
-        if self.newcomers and not wrong_pin and choice.random() < 1 / 16:
-            return choice.choice([*self.newcomers.values()])
-        customer = choice.choice(self._fleet.customers)
-        if wrong_pin and self._with_pin:
-            customer = choice.choice(self._with_pin)
-        pin = ""
-        if wrong_pin and customer.pin:
-            pin = customer.pin[:-1] + str((int(customer.pin[-1]) + 1) % 10)
-        elif customer.pin and to_spend and choice.random() < 1 / 2:
-            pin = customer.pin
-        how = choice.random()
-        if how < _SWIPED:
-            return Presented(customer.id, track=f"{customer.card}D49121010000000", pin=pin)
-        if how < _KEYED or not customer.phone:
-            return Presented(customer.id, card=customer.card, pin=pin)
-        # A PIN block is bound to a card, and a phone alone does not spend.
-        card = customer.card if to_spend else ""
-        return Presented(customer.id, card=card, phone=customer.phone, pin=pin)
-
-    def _redeem(self, kind: str, now: float) -> bytes:
-        presented = self._presented(to_spend=True, wrong_pin=kind == "wrong_pin")
-        units = self.placement.units
-        if kind == "redeem_points" and units:
-            unit, amount = self._choice.choice(units), self._choice.randrange(10, 800)
-        else:
-            unit, amount = MONEY, self._choice.randrange(100, 2000)
-        return self.terminal.redeem(presented, unit, amount, now)
-
-    def _hold(self, now: float) -> bytes:
-        """Set points aside, or end an earlier hold: spend of it, or let it go."""
-        choice, terminal = self._choice, self.terminal
-        if terminal.held and choice.random() < 2 / 3:
-            held = terminal.held.pop(choice.randrange(len(terminal.held)))
-            if choice.random() < 3 / 4:
-                return terminal.capture(held, choice.randint(1, held.amount), now)
-            return terminal.release(held, now)
-        unit = choice.choice(self.placement.units) if self.placement.units else MONEY
-        return terminal.hold(self._presented(to_spend=True), unit, choice.randrange(10, 800), now)
-
-    def _undoable(self, *, in_batch: bool) -> Posted | None:
-        """A transaction that may be undone: the latest few are the likely ones."""
-        batch = self.terminal.batch
-        found = [
-            posted
-            for posted in self.terminal.posted
-            if not posted.undone
-            and posted.refunded < posted.amount
-            and (in_batch or posted.kind != "top-up")
-            and (not in_batch or (posted.batch == batch and not posted.refunded))
-        ]
-        return self._choice.choice(found) if found else None
-
-    def _void(self, now: float) -> bytes:
-        original = self._undoable(in_batch=True)
-        if original is None:
-            return self.terminal.accrue(self._presented(), self._sale(), now)
-        return self.terminal.void(original, now)
-
-    def _refund(self, now: float) -> bytes:
-        original = self._undoable(in_batch=False)
-        if original is None:
-            return self.terminal.accrue(self._presented(), self._sale(), now)
-        left = original.amount - original.refunded
-        amount = left if self._choice.random() < 1 / 2 else self._choice.randint(1, left)
-        return self.terminal.refund(original, amount, now)
-
-    def _enrol(self, now: float) -> bytes:
-        name = f"enrolled at {self.placement.registration.id}, {len(self.newcomers) + 1}"
-        self._applicant = Presented(name, card=self._new_card("9"))
-        return self.terminal.enrol(self._applicant, now)
-
-    def _replace(self, now: float) -> bytes:
-        """A new card for somebody enrolled here; what the old one did is undone with the old one.
-
-        Their cards are known at this till only, so that no other till goes on with the old one.
-        """
-        customer = self._choice.choice([*self.newcomers.values()])
-        self._applicant = Presented(customer.member, card=self._new_card("7"))
-        return self.terminal.replace_card(customer, self._applicant.card, now)
-
-    def _new_card(self, series: str) -> str:
-        """A card number that no member of a sample has."""
-        return with_check_digit(f"{TEST_PREFIX}{series}{self._choice.randrange(10**9):09d}")

@@ -29,8 +29,9 @@ from typing import Any, Final, cast
 
 from posd.framing import TPDU_BYTES, Deframer, Frame
 from posd.iso8583.compile import Codec
-from tools.fleet import DIRECT, Conduct, Fleet, Till
+from tools.fleet import DIRECT, Conduct, Fleet
 from tools.terminal import Answer
+from tools.till import Till
 from tools.till_books import Books, Presented
 
 PAUSE_S: Final = 0.05

@@ -36,7 +36,8 @@ from posd import responses
 from posd.iso8583.compile import Codec
 from tools.fleet_run import Link, Tally
 from tools.recorded import Names, Recorded, message
-from tools.terminal import APPROVED, RECORDED, RETRIES_MAX, Registration, Request, Terminal
+from tools.terminal import APPROVED, RETRIES_MAX, Registration, Terminal
+from tools.till_requests import RECORDED, Request
 
 LINKS_MAX: Final = 64
 AHEAD_MAX: Final = 20_000

@@ -72,6 +72,11 @@ _MERCHANTS: Final = (
 )
 _SUPERMARKET: Final = "104110054110001"
 
+REFERRAL: Final = "REFER"
+REFERRED_POINTS: Final = 100
+_REASONS: Final = {"SIGNIN": (5, "0/1"), "REVIEW": (20, "1/10")}
+"""Codes of accruals without a purchase: points, and points per yuan of the sale they go with."""
+
 _EXPIRIES: Final = ("2035-12-31", "2036-06-30", "2037-03-31")
 _CARD_DIGITS: Final = (16, 17, 18, 19)
 _TIERS: Final = ("base", "base", "base", "silver", "gold")
@@ -132,6 +137,7 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
     for institution, name in INSTITUTIONS:
         yield {"type": "institution", "id": institution, "name": name}
     yield from _merchant_lines()
+    yield from _rule_lines()
     for terminal in terminals(tills, seed):
         cup = terminal["profile"] == security.CUP_PROFILE
         yield {
@@ -161,6 +167,36 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
                 "amount": amount,
                 "expires": _EXPIRIES[number % len(_EXPIRIES)],
             }
+
+
+def _rule_lines() -> Iterator[dict[str, Any]]:
+    """A rate between the programs, and what members get for something else than a sale."""
+    yield {
+        "type": "rate",
+        "unit": PRIVATE,
+        "target": ALLIANCE,
+        "from": "2026-01-01",
+        "rate": "3/2",
+        "owner": _SUPERMARKET,
+    }
+    for program in (ALLIANCE, PRIVATE):
+        for code, (points, rate) in _REASONS.items():
+            yield {
+                "type": "reason",
+                "program": program,
+                "code": code,
+                "points": points,
+                "rate": rate,
+                "per_day": 3,
+            }
+        yield {
+            "type": "reason",
+            "program": program,
+            "code": REFERRAL,
+            "points": 2 * REFERRED_POINTS,
+            "per_day": 3,
+            "other_points": REFERRED_POINTS,
+        }
 
 
 _BANK: Final = "102100099996"
@@ -209,6 +245,10 @@ def fleet(members: int, tills: int, seed: int = SEED) -> dict[str, Any]:
     return {
         "seed": seed,
         "think_ms": list(_THINK_MS),
+        # A private program is not converted: who pays for its points is between its members.
+        "points_per_yuan": {ALLIANCE: 100},
+        "reasons": list(_REASONS),
+        "referral": {"code": REFERRAL, "points": REFERRED_POINTS},
         "terminals": list(terminals(tills, seed)),
         "members": [
             {

@@ -32,8 +32,18 @@ from posd import security
 from posd.framing import Frame, frame
 from posd.iso8583.compile import Codec
 from posd.iso8583.tlv import build_tlv
-from tools.till_books import Books, Posted, Presented
-from tools.till_replies import MONEY, balances_told, business_fields, points_moved
+from tools.till_books import Books, Movement, Posted, Presented
+from tools.till_replies import MONEY, balances_told, business_fields, moved_lines, points_moved
+from tools.till_requests import (
+    GIVING,
+    HARMLESS,
+    REVERSIBLE,
+    SALES,
+    WITH_PIN,
+    Request,
+    named,
+    of_value,
+)
 
 HEADER: Final = bytes.fromhex("603100311234")
 HOST_ADDRESS: Final = bytes.fromhex("1234")
@@ -42,8 +52,6 @@ REASON_NO_ANSWER: Final = "98"
 """Field 39 of a reversal whose original had no answer in time."""
 RETRIES_MAX: Final = 5
 """How often a new request that was refused for want of keys or batch is sent again."""
-RECORDED: Final = "recorded"
-"""Kind of a request that another terminal sent before, in a recorded run; it enters no books."""
 STAN_SKIP: Final = 997
 """How far a terminal that lost its memory moves on after 94."""
 
@@ -55,6 +63,8 @@ UNSETTLED: Final = UNJUDGED | {"91", "96", "34"}
 SIGN_ON_AGAIN: Final = 3
 
 _PROCESSING_BYTE: Final = 2
+_PRIVATE_TYPES: Final = {"statement": "03"}
+"""Field 60.1, where it says something: the last transactions are asked for too."""
 _MAC_ZEROS: Final = bytes(security.MAC_SIZE)
 _REVERSED_FIELDS: Final[tuple[int, ...]] = (2, 3, 4, 22, 25, 35, 49)
 _UPLOADED_FIELDS: Final[tuple[int, ...]] = (2, 3, 4, 35, 49)
@@ -86,36 +96,6 @@ class Registration:
     def __repr__(self) -> str:
         """Show the id only: the rest holds a key."""
         return f"Registration({self.id})"
-
-
-@dataclass(slots=True, repr=False)
-class Request:
-    """A request that is made once and may be sent several times.
-
-    Attributes:
-        kind: Name of the transaction.
-        mti: Message type of the first sending.
-        body: Fields without 11, 41, 42, 60, PIN and MAC.
-        presented: The customer, if there is one.
-        original: The transaction that a void or refund is about.
-        code: Network code, 60.3.
-        stan, batch: The identity under which it was sent; 0 before the first sending.
-        sendings: How often it was sent under this identity.
-        retries: How often it was sent anew after 77, A0 or 94.
-        unseen: Business fields of a reply that was lost on purpose.
-    """
-
-    kind: str
-    mti: str
-    body: dict[int, Any]
-    presented: Presented | None = None
-    original: Posted | None = None
-    code: str = "000"
-    stan: int = 0
-    batch: int = 0
-    sendings: int = 0
-    retries: int = 0
-    unseen: dict[int, Any] | None = None
 
 
 class Answer(NamedTuple):
@@ -217,7 +197,7 @@ class Terminal:
     def owing(self) -> str:
         """The kind of request whose outcome is not known yet; empty for none."""
         for request in (self._request, self._owed):
-            if request is not None and request.kind not in _HARMLESS:
+            if request is not None and request.kind not in HARMLESS:
                 return request.kind
         return ""
 
@@ -259,55 +239,56 @@ class Terminal:
 
     def balance(self, presented: Presented, now: float) -> bytes:
         """0100: ask what a member has."""
-        body = _named({3: "310000"}, presented)
+        body = named({3: "310000"}, presented)
         return self._send(Request("balance", "0100", body, presented), now)
 
     def accrue(self, presented: Presented, fen: int, now: float) -> bytes:
         """0200: give points for a sale."""
-        body = _named({3: "220065", 4: f"{fen:012d}", 49: MONEY}, presented)
+        body = named({3: "220065", 4: f"{fen:012d}", 49: MONEY}, presented)
         return self._send(Request("accrual", "0200", body, presented), now)
 
     def advise(self, presented: Presented, fen: int, sold_at: str, now: float) -> bytes:
         """0220: tell of a sale made offline; `sold_at` is its local time, YYYYMMDDhhmmss."""
         told = build_tlv([("1G", sold_at.encode("ascii"))])
-        body = _named({3: "220065", 4: f"{fen:012d}", 48: told, 49: MONEY}, presented)
+        body = named({3: "220065", 4: f"{fen:012d}", 48: told, 49: MONEY}, presented)
         return self._send(Request("advice", "0220", body, presented), now)
 
     def redeem(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
         """0200: pay with points; `amount` in points of `unit`, or in fen where that is `156`."""
-        body = _named({3: "006500", 4: f"{amount:012d}", 49: unit}, presented)
+        body = named({3: "006500", 4: f"{amount:012d}", 49: unit}, presented)
         return self._send(Request("redemption", "0200", body, presented), now)
 
     def top_up(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
         """0200: load stored value (`156`) or points against payment."""
         function = "210060" if unit == MONEY else "210065"
-        body = _named({3: function, 4: f"{amount:012d}", 49: unit}, presented)
+        body = named({3: function, 4: f"{amount:012d}", 49: unit}, presented)
         return self._send(Request("top-up", "0200", body, presented), now)
 
     def purchase(self, presented: Presented, fen: int, now: float) -> bytes:
         """0200: pay with stored value."""
-        body = _named({3: "006000", 4: f"{fen:012d}", 49: MONEY}, presented)
+        body = named({3: "006000", 4: f"{fen:012d}", 49: MONEY}, presented)
         return self._send(Request("purchase", "0200", body, presented), now)
 
     def hold(self, presented: Presented, unit: str, amount: int, now: float) -> bytes:
         """0100: set points aside; `amount` as in a redemption."""
-        body = _named({3: "036500", 4: f"{amount:012d}", 49: unit}, presented)
+        body = named({3: "036500", 4: f"{amount:012d}", 49: unit}, presented)
         return self._send(Request("hold", "0100", body, presented), now)
 
     def capture(self, held: Posted, amount: int, now: float) -> bytes:
         """0220: spend what is held, or a part of it."""
-        told = {3: "006500", 4: f"{amount:012d}", 37: held.rrn, 49: held.unit}
-        body = _named(told, held.presented)
+        function = "00" + held.body[3][2:]
+        told = {3: function, 4: f"{amount:012d}", 37: held.rrn, 49: held.unit}
+        body = named(told, held.presented)
         return self._send(Request("capture", "0220", body, held.presented, held), now)
 
     def release(self, held: Posted, now: float) -> bytes:
         """0100: set what is held free."""
-        body = _named({3: "200000", 37: held.rrn}, held.presented)
+        body = named({3: "200000", 37: held.rrn}, held.presented)
         return self._send(Request("release", "0100", body, held.presented, held), now)
 
     def void(self, original: Posted, now: float) -> bytes:
         """0200: undo a transaction of the open batch."""
-        body = _named(
+        body = named(
             {
                 3: "200000",
                 4: f"{original.amount:012d}",
@@ -321,7 +302,7 @@ class Terminal:
 
     def refund(self, original: Posted, amount: int, now: float) -> bytes:
         """0220: give a part of a transaction back; `amount` in the unit of the original."""
-        body = _named(
+        body = named(
             {3: "200000", 4: f"{amount:012d}", 37: original.rrn, 49: original.unit},
             original.presented,
         )
@@ -329,12 +310,12 @@ class Terminal:
 
     def enrol(self, presented: Presented, now: float) -> bytes:
         """0600: open an account for a card or phone."""
-        body = _named({3: "980000"}, presented)
+        body = named({3: "980000"}, presented)
         return self._send(Request("enrolment", "0600", body, presented), now)
 
     def replace_card(self, presented: Presented, number: str, now: float) -> bytes:
         """0600: a new card for the one that is presented."""
-        body = _named({3: "970000"}, presented)
+        body = named({3: "970000"}, presented)
         body[48] = build_tlv([("1F", number.encode("ascii"))])
         return self._send(Request("replacement", "0600", body, presented), now)
 
@@ -409,9 +390,9 @@ class Terminal:
             repeat: Send it again rather than reverse it.
         """
         request, self._request, self.deadline = self._request, None, None
-        if request is None or request.kind in _HARMLESS or request is self._owed:
+        if request is None or request.kind in HARMLESS or request is self._owed:
             return
-        self._owed = request if repeat or request.kind not in _REVERSIBLE else _reversal(request)
+        self._owed = request if repeat or request.kind not in REVERSIBLE else _reversal(request)
 
     # Sending.
 
@@ -429,10 +410,10 @@ class Terminal:
             11: f"{request.stan:06d}",
             41: registration.id,
             42: registration.merchant,
-            60: f"00{request.batch:06d}{request.code}",
+            60: f"{_PRIVATE_TYPES.get(request.kind, '00')}{request.batch:06d}{request.code}",
         }
-        if request.kind in _WITH_PIN and request.presented is not None and request.presented.pin:
-            self._add_pin(fields, request.presented)
+        if request.kind in WITH_PIN and request.presented is not None and request.presented.pin:
+            self._add_pin(fields, request, request.presented)
         self._request = request
         self.deadline = now + self._timeout_s
         return frame(self._tpdu, HEADER, self._sealed(request.kind, mti, fields))
@@ -446,7 +427,7 @@ class Terminal:
         data = self._codec.encode(mti, fields)[: -security.MAC_SIZE]
         return data + mac(data)
 
-    def _add_pin(self, fields: dict[int, Any], presented: Presented) -> None:
+    def _add_pin(self, fields: dict[int, Any], request: Request, presented: Presented) -> None:
         """Put the PIN block under the keys in force into its field."""
         assert self._keys is not None, "a PIN needs keys"  # noqa: S101 - a bug of the caller
         profile = self.registration.profile
@@ -455,8 +436,11 @@ class Terminal:
         number = presented.card or presented.track.partition("D")[0]
         block = security.pin_block(profile, self._keys.pin_key, presented.pin, number, fill)
         fields[110 if aes else 52] = block
-        if fields.get(62) == b"":  # a change of PIN, to the same one
-            fields[62] = block
+        if 62 in request.body:  # noqa: PLR2004 - a change of PIN
+            # To the same one. The block is a part of the content, and a repeat brings it again.
+            if request.sendings == 1:
+                request.body[62] = block
+            fields[62] = request.body[62]
 
     # Receiving.
 
@@ -532,7 +516,7 @@ class Terminal:
                 self.stan = (self.stan + STAN_SKIP) % STAN_MAX
             request.retries += 1
             request.stan = request.sendings = 0
-            self._retry = request if request.kind not in _HARMLESS else None
+            self._retry = request if request.kind not in HARMLESS else None
             return True
         return False
 
@@ -549,7 +533,7 @@ class Terminal:
     def _book(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         """Enter an approval; returns the points moved and their program."""
         kind = request.kind
-        if kind in _SALES:
+        if kind in SALES:
             return self._book_sale(request, fields)
         if kind == "void":
             return self._book_void(request)
@@ -565,10 +549,12 @@ class Terminal:
 
     def _book_sale(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         assert request.presented is not None  # noqa: S101 - made so
-        moved, program = points_moved(fields)
-        if _of_value(request.kind, request.body[49]):
+        (moved, program), *others = moved_lines(fields)
+        if of_value(request.body):
             program, moved = MONEY, int(request.body[4])
-            moved = moved if request.kind in _GIVING else -moved
+            moved = moved if request.kind in GIVING else -moved
+        member = request.presented.member
+        gained = tuple(Movement(member, unit, amount, "C") for amount, unit in others)
         posted = Posted(
             request.kind,
             request.body,
@@ -580,12 +566,13 @@ class Terminal:
             fields[37],
             request.batch,
             request.stan,
+            also=request.also + gained,
         )
         if request.kind == "hold":  # moves nothing yet
             self.held = [*self.held[-self.POSTED_MAX :], posted]
             return 0, program
         self.books.move(self.registration.merchant, posted, moved)
-        self._count(program, moved, credit=request.kind in _GIVING)
+        self._count_all(posted)
         self._items[posted.stan] = posted
         if request.kind != "advice":  # which nothing undoes
             self.posted.append(posted)
@@ -598,20 +585,27 @@ class Terminal:
         assert original is not None  # noqa: S101 - made so
         original.undone = True
         self.books.move(self.registration.merchant, original, -original.moved)
-        credit = original.kind in _GIVING
-        self._count(original.program, original.moved, credit=credit, times=-1)
+        self._count_all(original, times=-1)
         self._items.pop(original.stan, None)
         return -original.moved, original.program
+
+    def _count_all(self, posted: Posted, times: int = 1) -> None:
+        """Count all that a transaction moved, or take it back (`times` -1)."""
+        credit = posted.kind in GIVING
+        self._count(posted.program, posted.moved, credit=credit, times=times)
+        for other in posted.also:
+            if other.side:
+                self._count(other.unit, other.amount, credit=other.side == "C", times=times)
 
     def _book_refund(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         original = request.original
         assert original is not None  # noqa: S101 - made so
         moved, program = points_moved(fields)
-        if _of_value(original.kind, original.unit):
+        if of_value(original.body):
             moved, program = int(request.body[4]), MONEY
         original.refunded += int(request.body[4])
         self.books.move(self.registration.merchant, original, moved)
-        self._count(program, moved, credit=original.kind not in _GIVING)
+        self._count(program, moved, credit=original.kind not in GIVING)
         self._items[request.stan] = Posted(
             "refund",
             request.body,
@@ -642,37 +636,6 @@ class Terminal:
                 body[48] = item.body[48]
             yield Request("upload", "0320", body, code="201")
         yield Request("upload", "0320", {3: "000000"}, code="207")
-
-
-_HARMLESS: Final = frozenset({"sign-on", "echo", "balance"})
-"""What is simply forgotten when no answer comes."""
-_SALES: Final = frozenset(
-    {"accrual", "advice", "redemption", "top-up", "purchase", "hold", "capture"}
-)
-"""What moves points or value of a member, or sets them aside."""
-_GIVING: Final = frozenset({"accrual", "advice", "top-up"})
-"""What gives them to the member."""
-_REVERSIBLE: Final = (_SALES - {"advice"}) | {"void"}
-"""What the protocol lets a 0400 undo; anything else is repeated."""
-_WITH_PIN: Final = frozenset({"accrual", "redemption", "purchase", "hold", "balance", RECORDED})
-"""What a PIN may come with."""
-
-
-def _of_value(kind: str, unit: str) -> bool:
-    """True for what moves stored value: its reply tells no points."""
-    return kind == "purchase" or (kind == "top-up" and unit == MONEY)
-
-
-def _named(body: dict[int, Any], presented: Presented) -> dict[int, Any]:
-    """Add what names the member, entry mode and condition code to a request's fields."""
-    if presented.card:
-        body[2] = presented.card
-    if presented.track:
-        body[35] = presented.track
-    if presented.phone:
-        body[48] = body.get(48, b"") + build_tlv([("10", f"P{presented.phone}".encode("ascii"))])
-    mode = ("02" if presented.track else "01") + ("1" if presented.pin else "2")
-    return body | {22: mode, 25: "00"}
 
 
 def _reversal(request: Request) -> Request:

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from tools.till_replies import MONEY
+
+ISSUING: Final = frozenset({"accrual", "advice", "reward", "referral"})
+"""Kinds of transactions by which a merchant gives points."""
 
 
 class Presented(NamedTuple):
@@ -33,12 +38,28 @@ class Presented(NamedTuple):
         return f"Presented({self.member})"
 
 
+class Movement(NamedTuple):
+    """One balance that a transaction changes.
+
+    Attributes:
+        member: Name in the books.
+        unit: Program, or `156` for stored value.
+        amount: Points or fen, below zero where the member gives them.
+        side: `D` or `C` where it counts in the batch's totals, else empty.
+    """
+
+    member: str
+    unit: str
+    amount: int
+    side: str
+
+
 @dataclass(slots=True, repr=False)
 class Posted:
     """An approved transaction as the terminal remembers it.
 
     Attributes:
-        kind: `accrual`, `redemption`, `hold`, `capture`, `top-up` or `purchase`.
+        kind: One of `tools.till_requests.SALES`, or `refund`.
         body: The request's fields without identity, PIN and MAC.
         presented: The customer.
         unit, amount: Fields 49 and 4.
@@ -47,6 +68,7 @@ class Posted:
         rrn, batch, stan: Its names.
         refunded: How much of `amount` was refunded.
         undone: True once voided.
+        also: What else it moved: into another unit, or to another member.
     """
 
     kind: str
@@ -61,6 +83,7 @@ class Posted:
     stan: int
     refunded: int = 0
     undone: bool = False
+    also: tuple[Movement, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,8 +115,18 @@ class Books:
 
     def move(self, merchant: str, posted: Posted, points: int) -> None:
         """Book what a transaction, or the undo of it, moved to (+) or from its member."""
-        self.members[posted.presented.member, posted.program] += points
-        if posted.kind in {"accrual", "advice"}:
-            self.issued[merchant, posted.program] += points
-        elif posted.kind in {"redemption", "capture"}:
-            self.redeemed[merchant, posted.program] -= points
+        program = posted.program
+        self.members[posted.presented.member, program] += points
+        if posted.kind in ISSUING:
+            self.issued[merchant, program] += points
+        elif posted.kind == "top-up" and program != MONEY:
+            self.issued[program, program] += points  # loaded points have the program as issuer
+        elif posted.kind in {"redemption", "capture"} and program != MONEY:
+            self.redeemed[merchant, program] -= points
+        if abs(points) != abs(posted.moved):
+            return  # a part given back, which only happens to what moves one balance
+        for other in posted.also:
+            amount = other.amount if points == posted.moved else -other.amount
+            self.members[other.member, other.unit] += amount
+            if posted.kind == "referral":
+                self.issued[merchant, other.unit] += amount

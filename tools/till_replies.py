@@ -21,18 +21,24 @@ def business_fields(fields: dict[int, Any]) -> dict[int, Any]:
 
 
 def points_moved(fields: dict[int, Any]) -> tuple[int, str]:
-    """Points moved and their program: element 30, else fields 49 and 54 name the program."""
-    points, program = 0, ""
+    """Points moved and their program, of the first element 30; zero for none."""
+    return moved_lines(fields)[0]
+
+
+def moved_lines(fields: dict[int, Any]) -> list[tuple[int, str]]:
+    """Points moved and their program, a line an element 30, of which there is one as a rule.
+
+    Where the element does not name the program, fields 49 and 54 do.
+    """
+    unit = fields.get(49, MONEY)
+    if unit == MONEY:
+        unit = next((line[0] for line in balances_told(fields.get(54, ""))), "")
+    lines = []
     for tag, value in parse_tlv(fields.get(48, b"")):
         found = _MOVED.fullmatch(value.decode("ascii", "replace")) if tag == "30" else None
         if found:
-            points, program = int(found[1]), found[2] or ""
-    unit = fields.get(49, MONEY)
-    if not program and unit != MONEY:
-        program = unit
-    if not program:
-        program = next((line[0] for line in balances_told(fields.get(54, ""))), "")
-    return points, program
+            lines.append((int(found[1]), found[2] or unit))
+    return lines or [(0, unit)]
 
 
 def balances_told(field_54: str) -> Iterator[tuple[str, int, int]]:

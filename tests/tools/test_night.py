@@ -1,0 +1,95 @@
+"""``counterfoil night``: cut-off, sweeps, clearing and release in one command, again and again."""
+
+import json
+
+import pytest
+
+from tests.tools.conftest import LINES, Daemon, must, run, write_lines
+
+LAPSED = {"type": "balance", "member": "M0000001", "unit": "P01", "amount": 70}
+LAPSED |= {"expires": "2020-06-30"}
+PAY = "--value-date=2126-01-04"
+
+
+@pytest.fixture
+def evening(empty):
+    """A directory with points that nobody used in time, its first date cut off."""
+    must("load", empty, write_lines(empty.with_name("lines"), [*LINES, LAPSED]))
+    return empty
+
+
+def close(directory):
+    """Close the open date; returns it as YYYY-MM-DD."""
+    closed = str(json.loads(must("cutoff", directory, "--json"))["closed"])
+    return f"{closed[:4]}-{closed[4:6]}-{closed[6:]}"
+
+
+def night(directory, folder, *options):
+    return json.loads(must("night", directory, "--out", folder, PAY, "--json", *options))
+
+
+def state(directory, date):
+    (row,) = json.loads(must("clear", "status", directory, "--date", date, "--json"))
+    return row["state"]
+
+
+def posted(told):
+    return {one["name"]: one["done"] for one in told["sweeps"]}
+
+
+def test_a_night_sweeps_clears_what_is_cut_off_and_leaves_the_release_to_people(evening, tmp_path):
+    date = close(evening)
+    told = night(evening, tmp_path / "settled")
+    assert posted(told)["points"] == 1
+    assert [(one["date"], one["state"]) for one in told["dates"]] == [(date, "FILED")]
+    assert "released" not in told
+    assert "good" in must("clear", "validate", tmp_path / "settled" / date)
+    assert state(evening, date) == "FILED"
+
+
+def test_a_night_run_again_does_what_is_left(evening, tmp_path):
+    date = close(evening)
+    night(evening, tmp_path / "settled")
+    manifest = (tmp_path / "settled" / date / "manifest.json").read_bytes()
+    again = night(evening, tmp_path / "settled", "--release")
+    assert (set(posted(again).values()), again["dates"], again["released"]) == ({0}, [], [date])
+    assert (tmp_path / "settled" / date / "manifest.json").read_bytes() == manifest
+    assert state(evening, date) in {"RELEASED", "CONFIRMED"}
+    once_more = night(evening, tmp_path / "settled", "--release")
+    assert (once_more["dates"], once_more["released"]) == ([], [])
+
+
+def test_dates_that_were_missed_are_cleared_each_in_its_folder_in_order(evening, tmp_path):
+    dates = [close(evening) for _ in range(3)]
+    told = night(evening, tmp_path / "settled", "--release")
+    assert [one["date"] for one in told["dates"]] == dates == told["released"]
+    assert sorted(path.name for path in (tmp_path / "settled").iterdir()) == dates
+    assert "failed" not in must("verify", evening)
+
+
+def test_before_the_first_cut_off_there_is_nothing_to_clear(evening, tmp_path):
+    told = night(evening, tmp_path / "settled", "--release")
+    assert (told["dates"], told["released"]) == ([], [])
+    assert not (tmp_path / "settled").exists()
+
+
+def test_a_night_beside_the_daemon_says_in_sentences_what_it_did(evening, tmp_path):
+    running = Daemon(evening, "--confirm-clock")
+    try:
+        date = close(evening)
+        said = must("night", evening, "--out", tmp_path / "settled", PAY, "--release")
+    finally:
+        assert running.stop() == 0
+    assert "sweep points: posted 1, refused 0" in said
+    assert f"{date}, run 1: FILED" in said
+    assert said.endswith(f"{date} is released\n")
+
+
+def test_a_folder_that_holds_another_date_ends_the_night_in_a_sentence(evening, tmp_path):
+    date = close(evening)
+    (tmp_path / "settled" / date).mkdir(parents=True)
+    (tmp_path / "settled" / date / "settlement-20200101-1.txt").touch()
+    done = run("night", evening, "--out", tmp_path / "settled", PAY, "--release")
+    assert done.exit_code == 1
+    assert "holds the files of another date" in done.output
+    assert state(evening, date) == "CUT"

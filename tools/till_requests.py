@@ -1,0 +1,208 @@
+"""What a till asks for: a request before it has an identity, and how it counts once approved.
+
+A `Request` holds the fields that the cashier and the customer decide; the terminal adds who it is,
+STAN, batch, PIN block and MAC when it sends it (`tools.terminal`). The functions here make the
+requests for which a terminal has no method of its own. The sets at the head say of each kind what
+becomes of it when no answer comes, and what an approval moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from posd.iso8583.tlv import build_tlv
+from tools.till_books import Movement, Posted, Presented
+from tools.till_replies import MONEY
+
+RECORDED: Final = "recorded"
+"""Kind of a request that another terminal sent before, in a recorded run; it enters no books."""
+
+HARMLESS: Final = frozenset(
+    {
+        "sign-on",
+        "sign-off",
+        "echo",
+        "download",
+        "balance",
+        "statement",
+        "rate",
+        "day totals",
+    }
+)
+"""What is simply forgotten when no answer comes."""
+SALES: Final = frozenset(
+    {
+        "accrual",
+        "reward",
+        "referral",
+        "advice",
+        "redemption",
+        "top-up",
+        "purchase",
+        "conversion",
+        "exchange",
+        "transfer",
+        "hold",
+        "capture",
+    }
+)
+"""What moves points or value of a member, or sets them aside."""
+GIVING: Final = frozenset({"accrual", "reward", "referral", "advice", "top-up"})
+"""What gives them to the member."""
+REVERSIBLE: Final = (SALES - {"advice"}) | {"void"}
+"""What the protocol lets a 0400 undo; anything else is repeated."""
+REFUNDABLE: Final = frozenset({"accrual", "reward", "redemption", "purchase", "capture"})
+"""What may be given back in parts."""
+WITH_PIN: Final = frozenset(
+    {
+        "accrual",
+        "redemption",
+        "purchase",
+        "conversion",
+        "exchange",
+        "transfer",
+        "hold",
+        "balance",
+        "statement",
+        "PIN change",
+        RECORDED,
+    }
+)
+"""What a PIN may come with."""
+
+_VALUE_FUNCTIONS: Final = frozenset({"210060", "006000", "036000"})
+FEN_PER_YUAN: Final = 100
+
+
+@dataclass(slots=True, repr=False)
+class Request:
+    """A request that is made once and may be sent several times.
+
+    Attributes:
+        kind: Name of the transaction.
+        mti: Message type of the first sending.
+        body: Fields without 11, 41, 42, 60, PIN and MAC.
+        presented: The customer, if there is one.
+        original: The transaction that a void or refund is about.
+        code: Network code, 60.3.
+        stan, batch: The identity under which it was sent; 0 before the first sending.
+        sendings: How often it was sent under this identity.
+        retries: How often it was sent anew after 77, A0 or 94.
+        unseen: Business fields of a reply that was lost on purpose.
+        also: What an approval moves besides what its reply tells.
+    """
+
+    kind: str
+    mti: str
+    body: dict[int, Any]
+    presented: Presented | None = None
+    original: Posted | None = None
+    code: str = "000"
+    stan: int = 0
+    batch: int = 0
+    sendings: int = 0
+    retries: int = 0
+    unseen: dict[int, Any] | None = None
+    also: tuple[Movement, ...] = ()
+
+
+def of_value(body: dict[int, Any]) -> bool:
+    """True for what moves stored value: its reply tells no points."""
+    return body.get(3) in _VALUE_FUNCTIONS
+
+
+def named(body: dict[int, Any], presented: Presented) -> dict[int, Any]:
+    """Add what names the member, entry mode and condition code to a request's fields."""
+    if presented.card:
+        body[2] = presented.card
+    if presented.track:
+        body[35] = presented.track
+    if presented.phone:
+        body[48] = body.get(48, b"") + build_tlv([("10", f"P{presented.phone}".encode("ascii"))])
+    mode = ("02" if presented.track else "01") + ("1" if presented.pin else "2")
+    return body | {22: mode, 25: "00"}
+
+
+# What the terminal has no method for.
+
+
+def value_hold(presented: Presented, fen: int) -> Request:
+    """0100: set stored value aside."""
+    body = named({3: "036000", 4: f"{fen:012d}", 49: MONEY}, presented)
+    return Request("hold", "0100", body, presented)
+
+
+def conversion(presented: Presented, unit: str, points: int, points_per_yuan: int) -> Request:
+    """0200: points become stored value; what a point is worth the till has to know."""
+    body = named({3: "406560", 4: f"{points:012d}", 49: unit}, presented)
+    fen = points * FEN_PER_YUAN // points_per_yuan
+    also = (Movement(presented.member, MONEY, fen, "C"),)
+    return Request("conversion", "0200", body, presented, also=also)
+
+
+def exchange(presented: Presented, unit: str, points: int, target: str) -> Request:
+    """0200: points of one program become points of another; the reply tells how many."""
+    told = build_tlv([("49", target.encode("ascii"))])
+    body = named({3: "406565", 4: f"{points:012d}", 48: told, 49: unit}, presented)
+    return Request("exchange", "0200", body, presented)
+
+
+def transfer(presented: Presented, other: Presented, unit: str, points: int) -> Request:
+    """0200: points for another member, who is named by card."""
+    told = build_tlv([("11", f"C{other.card}".encode("ascii"))])
+    body = named({3: "406565", 4: f"{points:012d}", 48: told, 49: unit}, presented)
+    also = (Movement(other.member, unit, points, ""),)
+    return Request("transfer", "0200", body, presented, also=also)
+
+
+def reward(presented: Presented, code: str, fen: int) -> Request:
+    """0200: points for something else than a sale."""
+    told = build_tlv([("1E", code.encode("ascii"))])
+    body = named({3: "220065", 4: f"{fen:012d}", 48: told, 49: MONEY}, presented)
+    return Request("reward", "0200", body, presented)
+
+
+def referral(presented: Presented, other: Presented, code: str, unit: str, points: int) -> Request:
+    """0200: points for who brought somebody along, and `points` of `unit` for the other."""
+    told = build_tlv([("11", f"C{other.card}".encode("ascii")), ("1E", code.encode("ascii"))])
+    body = named({3: "220065", 4: f"{0:012d}", 48: told, 49: MONEY}, presented)
+    also = (Movement(other.member, unit, points, ""),)
+    return Request("referral", "0200", body, presented, also=also)
+
+
+def loss_report(presented: Presented) -> Request:
+    """0600: the card is lost."""
+    return Request("loss report", "0600", named({3: "960000"}, presented), presented)
+
+
+def pin_change(presented: Presented) -> Request:
+    """0600: a new PIN, which is the old one, so that the customer still knows it."""
+    body = named({3: "990000", 62: b""}, presented)
+    return Request("PIN change", "0600", body, presented)
+
+
+def statement(presented: Presented) -> Request:
+    """0100: what a member has, and the last five transactions."""
+    return Request("statement", "0100", named({3: "310000"}, presented), presented)
+
+
+def rate(unit: str, target: str) -> Request:
+    """0100: at which rate points are exchanged."""
+    told = build_tlv([("49", target.encode("ascii"))])
+    return Request("rate", "0100", {3: "320000", 48: told, 49: unit})
+
+
+def day_totals(*, merchant: bool) -> Request:
+    """0100: what the terminal, or all terminals of its merchant, posted today."""
+    return Request("day totals", "0100", {3: "380001" if merchant else "380000"})
+
+
+def download(block: int = 1) -> Request:
+    """0800: a block of the terminal's parameters."""
+    return Request("download", "0800", {62: f"{block:04d}".encode("ascii")}, code="360")
+
+
+def sign_off() -> Request:
+    """0820: the till is left."""
+    return Request("sign-off", "0820", {}, code="002")
