@@ -23,6 +23,7 @@ import xlsxwriter
 from rich.console import Console
 from rich.table import Table
 
+from clearing import campaigns
 from clearing.day import range_of, read_entries, spoken
 from clearing.files.details import free_text
 from clearing.model import HEADING, HEADINGS
@@ -228,6 +229,13 @@ def _suspects(about: Range) -> Iterator[Row]:
         recent[key] = (sequence, at)
 
 
+def _campaign_effect(about: Range) -> Iterator[Row]:
+    """What came of each campaign on each date; what was undone counts when it was."""
+    found = campaigns.effects(about.entries(), about.snapshot.view.get)
+    for date, *row in campaigns.rows(found):
+        yield spoken(date), *row
+
+
 _T, _N, _M = TEXT_COLUMN, POINTS_COLUMN, MONEY_COLUMN
 
 REPORTS: dict[str, Report] = {
@@ -249,6 +257,16 @@ REPORTS: dict[str, Report] = {
             *(("sale 消费额", _M), ("money 结算额", _M), ("for 项目", _T), ("member 会员", _T)),
         ),
         _store_ledger,
+    ),
+    "campaign-effect": Report(
+        "Campaign effect",
+        "活动效果",
+        (
+            *(("date 日期", _T), ("campaign 活动", _T), ("issued 发放", _N), ("claimed 领取", _N)),
+            *(("used 使用", _N), ("restored 恢复", _N), ("expired 过期", _N), ("sales 消费额", _M)),
+            *(("discount 优惠额", _M), ("paid by 承担方", _T)),
+        ),
+        _campaign_effect,
     ),
     "merchant-settlement": Report(
         "Merchant settlement",
@@ -398,8 +416,8 @@ def command(
 ) -> None:
     """Print a report over business dates, the open one included.
 
-    NAME is general-ledger, store-ledger, merchant-settlement, member-activity, liability-ageing or
-    suspects.
+    NAME is campaign-effect, general-ledger, store-ledger, merchant-settlement, member-activity,
+    liability-ageing or suspects.
     """
     require_directory(directory)
     report = REPORTS[name]

@@ -135,18 +135,19 @@ def _worth(coupon: Coupon) -> tuple[int, int]:
 
 def undo_use(entry: Entry, draft: Draft) -> Reason | None:
     """Give a coupon back what a use took of it."""
-    value, money, cost = _facts(entry)["use"]
+    value, money, cost, shared = _facts(entry)["use"]
     key, coupon = _newest(draft, fields_of(entry)["coupon"])
     draft.rows[key] = restored(coupon, _rights(coupon, draft), value, money)
     campaigns.count(draft, coupon.campaign, restored=1, discount=-cost, sales=-amount_of(entry))
-    _move_taken_of_use(entry, draft, coupon, -1)
+    if shared:  # another code, once it is alive, stays so
+        _move_taken(entry, draft, -1)
     _take_off_receipt(entry, draft)
     return None
 
 
 def redo_use(entry: Entry, draft: Draft) -> Reason | None:
     """Let a use stand again whose void was reversed, if the coupon was not used up since."""
-    value, money, cost = _facts(entry)["use"]
+    value, money, cost, shared = _facts(entry)["use"]
     key, coupon = _newest(draft, fields_of(entry)["coupon"])
     if (
         coupon.state != "live"
@@ -157,14 +158,10 @@ def redo_use(entry: Entry, draft: Draft) -> Reason | None:
         return Reason.COUPON_USED_SINCE
     draft.rows[key] = worn(coupon, _rights(coupon, draft), value, money)
     campaigns.count(draft, coupon.campaign, restored=-1, discount=cost, sales=amount_of(entry))
-    _move_taken_of_use(entry, draft, coupon, 1)
+    if shared:
+        _move_taken(entry, draft, 1)
+    _put_on_receipt(entry, draft)
     return None
-
-
-def _move_taken_of_use(entry: Entry, draft: Draft, coupon: Coupon, sign: int) -> None:
-    """A use of a shared code counts as a coupon taken; another's first use keeps it alive."""
-    if _rights(coupon, draft).kind == "shared":
-        _move_taken(entry, draft, sign)
 
 
 def restored(coupon: Coupon, rights: Campaign, value: int, money: int) -> Coupon:
@@ -195,13 +192,25 @@ def _take_off_receipt(entry: Entry, draft: Draft) -> None:
         draft.rows[key] = Receipt(receipt.day, uses) if uses else None
 
 
+def _put_on_receipt(entry: Entry, draft: Draft) -> None:
+    """Let a use stand on its receipt again, where that is of the same day still."""
+    said = fields_of(entry)
+    if not said["reference"]:
+        return
+    key = schema.receipt(said["merchant"], said["reference"])
+    receipt: Receipt | None = draft.read(key)
+    uses = receipt.uses if receipt is not None and receipt.day == draft.today else ()
+    use = (_facts(entry)["campaign"], entry.sequence)
+    draft.rows[key] = Receipt(draft.today, (*uses, use))
+
+
 # Refund.
 
 
 def refund_use(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Returned:
     """Return the share of a discount to who paid it; the coupon comes back by its own rule."""
     before, after, whole = shares
-    value, _, cost = _facts(entry)["use"]
+    value, _, cost, _ = _facts(entry)["use"]
     key, coupon = _newest(draft, fields_of(entry)["coupon"])
     rights = _rights(coupon, draft)
     paid = _return_money(entry, draft, shares)
@@ -217,13 +226,12 @@ def refund_use(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Re
             share = rounding.part(value, after, whole) - rounding.part(value, before, whole)
         draft.rows[key] = _given_back(coupon, rights, draft, (share, paid), full=full)
     discount = _facts(entry)["discount"]
+    returned_cost = rounding.part(cost, after, whole) - rounding.part(cost, before, whole)
+    again = int(full and rights.refund != "never")
     campaigns.count(
-        draft,
-        coupon.campaign,
-        restored=int(full and rights.refund != "never"),
-        discount=rounding.part(cost, before, whole) - rounding.part(cost, after, whole),
-        sales=before - after,
+        draft, coupon.campaign, restored=again, discount=-returned_cost, sales=before - after
     )
+    draft.facts = (*draft.facts, ("returned", (coupon.campaign, returned_cost, again)))
     returned = rounding.part(discount, after, whole) - rounding.part(discount, before, whole)
     return COUPONS, "C", returned
 

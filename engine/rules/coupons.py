@@ -460,7 +460,7 @@ def _take_off(
     draft.facts = (
         ("discount", discount),
         ("campaign", campaign.id),
-        ("use", (value, money, cost)),
+        ("use", (value, money, cost, campaign.kind == "shared")),
         *draft.facts,
     )
     draft.counted = ((COUPONS, "D", discount),)
@@ -634,8 +634,10 @@ def expire_coupon(command: ExpireCoupon, draft: Draft) -> Reason:
                 post_funder(draft, party, share)
         else:
             draft.post(chart.breakage(CENTRE), MONEY, coupon.money)
-    if coupon.state in {"live", "locked"}:
+    ends = coupon.state in {"live", "locked"}
+    if ends:
         campaigns.count(draft, campaign.id, expired=1)
         coupon = amended(coupon, state="expired")
+    draft.facts = (("campaign", campaign.id), ("expired", int(ends)))
     draft.rows[key] = amended(coupon, money=0)
     return Reason.APPROVED
