@@ -204,7 +204,8 @@ class Daemon(ServedDirectory):
     def metric(self, name: str) -> float:
         """One plain counter or gauge, without the house's prefix."""
         _, text = self.page("metrics")
-        values = [line.split()[1] for line in text.splitlines() if line.split()[0].endswith(name)]
+        wanted = f"counterfoil{name}"
+        values = [line.split()[1] for line in text.splitlines() if line.split()[0] == wanted]
         assert len(values) == 1, f"{name}: {values}"
         return float(values[0])
 

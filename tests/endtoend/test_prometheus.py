@@ -28,18 +28,14 @@ class Prometheus:
         configuration = folder / "prometheus.yml"
         configuration.write_text(text.replace("127.0.0.1:9583", f"{target[0]}:{target[1]}"))
         (folder / "alerts.yml").write_bytes((OPS / "alerts.yml").read_bytes())
-        self._log = (folder / "prometheus.log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                program("prometheus"),
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={folder / 'series'}",
-                f"--web.listen-address=127.0.0.1:{self._port}",
-            ],
-            cwd=folder,
-            stdout=self._log,
-            stderr=self._log,
-        )
+        command = [
+            program("prometheus"),
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={folder / 'series'}",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+        ]
+        with (folder / "prometheus.log").open("wb") as log:
+            self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
     def ask(self, path, **query):
         """The data of an answer of its HTTP interface; None while it cannot be had."""
@@ -62,7 +58,6 @@ class Prometheus:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
 
 
 @pytest.fixture
