@@ -130,6 +130,11 @@ class Reason(IntEnum):
     GIFTS_ENOUGH = 263
     GIFT_HANDED_OVER = 264
     QUANTITY_ZERO = 265
+    LOTTERY_UNKNOWN = 266
+    LOTTERY_EARLY = 267
+    LOTTERY_OVER = 268
+    DRAWS_ENOUGH = 269
+    DRAW_AGAIN = 270
     # operators at the till
     OPERATOR_MISSING = 200
     OPERATOR_NOT_ALLOWED = 201
@@ -155,6 +160,7 @@ UNSTORED: Final = frozenset(
         Reason.OPERATOR_NOT_ALLOWED,
         Reason.REFUSED,
         Reason.CODE_TAKEN,
+        Reason.DRAW_AGAIN,
     }
 )
 """Outcomes that are answered and not remembered (``protocol.md``, section 6, rule 2)."""

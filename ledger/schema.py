@@ -58,6 +58,8 @@ them. Nothing else in the project packs or cuts a key.
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
+| 63 | lottery | lottery id | `engine.lotteries.Lottery` |
+| 64 | draws | lottery id, member id | draws of a member: `engine.lotteries.Draws` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 | 77 | receipt | merchant id, reference | coupons used on a receipt: `engine.campaigns.Receipt` |
@@ -115,6 +117,8 @@ STANDING: Final = 27
 GIFT: Final = 60
 GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62
+LOTTERY: Final = 63
+DRAWS: Final = 64
 CARD_PREFIX: Final = 67
 REPLACEMENT: Final = 76
 COUPON: Final = 50
@@ -144,6 +148,7 @@ REFERENCE: Final[frozenset[int]] = frozenset(
         PARAMETERS,
         CARD_PREFIX,
         GIFT,
+        LOTTERY,
         RATE,
         TIER,
         CAMPAIGN,
@@ -273,6 +278,11 @@ def replacement(card: bytes) -> bytes:
 def gift_taken(gift: str, member: str) -> bytes:
     """Key of how many pieces of a gift a member has taken."""
     return f"\x3d{gift}\x00{member}".encode()
+
+
+def draws(lottery: str, member: str) -> bytes:
+    """Key of a member's draws in a lottery."""
+    return f"\x40{lottery}\x00{member}".encode()
 
 
 def gift_order(sequence: int) -> bytes:

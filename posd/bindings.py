@@ -2,8 +2,8 @@
 
 `BINDINGS` is the table of ``protocol.md``, section 4: dispatch is by message type (its first three
 digits, so that repeats go with their originals) and the first two digits of field 3; four where
-the account debited makes another transaction of it, all six where the one credited does. A row
-without a builder is in the protocol and not switched on here (response 40); what has no row is 12.
+the account debited makes another transaction of it, all six where the one credited does. What has
+no row is 12.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Binding:
 
     Attributes:
         name: of the transaction, as metrics and logs call it.
-        build: makes the command; None where the function is not switched on.
+        build: makes the command; None for a message that changes nothing.
         financial: True when an approval carries 15, 37, 38, 4, 49 and 54.
         member: True when a member has to be named.
         information: True when an information desk may send it.
@@ -49,10 +49,6 @@ class Binding:
     member: bool
     information: bool
     inquire: Inquire | None = None
-
-
-def _off(name: str, *, information: bool = False) -> Binding:
-    return Binding(name, None, False, False, information)
 
 
 ANY: Final = ""
@@ -75,7 +71,7 @@ BINDINGS: Final[dict[tuple[str, str], Binding]] = {
     ("020", "90"): Binding("coupon_redemption", coupons.redemption, True, False, False),
     ("020", "92"): Binding("coupon_transfer", coupons.transfer, True, False, False),
     ("020", "93"): Binding("gift", gifts.gift_exchange, True, True, False),
-    ("020", "94"): _off("lottery"),
+    ("020", "94"): Binding("lottery", gifts.lottery_draw, True, True, False),
     ("022", "20"): Binding("refund", undo.refund, True, False, False),
     ("022", "0065"): Binding("capture", holds.capture, True, False, False),
     ("022", "0060"): Binding("capture", holds.capture_value, True, False, False),

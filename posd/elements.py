@@ -21,6 +21,10 @@ def _moved(value: str) -> Elements:
     return [("30", value.encode("ascii"))]
 
 
+def _prize(value: str) -> Elements:
+    return [("39", value.encode("ascii"))]
+
+
 def _rate(value: tuple[int, int]) -> Elements:
     return [("40", b"%d/%d" % value)]
 
@@ -76,6 +80,8 @@ ELEMENTS: tuple[tuple[str, Callable[[Any], Elements]], ...] = (
     ("left", _left),
     ("code in clear", _text("38")),
     ("PIN in clear", _text("13")),
+    ("won", _moved),
+    ("prize", _prize),
     ("rate", _rate),
     ("next_expiry", _next_expiry),
     ("totals", _totals),

@@ -387,7 +387,7 @@ class Exchange:
         self.tag = binding.name
         if binding.build is None and binding.inquire is None:
             return self.decline(Reason.FUNCTION_OFF)
-        incoming = Incoming(self.mti, fields, host.vault)
+        incoming = Incoming(self.mti, fields, host.vault, host.read)
         self.incoming = incoming
         incoming.stan = int(stan)
         incoming.batch = int(private[2:8])
@@ -591,7 +591,10 @@ class Exchange:
         if "code" in told or "title" in told:
             coupon_replies.told_facts(told, self.host.vault, self.standing.row.charset)
         if "moved" in told and "program" in told:
-            told["moved"] += self._unit_to_name(told["program"])
+            unit = self._unit_to_name(told["program"])
+            told["moved"] += unit
+            if "won" in told:
+                told["won"] += unit
         return tuple(told.items())
 
     def _tell_events(self, facts: tuple[tuple[str, Any], ...]) -> None:

@@ -5,6 +5,7 @@ Builders (`posd.builders`) take an `Incoming` and return a command, or raise `Ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from engine import codes
@@ -31,6 +32,11 @@ class Unlisted(Exception):
     """A request of good form that is no row of the protocol's table: response 12."""
 
 
+def nothing_read(_key: bytes) -> Any:
+    """The reads of a request that is only looked at."""
+    return None
+
+
 class Incoming:
     """A request on its way to a command.
 
@@ -43,6 +49,7 @@ class Incoming:
         pin: the verdict on the PIN; new_pin: keyed digest of the one in field 62, empty for none.
         tokens: what names the member.
         content: keyed digest of the content.
+        read: point reads of the newest rows, for what a rule may not do itself.
         operator, operator_pin: who field 63 names, where the merchant has operators, and the
             verdict on the PIN in element 19.
     """
@@ -60,6 +67,7 @@ class Incoming:
         "operator_pin",
         "pan",
         "pin",
+        "read",
         "stan",
         "terminal",
         "tlv",
@@ -68,7 +76,14 @@ class Incoming:
         "vault",
     )
 
-    def __init__(self, mti: str, fields: dict[int, Any], vault: Vault) -> None:
+    def __init__(
+        self,
+        mti: str,
+        fields: dict[int, Any],
+        vault: Vault,
+        read: Callable[[bytes], Any] = nothing_read,
+    ) -> None:
+        self.read = read
         self.mti = mti
         self.fields = fields
         self.vault = vault

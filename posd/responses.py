@@ -117,6 +117,11 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.GIFTS_ENOUGH: ("65", "GIFT LIMIT REACHED"),
     Reason.GIFT_HANDED_OVER: ("12", "GIFT IS HANDED OVER"),
     Reason.QUANTITY_ZERO: ("13", "QUANTITY IS ZERO"),
+    Reason.LOTTERY_UNKNOWN: ("12", "NO SUCH LOTTERY"),
+    Reason.LOTTERY_EARLY: ("79", "LOTTERY NOT YET OPEN"),
+    Reason.LOTTERY_OVER: ("54", "LOTTERY IS OVER"),
+    Reason.DRAWS_ENOUGH: ("65", "NO MORE DRAWS"),
+    Reason.DRAW_AGAIN: ("91", "HOST BUSY, TRY LATER"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

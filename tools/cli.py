@@ -94,6 +94,7 @@ class Command(click.Group):
         "export": "tools.export",
         "gift": "tools.gift",
         "issue": "tools.issue",
+        "lottery": "tools.lottery",
         "member": "tools.member",
         "night": "tools.night",
         "operator": "tools.desks:operator",

@@ -40,6 +40,8 @@ MODULES = (
     "engine/rules/exchange.py",
     "engine/gifts.py",
     "engine/rules/gifts.py",
+    "engine/lotteries.py",
+    "engine/rules/lotteries.py",
     "engine/rules/undo.py",
     "engine/rules/refund.py",
     "engine/rules/members.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 from engine.cards import LENGTH_MAX, LENGTH_MIN, cover_of
 from engine.gifts import UNLIMITED
 from engine.ladder import PERIOD_MONTHS_MAX
+from engine.lotteries import SEED_BYTES, seal_seed
 from engine.records import ASKED_NEVER, NEVER, Terminal
 from engine.rulebook import ANY, PERIODS, SCOPES
 from engine.rules import (
@@ -24,6 +26,7 @@ from engine.rules import (
     exchange,
     gifts,
     limits,
+    lotteries,
     products,
     reference,
     rewards,
@@ -73,6 +76,20 @@ def _tier_rules(value: Any) -> tuple[tuple[Any, ...], ...]:
         rows.append((*list(said.values())[:3], said["needs"] == "both", *list(said.values())[4:]))
     if len({row[0] for row in rows}) != len(rows):
         raise Rejected("has two from the same day")
+    return tuple(rows)
+
+
+def _prizes(value: Any) -> tuple[tuple[Any, ...], ...]:
+    if type(value) is not list:
+        raise Rejected("has to be a list of prizes")
+    rows = []
+    for number, one in enumerate(value, 1):
+        if type(one) is not dict:
+            raise Rejected(f"number {number} has to be an object")
+        try:
+            rows.append(tuple(_values(one, LOTTERY_PRIZE).values()))
+        except Rejected as fault:
+            raise Rejected(f"number {number}: {fault}") from None
     return tuple(rows)
 
 
@@ -174,6 +191,15 @@ GIFT_PRICE: Final[Fields] = {
     "from": (check.day, _REQUIRED),
     "points": (check.whole(0, AMOUNT_MAX), _REQUIRED),
     "agreed_fen": (check.whole(0, AMOUNT_MAX), _REQUIRED),
+}
+
+LOTTERY_PRIZE: Final[Fields] = {
+    "id": (check.ident, _REQUIRED),
+    "name": (check.text, _REQUIRED),
+    "odds": (check.part, _REQUIRED),
+    "stock": (check.whole(0, AMOUNT_MAX), UNLIMITED),
+    "points": (check.whole(0, AMOUNT_MAX), 0),
+    "worth_fen": (check.whole(0, AMOUNT_MAX), 0),
 }
 
 TYPES: Final[dict[str, Fields]] = {
@@ -325,6 +351,18 @@ TYPES: Final[dict[str, Fields]] = {
         "per_member": (check.whole(0, 1_000_000), 0),
         "enabled": (check.flag, True),
     },
+    "lottery": {
+        "id": (check.ident, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+        "program": (check.program, _REQUIRED),
+        "cost": (check.whole(0, AMOUNT_MAX), _REQUIRED),
+        "from": (check.day, _REQUIRED),
+        "to": (check.day, _REQUIRED),
+        "prizes": (_prizes, _REQUIRED),
+        "when_out": (check.choice("next", "none"), "none"),
+        "per_member": (check.whole(0, 1_000_000), 0),
+        "state": (check.choice("draft", "live"), "draft"),
+    },
     "limit": {
         "id": (check.ident, _REQUIRED),
         "scope": (check.choice(*SCOPES), _REQUIRED),
@@ -412,6 +450,7 @@ class Lines:
             "operator": self._operator,
             "parameters": _parameters,
             "gift": lambda values: gifts.PutGift(*values.values()),
+            "lottery": self._lottery,
             "limit": _limit,
             "card_product": lambda values: products.PutCardProduct(*values.values()),
             "card_range": lambda values: products.MoveCards(*values.values()),
@@ -452,6 +491,16 @@ class Lines:
         else:
             values["pin"] = b""
         return desks.PutOperator(*values.values())
+
+    def _lottery(self, values: dict[str, Any]) -> lotteries.PutLottery:
+        live = values.pop("state") == "live"
+        values["when_out"] = values["when_out"] == "next"
+        sealed, seed_hash = b"", ""
+        if live:
+            # Unused where the lottery was approved before.
+            sealed, seed_hash = seal_seed(self._vault, values["id"], os.urandom(SEED_BYTES))
+        said: tuple[Any, ...] = (*values.values(), live, sealed, seed_hash)
+        return lotteries.PutLottery(*said)
 
     def _terminal(self, values: dict[str, Any]) -> reference.PutTerminal:
         if not self._private:

@@ -133,7 +133,10 @@ def _reserve(
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), ("program", gift.program))
     draft.counted = ((gift.program, "D", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    if reason is not Reason.APPROVED:
+        draft.rows = before
+    return reason
 
 
 def _post(draft: Draft, program: Program, owner: str, lots: list[Lot], paid: int) -> None:

@@ -53,6 +53,7 @@ from tests.scenarios import (
     gifts,
     holds,
     limits,
+    lotteries,
     sweeps,
     tiers,
 )
@@ -63,6 +64,7 @@ from tests.scenarios.desks import Desks
 from tests.scenarios.gifts import Gifts
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
+from tests.scenarios.lotteries import Lotteries
 from tests.scenarios.sweeps import Sweeping
 from tests.scenarios.tiers import Tiers
 from tests.scenarios.value import (
@@ -163,7 +165,17 @@ class Words:
 
 
 class Stage(
-    Accounts, Cards, Couponing, Tiers, Desks, Gifts, Holds, Sweeping, LimitsOnStage, ValueStage
+    Accounts,
+    Cards,
+    Couponing,
+    Tiers,
+    Desks,
+    Gifts,
+    Holds,
+    Lotteries,
+    Sweeping,
+    LimitsOnStage,
+    ValueStage,
 ):
     """One scenario being played."""
 
@@ -617,6 +629,7 @@ SETTINGS = {
     **VALUE_SETTINGS,
     **limits.SETTINGS,
     **gifts.SETTINGS,
+    **lotteries.SETTINGS,
     **holds.SETTINGS,
     **desks.SETTINGS,
 }
@@ -645,6 +658,7 @@ ACTS = {
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
     **gifts.ACTS,
+    **lotteries.ACTS,
     **holds.ACTS,
     **limits.ACTS,
     **desks.ACTS,
@@ -670,7 +684,7 @@ EXPECTATIONS = [
     (r"event (.+)", Stage.expect_event),
     (r"no event", Stage.expect_no_event),
     (
-        r"(exception|kept|text|program|undid|blocked|tier|taken) (.+)",
+        r"(exception|kept|text|program|undid|blocked|tier|taken|seed_hash|expected_cost_fen) (.+)",
         Stage.expect_fact,
     ),
     (r"host says (.+)", Stage.expect_totals_told),
@@ -683,5 +697,6 @@ EXPECTATIONS = [
     *desks.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
     *gifts.EXPECTATIONS,
+    *lotteries.EXPECTATIONS,
     *holds.EXPECTATIONS,
 ]
