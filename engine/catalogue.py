@@ -234,6 +234,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("coupon grant", coupons.Grant, coupons.grant, "none", "", ""),
     Rule("coupon expiry", coupons.ExpireCoupon, coupons.expire_coupon, "none", "", ""),
     Rule("campaign", campaigns.PutCampaign, campaigns.put_campaign, "none", "", ""),
+    Rule("coupon step", campaigns.MoveCoupon, campaigns.move_coupon, "none", "", ""),
     Rule("campaign step", campaigns.MoveCampaign, campaigns.move_campaign, "none", "", ""),
     Rule(
         "draw",

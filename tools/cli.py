@@ -90,6 +90,7 @@ class Command(click.Group):
     lazy: Final = {
         "adjust": "tools.adjust",
         "backup": "tools.backup:backup",
+        "campaign": "tools.campaign",
         "clear": "clearing.cli",
         "export": "tools.export",
         "gift": "tools.gift",

@@ -93,6 +93,7 @@ TRAFFIC = frozenset(
         "tier grant",
         "gift order",
         "coupon expiry",
+        "coupon step",
         "run started",
         "run advanced",
         "carry forward",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.campaigns import OPERATOR, Campaign
+from engine.campaigns import OPERATOR, Campaign, Coupon
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Program
@@ -56,6 +56,22 @@ class MoveCampaign:
     id: str
     step: str
     by: str
+
+
+@dataclass(slots=True)
+class MoveCoupon:
+    """A step of a single coupon, by a person.
+
+    Attributes:
+        coupon: digest of its code.
+        step: ``unlock`` after wrong PINs, or ``cancel``.
+        by, why: who takes it, and for which reason.
+    """
+
+    coupon: bytes
+    step: str
+    by: str
+    why: str
 
 
 def put_campaign(command: PutCampaign, draft: Draft) -> Reason:
@@ -132,4 +148,23 @@ def move_campaign(command: MoveCampaign, draft: Draft) -> Reason:
         approved_by = ()
     draft.rows[key] = amended(old, state=after, approved_by=approved_by, revision=old.revision + 1)
     draft.facts = (("state", after), ("approved_by", approved_by))
+    return Reason.APPROVED
+
+
+def move_coupon(command: MoveCoupon, draft: Draft) -> Reason:
+    """Unlock a coupon, or cancel one for which nothing was paid."""
+    key = schema.coupon(command.coupon)
+    coupon: Coupon | None = draft.read(key)
+    if coupon is None:
+        return refuse(draft, "there is no such coupon, or nobody has touched it yet")
+    before, after = coupon.state, "live" if command.step == "unlock" else "void"
+    if before == after:
+        return Reason.UNCHANGED
+    if command.step == "unlock" and before != "locked":
+        return refuse(draft, f"the coupon is {before}, not locked")
+    if command.step == "cancel" and (before not in {"live", "locked"} or coupon.money):
+        return refuse(draft, "a coupon is cancelled that is not used and was not paid for")
+    draft.member = coupon.holder
+    draft.rows[key] = amended(coupon, state=after, failures=0)
+    draft.facts = (("before", before), ("after", after))
     return Reason.APPROVED

@@ -16,6 +16,7 @@ Acts; a coupon has the name of its claim, a produced one is ``batch.serial``::
     coupon-inquiry C1 60.00 yuan                  (expectations: coupon …, worth …)
     coupon-expiry C1
     campaign-step approve SPRING by ANNA
+    coupon-step unlock C1 by ANNA
 
 Expectations::
 
@@ -186,6 +187,11 @@ class Couponing:
         step, name = words.rest
         return campaigns.MoveCampaign(name, step, words.valued.get("by", ""))
 
+    def coupon_step(self, words: Any) -> Any:
+        step, name = words.rest
+        coupon = self.code(name)["coupon"]
+        return campaigns.MoveCoupon(coupon, step, words.valued.get("by", ""), "asked for")
+
     def expect_discount(self, amount: str) -> None:
         self.same("the discount", self.facts().get("discount"), fen(amount))
 
@@ -231,6 +237,7 @@ ACTS = {
     "hand-over": Couponing.hand_over,
     "coupon-expiry": Couponing.coupon_expiry,
     "campaign-step": Couponing.campaign_step,
+    "coupon-step": Couponing.coupon_step,
 }
 
 EXPECTATIONS = [

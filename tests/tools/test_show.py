@@ -134,8 +134,8 @@ def test_nothing_clear_is_ever_shown(traded):
         ("transaction", "000000000000", "there is no such transaction"),
         ("transaction", "999", "there is no such transaction"),
         ("transaction", "x", "a transaction is named by its RRN of 12 digits"),
-        ("campaign", "C", "campaigns are not built yet"),
-        ("coupon", "C", "coupons are not built yet"),
+        ("campaign", "C", "there is no such campaign"),
+        ("coupon", "C", "there is no such coupon"),
     ],
 )
 def test_what_is_not_there_is_told_without_the_key(traded, kind, key, sentence):
