@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 import lmdb
 
 from ledger import chart, codec, schema
+from ledger.base import Base, find_base
 from ledger.journal import Reader
 from ledger.model import Account, Entry, Unbalanced, Unit, assert_balanced
 from ledger.segment import JournalDamaged
@@ -139,6 +140,10 @@ class _Told:
             yield Finding(check, failure, f"and {self.more} more of the kind")
 
 
+def _nothing_held(_key: bytes, _row: Any) -> Iterable[tuple[Account, Unit, int]]:
+    return ()
+
+
 class _Pass:
     """What one walk through the journal found, and the scratch databases that it filled."""
 
@@ -150,13 +155,38 @@ class _Pass:
         self.postings = _Told()
         self.entries = 0
         self.last = 0
+        self.base = 0
         self._at = 0
 
-    def walk(self, folder: Path, last: int, progress: Callable[[int, int], None] | None) -> None:
+    def begin(self, base: Base, holdings: Holdings, tables: list[int]) -> bytes:
+        """Begin with the base of a pruned journal; returns the chain's head there."""
+        with base:
+            if digest(base) != base.digest:
+                self.chain.tell(f"the base of entry {base.sequence} was changed since it was made")
+            base.copy_to(self.rebuilt)
+            for key, packed in base.rows(bytes((schema.BALANCE,))):
+                self.balances.add(schema.balance_account(key), int(codec.unpack_value(packed)))
+            for table in tables:
+                for key, packed in base.rows(bytes((table,))):
+                    for account, _, amount in holdings(key, codec.unpack_row(key, packed)):
+                        self.aggregates.add(account, amount)
+        self.base = self.last = base.sequence
+        return base.chain
+
+    def walk(
+        self,
+        folder: Path,
+        last: int,
+        progress: Callable[[int, int], None] | None,
+        chain: bytes = b"",
+    ) -> None:
         batch = Batch()
         try:
-            with Reader(folder, 0) as reader:
+            with Reader(folder, self.base) as reader:
                 for group in reader.groups(last):
+                    if chain and reader.started_digest != chain:
+                        self.chain.tell(f"entry {group.first} does not follow from the base")
+                        break
                     batch.add(group)
                     for sequence, packed in enumerate(group.entries, group.first):
                         self._entry(sequence, codec.unpack_entry(packed))
@@ -259,7 +289,14 @@ class Audit:
     def journal(self) -> _Pass:
         """The walk through the journal, made when a check first needs it."""
         walked = _Pass(self._made, self._stack)
-        walked.walk(self.folder, self.sequence, self._progress)
+        chain = b""
+        try:
+            base = find_base(self.folder)
+            if base is not None:
+                chain = walked.begin(base, self.holdings or _nothing_held, self.tables)
+        except (JournalDamaged, OSError) as error:
+            walked.chain.tell(str(error))
+        walked.walk(self.folder, self.sequence, self._progress, chain)
         return walked
 
     def run(self) -> Iterator[tuple[str, list[Finding]]]:
@@ -286,9 +323,9 @@ def _journal_chain(audit: Audit, name: str) -> Iterator[Finding]:
 def _sequence_gapless(audit: Audit, name: str) -> Iterator[Finding]:
     """Entries are numbered from 1 without gaps, to the snapshot's end."""
     yield from audit.journal.sequence.findings(name)
-    if audit.journal.entries != audit.sequence:
-        found = audit.journal.entries
-        yield Finding(name, True, f"{found} entries were read, {audit.sequence} should be there")
+    found, wanted = audit.journal.entries, audit.sequence - audit.journal.base
+    if found != wanted:
+        yield Finding(name, True, f"{found} entries were read, {wanted} should be there")
 
 
 def _time_order(audit: Audit, name: str) -> Iterator[Finding]:
@@ -319,12 +356,16 @@ def _tables_rebuilt(audit: Audit, name: str) -> Iterator[Finding]:
     told = _Told()
     with audit.journal.rebuilt.begin() as transaction:
         rebuilt = ((bytes(k), bytes(v)) for k, v in transaction.cursor() if k[0])
+        pruned = schema.entry(audit.journal.base)
         for key, held, made in _beside(audit.snapshot.rows(), rebuilt):
-            if held != made:
+            if held != made and not (key[0] == schema.ENTRY and key <= pruned):
                 table = schema.NAMES.get(key[0], str(key[0]))
                 what = "is missing" if held is None else "differs" if made else "should not be"
                 told.tell(f"row {key[1:].hex()} of table {table} {what}")
     yield from told.findings(name)
+    if base := audit.journal.base:
+        text = f"the journal was pruned: what came up to entry {base} is taken from the base"
+        yield Finding(name, False, text)
 
 
 def _applied_position(audit: Audit, name: str) -> Iterator[Finding]:

@@ -21,7 +21,9 @@ from typing import BinaryIO
 
 from ledger import codec, schema
 from ledger.audit import digest
+from ledger.base import find_base
 from ledger.journal import chain_at
+from ledger.keeping import Keeping
 from ledger.segment import (
     FRAME_BYTES_OVER,
     HEADER_BYTES,
@@ -30,21 +32,16 @@ from ledger.segment import (
     read_frame,
     segments,
 )
-from ledger.storage import MEBIBYTE, Lock
+from ledger.storage import MEBIBYTE
 from ledger.stream import StreamBroken, StreamReader, StreamWriter
 from ledger.tables import Snapshot, TablesFailed
 
 HEAD = "head"
 TABLES = "tables"
 JOURNAL = "journal/"
+BASE = "base/"
 FILE = "file/"
 SMALL_BYTES_MAX = 1 << 16
-KEEPING = "keeping.lock"
-"""Held by whoever copies or removes segments: one backup, restore of space or archive at a time."""
-
-
-class KeepingBusy(Exception):
-    """A backup or an archive of this book is under way; one sentence."""
 
 
 class BackupRefused(Exception):
@@ -157,27 +154,6 @@ def open_segment(folder: Path, first: int) -> Segment:
     raise JournalDamaged(f"{first:020d}.seg", 0, first, "the segment is missing")
 
 
-class Keeping:
-    """The lock of those who copy or remove segments, as a context manager.
-
-    Raises:
-        KeepingBusy: another has it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = Lock(folder / KEEPING)
-
-    def __enter__(self) -> None:
-        if not self._lock.take():
-            raise KeepingBusy(
-                f"another backup or archive of {self._folder} is under way: wait for its end"
-            )
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def write_backup(  # noqa: PLR0913 - each is named at the one call
     folder: Path,
     file: BinaryIO,
@@ -237,6 +213,8 @@ def write_backup(  # noqa: PLR0913 - each is named at the one call
                 stream.section(FILE + name, [content])
             if with_tables:
                 stream.section(TABLES, _tables(snapshot))
+            if not since and (base := find_base(folder)) is not None:
+                stream.section(BASE + base.path.name, _file(base.path / "data.mdb"))
         for number, (first, _) in enumerate(wanted):
             following = wanted[number + 1][0] - 1 if number + 1 < len(wanted) else last
             stream.section(f"{JOURNAL}{first:020d}.seg", _segment(folder, first, following))
@@ -313,6 +291,12 @@ def _tables(snapshot: Snapshot) -> Iterator[bytes]:
         copying.join()
     if failed:
         raise TablesFailed(f"the tables cannot be copied: {failed[0]}") from failed[0]
+
+
+def _file(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(MEBIBYTE):
+            yield piece
 
 
 def _segment(folder: Path, first: int, last: int) -> Iterator[bytes]:

@@ -209,7 +209,10 @@ class Reader:
         if not holding:
             if known or limit:
                 name = segment_name(self.position + 1)
-                raise JournalDamaged(name, 0, self.position + 1, "the segment is missing")
+                why = "the segment is missing"
+                if known:
+                    why += f" or was pruned: the journal begins with entry {known[0][0]}"
+                raise JournalDamaged(name, 0, self.position + 1, why)
             return False
         wanted = self.position
         self._open(holding[-1])

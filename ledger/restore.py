@@ -24,7 +24,8 @@ from typing import BinaryIO
 
 from ledger import codec
 from ledger.audit import digest
-from ledger.backup import FILE, HEAD, JOURNAL, TABLES, Head, read_small, walk
+from ledger.backup import BASE, FILE, HEAD, JOURNAL, TABLES, Head, read_small, walk
+from ledger.base import NAME as BASE_NAME
 from ledger.book import Book
 from ledger.journal import Reader
 from ledger.segment import Segment, segments
@@ -137,6 +138,10 @@ def _take(work: _Work, name: str, file: BinaryIO) -> None:
             (work.book / section[len(FILE) :]).write_bytes(read_small(pieces))
         elif section == TABLES:
             _write(work.book / "tables" / "data.mdb", pieces)
+        elif section.startswith(BASE) and BASE_NAME.fullmatch(section[len(BASE) :]):
+            place = work.book / section
+            place.mkdir(mode=0o700, parents=True)
+            _write(place / "data.mdb", pieces)
         elif section.startswith(JOURNAL) and _SEGMENT.fullmatch(section[len(JOURNAL) :]):
             _take_segment(work, name, section[len(JOURNAL) :], pieces)
         else:

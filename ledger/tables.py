@@ -82,9 +82,10 @@ def settled_position(environment: Any) -> tuple[int, bytes]:
 class Batch:
     """Groups merged for one fold: the last value of each row wins, each is written once."""
 
-    __slots__ = ("_entries", "changes", "digest", "first", "last")
+    __slots__ = ("_entries", "_with_entries", "changes", "digest", "first", "last")
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_entries: bool = True) -> None:
+        self._with_entries = with_entries
         self.clear()
 
     def clear(self) -> None:
@@ -99,10 +100,12 @@ class Batch:
         """Take in the group that follows."""
         if not self.first:
             self.first = group.first
-        entry = schema.entry
-        self._entries += [
-            (entry(sequence), packed) for sequence, packed in enumerate(group.entries, group.first)
-        ]
+        if self._with_entries:
+            entry = schema.entry
+            self._entries += [
+                (entry(sequence), packed)
+                for sequence, packed in enumerate(group.entries, group.first)
+            ]
         self.changes.update(group.changes)
         self.last, self.digest = group.last, group.digest
 

@@ -29,7 +29,8 @@ from engine.directory import (
     require_directory,
     wall_ms,
 )
-from ledger.backup import BackupRefused, Head, KeepingBusy, chain_differs, read_head, write_backup
+from ledger.backup import BackupRefused, Head, chain_differs, read_head, write_backup
+from ledger.keeping import KeepingBusy
 from ledger.notes import note, noted
 from ledger.restore import Point, RestoreRefused, restore
 from ledger.storage import MEBIBYTE, Storage

@@ -89,6 +89,7 @@ class Command(click.Group):
 
     lazy: Final = {
         "adjust": "tools.adjust",
+        "archive": "tools.archive:archive",
         "backup": "tools.backup:backup",
         "campaign": "tools.campaign",
         "clear": "clearing.cli",

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from ledger_load import SMALL, notes, post
 
 from ledger.audit import Audit, digest
-from ledger.backup import BackupRefused, Keeping, KeepingBusy, chain_differs, write_backup
+from ledger.backup import BackupRefused, chain_differs, write_backup
 from ledger.book import Book
 from ledger.journal import chain_at
+from ledger.keeping import Keeping, KeepingBusy
 from ledger.restore import Point, RestoreRefused, restore
 from ledger.segment import segments
 from ledger.stream import StreamBroken
