@@ -9,16 +9,18 @@ A fleet file is JSON or TOML (by its ending)::
      "members": [{"id": "M0000001", "card": "9999150000000018", "phone": "13800000001",
                   "pin": "1234", "balances": {"P01": 5000}}],
      "points_per_yuan": {"P01": 100}, "reasons": ["SIGNIN"],
-     "referral": {"code": "REFER", "points": 50}}
+     "referral": {"code": "REFER", "points": 50},
+     "campaigns": ["SPRING10"], "gifts": {"MUG": "104110045110012"}}
 
 `link` is `direct` for a connection of its own, or the name of the network access controller (NAC)
 that the terminal shares with others; `address` is its TPDU address, four hex digits, which tells
 those on one link apart. `units` are the programs in which it redeems points; `mix` gives weights
 of `KINDS`. `points_per_yuan` is what points are worth that become stored value, `reasons` are codes
-of accruals without a purchase, `referral` is the one that gives somebody else points too: what no
-reply tells, a till has to know; without them it does not do such things. These, `seed`,
-`timeout_s`, `think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and `balances` may
-be left out. The file holds keys, so it belongs in mode 0600.
+of accruals without a purchase, `referral` is the one that gives somebody else points too,
+`campaigns` have coupons for the bearer, `gifts` are SKUs and who supplies them: what no reply
+tells, a till has to know; without them it does not do such things. These, `seed`, `timeout_s`,
+`think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and `balances` may be left out.
+The file holds keys, so it belongs in mode 0600.
 """
 
 from __future__ import annotations
@@ -43,14 +45,19 @@ DEFAULT_MIX: Final = {
     "offline": 1,
     "reward": 1.5,
     "referral": 0.5,
-    "top_up": 3,
+    "top_up": 2,
     "load_points": 0.5,
-    "purchase": 2,
+    "purchase": 4,
     "convert": 1,
     "exchange": 3,
     "transfer": 1.5,
     "hold": 3,
     "hold_value": 1.5,
+    "claim": 1.5,
+    "use_coupon": 1.5,
+    "give_coupon": 0.3,
+    "ask_coupon": 0.3,
+    "gift": 1,
     "balance": 11,
     "statement": 1,
     "rate": 0.3,
@@ -123,6 +130,8 @@ class Fleet:
         points_per_yuan: Program to how many of its points are worth a yuan.
         reasons: Codes of accruals without a purchase.
         referral: The code of one that gives a second member points, and how many; "" for none.
+        campaigns: Ids of campaigns whose coupons members claim.
+        gifts: SKU and the merchant that supplies it.
     """
 
     seed: int
@@ -134,6 +143,8 @@ class Fleet:
     points_per_yuan: dict[str, int] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     referral: tuple[str, int] = ("", 0)
+    campaigns: tuple[str, ...] = ()
+    gifts: tuple[tuple[str, str], ...] = ()
 
     def with_pin(self) -> tuple[Customer, ...]:
         """The members that have a PIN."""
@@ -193,6 +204,8 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
         {str(unit): int(worth) for unit, worth in data.get("points_per_yuan", {}).items()},
         tuple(map(str, data.get("reasons", ()))),
         (str(referral["code"]), int(referral["points"])) if referral else ("", 0),
+        tuple(map(str, data.get("campaigns", ()))),
+        tuple((str(sku), str(owner)) for sku, owner in data.get("gifts", {}).items()),
     )
 
 

@@ -261,10 +261,18 @@ class Worker:
         self.failure = f"gave up after {self._fruitless} messages in vain, the last with {said}"
         return False
 
+    async def finish(self) -> bool:
+        """Make good what is owed, and serve who still waits; False as `make_good`."""
+        while await self.make_good():
+            if not self.till.keeps_waiting:
+                return True
+            await self._exchange(self.till.next_frame(monotonic()), None)
+        return False
+
     async def settle(self) -> None:
         """Make good what is owed, then close the batch."""
         terminal = self.till.terminal
-        if not await self.make_good():
+        if not await self.finish():
             return
         await self._exchange(terminal.settle(monotonic()), None)
         await self.make_good()
@@ -426,7 +434,7 @@ class Run:
         if pace.settle:
             await _together(worker.settle() for worker in workers)
         else:
-            await _together(worker.make_good() for worker in workers)
+            await _together(worker.finish() for worker in workers)
         if pace.audit:
             self.phase = "comparing balances"
             await self._audit(workers, self.after)

@@ -77,6 +77,37 @@ REFERRED_POINTS: Final = 100
 _REASONS: Final = {"SIGNIN": (5, "0/1"), "REVIEW": (20, "1/10")}
 """Codes of accruals without a purchase: points, and points per yuan of the sale they go with."""
 
+_CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "id": "SPRING10",
+        "kind": "amount_off",
+        "title": "满50减10",
+        "face_fen": 1000,
+        "min_sale_fen": 5000,
+        "funders": {"104110058120001": "1/2"},
+        "per_member": 5,
+    },
+    {
+        "id": "TENTH",
+        "kind": "percent_off",
+        "title": "九折",
+        "percent": "10/100",
+        "cap_fen": 3000,
+        "per_member": 5,
+    },
+    {
+        "id": "SWAP500",
+        "kind": "points",
+        "title": "500积分兑5元",
+        "face_fen": 600,
+        "points_price": 500,
+        "program": ALLIANCE,
+    },
+)
+_GIFTS: Final = {"MUG": ("马克杯", 300, 250), "TICKET": ("景区门票", 1200, 1000)}
+"""SKU to name, points, and fen that the scenic area is paid for it."""
+_SUPPLIER: Final = "104130079910001"
+
 _EXPIRIES: Final = ("2035-12-31", "2036-06-30", "2037-03-31")
 _CARD_DIGITS: Final = (16, 17, 18, 19)
 _TIERS: Final = ("base", "base", "base", "silver", "gold")
@@ -170,7 +201,7 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
 
 
 def _rule_lines() -> Iterator[dict[str, Any]]:
-    """A rate between the programs, and what members get for something else than a sale."""
+    """What there is beside sales: a rate, reasons, campaigns, gifts."""
     yield {
         "type": "rate",
         "unit": PRIVATE,
@@ -196,6 +227,19 @@ def _rule_lines() -> Iterator[dict[str, Any]]:
             "points": 2 * REFERRED_POINTS,
             "per_day": 3,
             "other_points": REFERRED_POINTS,
+        }
+    for campaign in _CAMPAIGNS:
+        dates = {"from": "2026-01-01", "to": "2099-12-31", "state": "live"}
+        yield {"type": "campaign", **campaign, **dates}
+    for sku, (name, points, agreed) in _GIFTS.items():
+        yield {
+            "type": "gift",
+            "sku": sku,
+            "name": name,
+            "owner": _SUPPLIER,
+            "program": ALLIANCE,
+            "prices": [{"from": "2026-01-01", "points": points, "agreed_fen": agreed}],
+            "stock": 20_000,
         }
 
 
@@ -248,6 +292,8 @@ def fleet(members: int, tills: int, seed: int = SEED) -> dict[str, Any]:
         # A private program is not converted: who pays for its points is between its members.
         "points_per_yuan": {ALLIANCE: 100},
         "reasons": list(_REASONS),
+        "campaigns": [campaign["id"] for campaign in _CAMPAIGNS],
+        "gifts": dict.fromkeys(_GIFTS, _SUPPLIER),
         "referral": {"code": REFERRAL, "points": REFERRED_POINTS},
         "terminals": list(terminals(tills, seed)),
         "members": [

@@ -32,8 +32,15 @@ from posd import security
 from posd.framing import Frame, frame
 from posd.iso8583.compile import Codec
 from posd.iso8583.tlv import build_tlv
-from tools.till_books import Books, Movement, Posted, Presented
-from tools.till_replies import MONEY, balances_told, business_fields, moved_lines, points_moved
+from tools.till_books import COUPONS, Books, Movement, Posted, Presented
+from tools.till_replies import (
+    MONEY,
+    balances_told,
+    business_fields,
+    elements_told,
+    moved_lines,
+    points_moved,
+)
 from tools.till_requests import (
     GIVING,
     HARMLESS,
@@ -137,6 +144,7 @@ class Terminal:
     Attributes:
         books: What it believes.
         posted: Approved transactions that may still be undone, the newest last.
+        held: Approved holds. coupons: Codes that were given out here and not used yet.
         batch: Number of the batch in force, as far as it knows.
         stan: The last STAN used.
         deadline: When the request under way is given up, in the caller's clock; None for none.
@@ -158,6 +166,7 @@ class Terminal:
         self.books = Books()
         self.posted: list[Posted] = []
         self.held: list[Posted] = []
+        self.coupons: list[str] = []
         self.batch = 1
         self.stan = 0
         self.deadline: float | None = None
@@ -288,16 +297,9 @@ class Terminal:
 
     def void(self, original: Posted, now: float) -> bytes:
         """0200: undo a transaction of the open batch."""
-        body = named(
-            {
-                3: "200000",
-                4: f"{original.amount:012d}",
-                37: original.rrn,
-                49: original.unit,
-                61: f"{original.batch:06d}{original.stan:06d}",
-            },
-            original.presented,
-        )
+        told = {3: "200000", 37: original.rrn, 61: f"{original.batch:06d}{original.stan:06d}"}
+        told |= {n: original.body[n] for n in (4, 49) if n in original.body}
+        body = named(told, original.presented)
         return self._send(Request("void", "0200", body, original.presented, original), now)
 
     def refund(self, original: Posted, amount: int, now: float) -> bytes:
@@ -549,25 +551,33 @@ class Terminal:
 
     def _book_sale(self, request: Request, fields: dict[int, Any]) -> tuple[int, str]:
         assert request.presented is not None  # noqa: S101 - made so
-        (moved, program), *others = moved_lines(fields)
+        lines = moved_lines(fields)
+        told = elements_told(fields)
         if of_value(request.body):
-            program, moved = MONEY, int(request.body[4])
-            moved = moved if request.kind in GIVING else -moved
+            fen = int(request.body[4])
+            lines = [(fen if request.kind in GIVING else -fen, MONEY)]
+        elif request.kind == "coupon use":
+            lines = [(-int(told["33"]), COUPONS)]
+        moved, program = lines[0] if lines else (0, "")
         member = request.presented.member
-        gained = tuple(Movement(member, unit, amount, "C") for amount, unit in others)
+        gained = tuple(Movement(member, unit, amount, "C") for amount, unit in lines[1:])
         posted = Posted(
             request.kind,
             request.body,
             request.presented,
-            request.body[49],
-            int(request.body[4]),
+            request.body.get(49, ""),
+            int(request.body.get(4, 0)),
             program,
             moved,
             fields[37],
             request.batch,
             request.stan,
             also=request.also + gained,
+            redeemer=request.redeemer,
+            coupon=told.get("38", ""),
         )
+        if posted.coupon:
+            self.coupons = [*self.coupons[-self.POSTED_MAX :], posted.coupon]
         if request.kind == "hold":  # moves nothing yet
             self.held = [*self.held[-self.POSTED_MAX :], posted]
             return 0, program
@@ -584,6 +594,8 @@ class Terminal:
         original = request.original
         assert original is not None  # noqa: S101 - made so
         original.undone = True
+        if original.coupon in self.coupons:
+            self.coupons.remove(original.coupon)
         self.books.move(self.registration.merchant, original, -original.moved)
         self._count_all(original, times=-1)
         self._items.pop(original.stan, None)
@@ -592,7 +604,8 @@ class Terminal:
     def _count_all(self, posted: Posted, times: int = 1) -> None:
         """Count all that a transaction moved, or take it back (`times` -1)."""
         credit = posted.kind in GIVING
-        self._count(posted.program, posted.moved, credit=credit, times=times)
+        if posted.program:  # a coupon that cost nothing is not counted
+            self._count(posted.program, posted.moved, credit=credit, times=times)
         for other in posted.also:
             if other.side:
                 self._count(other.unit, other.amount, credit=other.side == "C", times=times)

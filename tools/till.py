@@ -23,7 +23,7 @@ from tools.till_replies import MONEY
 
 HOST_ZONE: Final = ZoneInfo("Asia/Shanghai")
 """Where tills made up here stand; the time of a sale made offline is by their clocks."""
-LOAD_YUAN_MAX: Final = 500
+LOAD_YUAN_MAX: Final = 60
 SALE_FEN_MAX: Final = 2_000_000
 _SALE_LOG_MEAN: Final = 9.4
 """Logarithm of a usual sale in fen: about 120 yuan."""
@@ -90,6 +90,11 @@ class Till:
         if self._reported is not None:
             return self._replace(now)  # whoever lost a card waits for a new one
         return self._DOINGS[kind](self, now)
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """True while somebody whose card is lost waits for a new one: the next thing it does."""
+        return self._reported is not None
 
     @classmethod
     def doings(cls) -> set[str]:
@@ -189,6 +194,38 @@ class Till:
         # A sale, and so a reason, is of the program that a merchant's terms name first.
         one, other = self._two()
         return self._send(requests.referral(one, other, code, units[0], points), now)
+
+    def _claim(self, now: float) -> bytes:
+        if not self._fleet.campaigns:
+            return self._accrue(now)
+        campaign = self._choice.choice(self._fleet.campaigns)
+        return self._send(requests.coupon_claim(self._presented(to_spend=True), campaign), now)
+
+    def _use_coupon(self, now: float) -> bytes:
+        coupons = self.terminal.coupons
+        if not coupons:
+            return self._claim(now)
+        return self._send(requests.coupon_use(coupons.pop(), self._sale()), now)
+
+    def _give_coupon(self, now: float) -> bytes:
+        coupons = self.terminal.coupons
+        if not coupons:
+            return self._claim(now)
+        return self._send(requests.coupon_transfer(coupons.pop(0), self._two()[1]), now)
+
+    def _ask_coupon(self, now: float) -> bytes:
+        coupons = self.terminal.coupons
+        if not coupons:
+            return self._balance(now)
+        code = self._choice.choice(coupons)
+        return self._send(requests.coupon_inquiry(code, self._sale()), now)
+
+    def _gift(self, now: float) -> bytes:
+        if not self._fleet.gifts:
+            return self._redeem_points(now)
+        sku, owner = self._choice.choice(self._fleet.gifts)
+        spender, pieces = self._presented(to_spend=True), self._choice.randint(1, 2)
+        return self._send(requests.gift(spender, sku, owner, pieces), now)
 
     def _top_up(self, now: float) -> bytes:
         fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
@@ -380,6 +417,11 @@ class Till:
         "transfer": _transfer,
         "hold": _hold_points,
         "hold_value": _hold_value,
+        "claim": _claim,
+        "use_coupon": _use_coupon,
+        "give_coupon": _give_coupon,
+        "ask_coupon": _ask_coupon,
+        "gift": _gift,
         "balance": _balance,
         "statement": _statement,
         "rate": _rate,

@@ -12,6 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from tools.till_replies import MONEY
 
+COUPONS: Final = "CPN"
+"""The unit under which a batch counts what coupons took off; nobody has a balance of it."""
+SPENDING: Final = frozenset({"redemption", "capture", "coupon claim", "gift"})
+"""Kinds of transactions by which points are spent at somebody."""
 ISSUING: Final = frozenset({"accrual", "advice", "reward", "referral"})
 """Kinds of transactions by which a merchant gives points."""
 
@@ -69,6 +73,8 @@ class Posted:
         refunded: How much of `amount` was refunded.
         undone: True once voided.
         also: What else it moved: into another unit, or to another member.
+        redeemer: At whom points were spent; empty for the terminal's merchant.
+        coupon: The code that a claim or a transfer gave.
     """
 
     kind: str
@@ -84,6 +90,8 @@ class Posted:
     refunded: int = 0
     undone: bool = False
     also: tuple[Movement, ...] = ()
+    redeemer: str = ""
+    coupon: str = ""
 
 
 @dataclass(slots=True)
@@ -116,13 +124,15 @@ class Books:
     def move(self, merchant: str, posted: Posted, points: int) -> None:
         """Book what a transaction, or the undo of it, moved to (+) or from its member."""
         program = posted.program
+        if not program or program == COUPONS:
+            return  # nobody's balance
         self.members[posted.presented.member, program] += points
         if posted.kind in ISSUING:
             self.issued[merchant, program] += points
         elif posted.kind == "top-up" and program != MONEY:
             self.issued[program, program] += points  # loaded points have the program as issuer
-        elif posted.kind in {"redemption", "capture"} and program != MONEY:
-            self.redeemed[merchant, program] -= points
+        elif posted.kind in SPENDING and program != MONEY:
+            self.redeemed[posted.redeemer or merchant, program] -= points
         if abs(points) != abs(posted.moved):
             return  # a part given back, which only happens to what moves one balance
         for other in posted.also:

@@ -22,7 +22,7 @@ def business_fields(fields: dict[int, Any]) -> dict[int, Any]:
 
 def points_moved(fields: dict[int, Any]) -> tuple[int, str]:
     """Points moved and their program, of the first element 30; zero for none."""
-    return moved_lines(fields)[0]
+    return next(iter(moved_lines(fields)), (0, ""))
 
 
 def moved_lines(fields: dict[int, Any]) -> list[tuple[int, str]]:
@@ -38,7 +38,12 @@ def moved_lines(fields: dict[int, Any]) -> list[tuple[int, str]]:
         found = _MOVED.fullmatch(value.decode("ascii", "replace")) if tag == "30" else None
         if found:
             lines.append((int(found[1]), found[2] or unit))
-    return lines or [(0, unit)]
+    return lines
+
+
+def elements_told(fields: dict[int, Any]) -> dict[str, str]:
+    """The elements of field 48 by tag."""
+    return {tag: value.decode("ascii", "replace") for tag, value in parse_tlv(fields.get(48, b""))}
 
 
 def balances_told(field_54: str) -> Iterator[tuple[str, int, int]]:

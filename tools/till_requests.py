@@ -26,6 +26,7 @@ HARMLESS: Final = frozenset(
         "download",
         "balance",
         "statement",
+        "coupon inquiry",
         "rate",
         "day totals",
     }
@@ -45,6 +46,10 @@ SALES: Final = frozenset(
         "transfer",
         "hold",
         "capture",
+        "coupon claim",
+        "coupon use",
+        "coupon transfer",
+        "gift",
     }
 )
 """What moves points or value of a member, or sets them aside."""
@@ -63,6 +68,8 @@ WITH_PIN: Final = frozenset(
         "exchange",
         "transfer",
         "hold",
+        "coupon claim",
+        "gift",
         "balance",
         "statement",
         "PIN change",
@@ -73,6 +80,8 @@ WITH_PIN: Final = frozenset(
 
 _VALUE_FUNCTIONS: Final = frozenset({"210060", "006000", "036000"})
 FEN_PER_YUAN: Final = 100
+NOBODY: Final = Presented("")
+"""Who brings a coupon need not be known."""
 
 
 @dataclass(slots=True, repr=False)
@@ -91,6 +100,8 @@ class Request:
         retries: How often it was sent anew after 77, A0 or 94.
         unseen: Business fields of a reply that was lost on purpose.
         also: What an approval moves besides what its reply tells.
+        redeemer: At whom points are spent, where that is not the terminal's merchant.
+        coupon: The code that is used or given away.
     """
 
     kind: str
@@ -105,6 +116,8 @@ class Request:
     retries: int = 0
     unseen: dict[int, Any] | None = None
     also: tuple[Movement, ...] = ()
+    redeemer: str = ""
+    coupon: str = ""
 
 
 def of_value(body: dict[int, Any]) -> bool:
@@ -169,6 +182,39 @@ def referral(presented: Presented, other: Presented, code: str, unit: str, point
     body = named({3: "220065", 4: f"{0:012d}", 48: told, 49: MONEY}, presented)
     also = (Movement(other.member, unit, points, ""),)
     return Request("referral", "0200", body, presented, also=also)
+
+
+def coupon_claim(presented: Presented, campaign: str) -> Request:
+    """0200: a coupon, free or for points; the reply tells its code."""
+    body = named({3: "910000", 48: build_tlv([("14", campaign.encode("ascii"))])}, presented)
+    return Request("coupon claim", "0200", body, presented, redeemer=campaign)
+
+
+def coupon_use(code: str, fen: int) -> Request:
+    """0200: a coupon of whoever brings it, taken off a sale."""
+    told = build_tlv([("12", code.encode("ascii"))])
+    body = named({3: "900000", 4: f"{fen:012d}", 48: told, 49: MONEY}, NOBODY)
+    return Request("coupon use", "0200", body, NOBODY, coupon=code)
+
+
+def coupon_transfer(code: str, other: Presented) -> Request:
+    """0200: a coupon for another member, under a new code that the reply tells."""
+    told = build_tlv([("12", code.encode("ascii")), ("11", f"C{other.card}".encode("ascii"))])
+    body = named({3: "920000", 48: told}, NOBODY)
+    return Request("coupon transfer", "0200", body, NOBODY, coupon=code)
+
+
+def coupon_inquiry(code: str, fen: int) -> Request:
+    """0100: what a coupon would take off a sale."""
+    told = build_tlv([("12", code.encode("ascii"))])
+    return Request("coupon inquiry", "0100", {3: "390000", 4: f"{fen:012d}", 48: told, 49: MONEY})
+
+
+def gift(presented: Presented, sku: str, owner: str, pieces: int) -> Request:
+    """0200: points for a thing; `owner` is the merchant that supplies it."""
+    told = build_tlv([("16", sku.encode("ascii")), ("15", b"%d" % pieces)])
+    body = named({3: "936500", 48: told}, presented)
+    return Request("gift", "0200", body, presented, redeemer=owner)
 
 
 def loss_report(presented: Presented) -> Request:

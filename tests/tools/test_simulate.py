@@ -351,6 +351,38 @@ def test_a_hold_of_value_is_captured_as_value_and_a_refund_of_it_is_value():
     assert counter.terminal.totals == {"156": [1, 600, 1, 200]}
 
 
+def test_coupons_are_counted_by_what_they_took_off_and_change_nobodys_balance():
+    counter = Counter()
+    code = "90000000000000000017"
+    claimed = {39: "00", 37: "000000000123", 48: build_tlv([("38", code.encode())])}
+    counter.host.forced.append(claimed)
+    counter.ask(counter.terminal.send(requests.coupon_claim(FIRST, "SPRING"), 0))
+    assert counter.terminal.coupons == [code]
+    assert not any(any(line) for line in counter.terminal.totals.values())
+    counter.host.forced.append(
+        {39: "00", 37: "000000000124", 4: "000000005000", 48: build_tlv([("33", b"000000001000")])}
+    )
+    counter.ask(counter.terminal.send(requests.coupon_use(code, 6000), 0))
+    assert counter.terminal.totals == {"CPN": [1, 1000, 0, 0]}
+    assert not any(counter.terminal.books.members.values())
+    counter.host.forced.append({39: "00", 37: "000000000125"})
+    claim = counter.terminal.posted[0]
+    sent = message(counter.terminal.void(claim, 0)).fields
+    assert not {4, 49} & sent.keys()
+
+
+def test_points_of_a_gift_are_spent_at_who_supplies_it_and_come_back_with_a_void():
+    counter = Counter()
+    told = {39: "00", 37: "000000000123", 48: build_tlv([("30", b"-600P01")])}
+    counter.host.forced.append(told)
+    counter.ask(counter.terminal.send(requests.gift(FIRST, "MUG", "SUPPLIER", 2), 0))
+    assert counter.terminal.books.redeemed["SUPPLIER", "P01"] == 600
+    assert counter.terminal.totals == {"P01": [1, 600, 0, 0]}
+    counter.host.forced.append({39: "00", 37: "000000000124"})
+    counter.ask(counter.terminal.void(counter.terminal.posted[-1], 0))
+    assert not any(counter.terminal.books.redeemed.values())
+
+
 def test_the_repeat_of_a_pin_change_brings_the_same_block():
     """Field 62 is content: another random filling would be another message."""
     counter = Counter("aes")
