@@ -62,7 +62,7 @@ from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
 from posd.responses import BY_NUMBER
 from tools.show_coupons import shown_campaign, shown_coupon
 from tools.show_rules import shown_rules
-from tools.tail import command_fields
+from tools.tail import command_fields, shown_facts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -523,7 +523,7 @@ def _transaction(sources: Sources, key: str) -> Shown:
             "response": code,
             "text": text,
             "member": outcome.member,
-            "facts": dict(outcome.facts),
+            "facts": shown_facts(outcome.facts),
             "balances": [
                 dict(zip(("kind", "unit", "available", "ledger"), line, strict=True))
                 for line in outcome.balances

@@ -50,7 +50,7 @@ def event(entry: Entry) -> dict[str, Any]:
         "reason": Reason(outcome.reason).name.lower(),
         "response": BY_NUMBER[outcome.reason][0],
         "member": outcome.member,
-        "facts": dict(outcome.facts),
+        "facts": shown_facts(outcome.facts),
         "balances": [
             {"kind": kind, "unit": unit, "available": available, "ledger": ledger}
             for kind, unit, available, ledger in outcome.balances
@@ -75,6 +75,11 @@ def command_fields(entry: Entry) -> dict[str, Any]:
         elif not _holds_bytes(value):
             shown[name] = value
     return shown
+
+
+def shown_facts(facts: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """The facts of an outcome by name, those that hold bytes (a code, sealed) left out."""
+    return {name: value for name, value in facts if not _holds_bytes(value)}
 
 
 def short_token(kind: str, digest: bytes) -> str:

@@ -269,8 +269,13 @@ def check_approval(request: Request, reply: Reply) -> None:
     for name in ("15", "37", "38"):
         if name not in reply.fields:
             raise Breach(f"section 2: an approval without field {name}")
-    for name in ("4", "49"):
-        if reply.fields.get(name) != request.fields.get(name):
+    asked = {name: request.fields.get(name) for name in ("4", "49")}
+    if request.mti[:3] == "020" and request.fields.get("3", "")[:2] == "90":
+        # The sale less the discount, which element 33 tells.
+        (discount,) = reply.values("33")
+        asked["4"] = f"{int(request.fields['4']) - int(discount):012d}"
+    for name, value in asked.items():
+        if reply.fields.get(name) != value:
             raise Breach(f"section 2: an approval has field {name} as asked")
     if not (reply.rrn.isdigit() and len(reply.rrn) == 12):
         raise Breach("section 2: field 37 is 12 digits")
