@@ -12,11 +12,14 @@ from clearing.netting import DoesNotHold
 from clearing.run import AlreadyClearing, ClearingRefused, Options, clear, clearing_lock, release
 from clearing.validate import validate
 from engine.rules.reference import CutOff
+from engine.rules.undo import Reversal
+from engine.rules.value import Purchase, TopUp
 from ledger import schema
 from ledger.codec import unpack_entry
 from ledger.journal import entries
 from ledger.tables import Snapshot
 from tests.clearing.books import CARD, RIGHT, opened, two_days
+from tests.engine.house import identified, moment
 
 ALONE = Options(workers=1)
 
@@ -130,6 +133,31 @@ def test_missed_nights_are_cleared_first_and_in_order(book, tmp_path):
     assert results[0].folder == tmp_path / "out-2026-03-01"
     assert validate(tmp_path / "out") == [], "an empty day settles too"
     assert parties(results[3])["SHOP"] == (0, -2265, 0, -2265)
+
+
+def test_a_load_undone_after_it_was_spent_leaves_value_below_zero_and_a_day_that_is_cleared(
+    book, tmp_path
+):
+    with opened(book) as made:
+        at = moment(20260303)
+        said = {"tokens": (CARD,), "unit": "156", "amount": 5_000, "reference": ""}
+        load = made.request(TopUp, "00000001", at, **said)
+        assert made.machine.execute(load, at).approved
+        bought = {"tokens": (CARD,), "amount": 2_000, "pin": RIGHT, "reference": ""}
+        assert made.send(Purchase, "00000002", at, **bought).approved
+        named = (load.terminal, load.merchant, load.batch, load.stan, b"", load.function)
+        undone = Reversal(*named, (CARD,), "156", 5_000, "98")
+        assert made.machine.execute(identified(undone), at).approved
+        made.machine.execute(CutOff(20260303, automatic=False), at)
+    result = clear(book, 20260303, tmp_path / "out", ALONE)[-1]
+    assert validate(tmp_path / "out") == []
+    # The purchase is paid, less its fee of 12; nothing is left of the load.
+    assert {party.id: party.net for party in result.day.parties} == {
+        "INN": 2_000 - 12,
+        "SHOP": 0,
+        "SPA": 0,
+    }
+    assert result.begun.run.state == "FILED"
 
 
 def test_a_repeat_gives_the_same_bytes_also_when_time_has_gone_on(book, tmp_path):

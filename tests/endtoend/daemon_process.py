@@ -43,9 +43,14 @@ def until(holds: Callable[[], object], what: str) -> None:
         time.sleep(POLL_S)
 
 
+FRIENDS_POINTS = 7
+REFERRAL = {"type": "reason", "program": "P01", "code": "FRIEND", "points": 10}
+REFERRAL |= {"other_points": FRIENDS_POINTS, "per_day": 0}
+
+
 def reference(terminals: int, members: int) -> tuple[list[dict], list[Member]]:
     """Lines to load: terminals of one hotel, and members with an opening balance each."""
-    lines = list(HOUSES)
+    lines = [*HOUSES, REFERRAL]
     lines += [
         {
             "type": "terminal",

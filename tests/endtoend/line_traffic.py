@@ -4,10 +4,11 @@ Requests are made and sealed beforehand by the independent terminal, so that und
 done but sending and cutting replies by their length. Replies are judged afterwards, each held to
 the rules that hold for every reply.
 
-A request is a sale, a redemption, or a void of an earlier one of the same till. `Traffic.settle`
-clears up what a dead daemon left open: each unanswered request is repeated as it was or, where
-nothing builds on it, reversed; answered ones are repeated in samples and have to be answered again
-with the same bytes. What the replies say must then be in the members' balances, once.
+A request is a sale, a redemption, a hold, its capture or release, a transfer or referral, which the
+host posts in two entries, or a void of an earlier one of the same till. `Traffic.settle` clears up
+what a dead daemon left open: each unanswered request is repeated as it was or, where nothing builds
+on it, reversed; answered ones are repeated in samples and have to be answered again with the same
+bytes. What the replies say must then be in the members' balances, once.
 """
 
 import selectors
@@ -15,6 +16,8 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
+
+from daemon_process import FRIENDS_POINTS
 
 from tests.independent import messages, spec8583
 from tests.independent.client import Link, Terminal
@@ -180,6 +183,7 @@ class Traffic:
         self.refused = 0
         self._till_of: dict[Sent, Terminal] = {}
         self._undoes: dict[Sent, Sent] = {}
+        self._ends: dict[Sent, Sent] = {}
         self._latest: dict[Terminal, list[Sent]] = {till: [] for till in self.tills}
 
     # Links.
@@ -220,15 +224,59 @@ class Traffic:
             original = latest.pop(source.randrange(len(latest)))
             return self._note(till, _void(till, original), original)
         member = source.choice(self.members)
-        if roll < 0.3:
+        if roll < 0.12:
+            return self._hold_or_end_one(till, member)
+        if roll < 0.2:
+            return self._note(till, self._between(till, member))
+        if roll < 0.4:
             return self._note(till, till.redemption(member, source.randrange(1, 60)))
         return self._note(till, till.accrual(member, source.randrange(100, 20_000)))
+
+    def _between(self, till: Terminal, member: Member) -> messages.Request:
+        """A transfer or a referral: two members, and two entries of the journal."""
+        other = self._random.choice([one for one in self.members if one is not member])
+        told = [("11", f"C{other.card}")]
+        if self._random.random() < 0.3:
+            told.append(("1E", "FRIEND"))
+            more = {"4": f"{0:012d}", "49": "156"}
+            return till.compose("0200", "220065", member, elements=told, more=more)
+        more = {"4": f"{self._random.randrange(1, 90):012d}", "49": "P01"}
+        return till.compose("0200", "406565", member, elements=told, more=more)
+
+    def _hold_or_end_one(self, till: Terminal, member: Member) -> Sent:
+        """A hold, or the capture or release of one whose reply is there."""
+        ended = set(self._ends.values())
+        held = [
+            sent
+            for sent, reply in self.told.items()
+            if sent.request.fields.get("3") == "036500" and reply.code == "00"
+        ]
+        held = [sent for sent in held[-64:] if sent not in ended]
+        if not held or self._random.random() < 0.4:
+            amount = self._random.randrange(1, 80)
+            more = {"4": f"{amount:012d}", "49": "P01"}
+            return self._seal(till, till.compose("0100", "036500", member, more=more))
+        hold = self._random.choice(held)
+        rrn = {"37": self.told[hold].rrn}
+        if self._random.random() < 0.4:
+            request = till.compose("0100", "200000", more=rrn)
+        else:
+            part = self._random.randrange(1, int(hold.request.fields["4"]) + 1)
+            rrn |= {"4": f"{part:012d}", "49": "P01"}
+            request = till.compose("0220", "006500", more=rrn)
+        sent = self._seal(till, request)
+        self._ends[sent] = hold
+        return sent
+
+    def _seal(self, till: Terminal, request: messages.Request) -> Sent:
+        sent = till.sealed(request)
+        self._till_of[sent] = till
+        return sent
 
     def _note(
         self, till: Terminal, request: messages.Request, original: Sent | None = None
     ) -> Sent:
-        sent = till.sealed(request)
-        self._till_of[sent] = till
+        sent = self._seal(till, request)
         if original is None:
             self._latest[till].append(sent)
             del self._latest[till][:-8]
@@ -281,7 +329,7 @@ class Traffic:
             How many requests had been open.
         """
         unknown = self.open_requests()
-        built_on = set(self._undoes.values())
+        built_on = {*self._undoes.values(), *self._ends}
         doubtful = [
             sent
             for sent in unknown
@@ -326,11 +374,26 @@ class Traffic:
             if reply.code != "00" or sent in self.reversed:
                 continue
             original = self._undoes.get(sent)
-            if original is None:
-                points[sent.request.fields["2"]] += int(reply.points)
-            else:
-                points[original.request.fields["2"]] -= int(self.told[original].points)
+            for card, moved in self._moved(original or sent).items():
+                points[card] += moved if original is None else -moved
         return points
+
+    def _moved(self, sent: Sent) -> dict[str, int]:
+        """What an approved request did to the points that members can spend."""
+        fields = sent.request.fields
+        hold = self._ends.get(sent)
+        if hold is not None:
+            spent = int(fields["4"]) if fields["t"] == "0220" else 0
+            return {hold.request.fields["2"]: int(hold.request.fields["4"]) - spent}
+        card = fields["2"]
+        if fields["t"] == "0100":
+            return {card: -int(fields["4"])}
+        moved = int(self.told[sent].points)
+        told = dict(spec8583.decode_elements(fields.get("48", "")))
+        if "11" not in told:
+            return {card: moved}
+        gained = FRIENDS_POINTS if "1E" in told else -moved
+        return {card: moved, told["11"][1:].decode(): gained}
 
     def balances(self, address: tuple[str, int]) -> dict[str, int]:
         """What each member has, by asking."""

@@ -21,6 +21,9 @@ CYCLES = 50 if LONG else 6
 REQUESTS = 1500
 SAMPLE = 400
 MEBIBYTE = 1 << 20
+FUNCTIONS = {("0200", "22"), ("0200", "00"), ("0200", "40"), ("0200", "20")}
+FUNCTIONS |= {("0100", "03"), ("0100", "20"), ("0220", "00")}
+"""All that tills ask for in these tests."""
 
 
 def load_and_strike(daemon, traffic, after, strike, depth=8):
@@ -46,10 +49,16 @@ def test_what_was_answered_survives_a_kill_under_load(daemon, traffic, tmp_path)
         load_and_strike(daemon, traffic, source.randrange(1, REQUESTS * 9 // 10), daemon.kill)
         daemon.start()
         left_open += traffic.settle(daemon.address, SAMPLE)
+    assert approved_functions(traffic) >= FUNCTIONS
     # A kill that leaves nothing open would have tested nothing.
     assert left_open > CYCLES * 10
     assert len(traffic.reversed) > CYCLES
     check_books(daemon, traffic, tmp_path)
+
+
+def approved_functions(traffic):
+    """Message type and the first digits of field 3 of what was approved."""
+    return {(sent.request.fields["t"], sent.request.fields["3"][:2]) for sent in traffic.approved()}
 
 
 def kill(process):
