@@ -5,6 +5,8 @@ from hypothesis.stateful import precondition, rule
 
 from engine.commands import Pin
 from engine.rules import exchange, holds, transfers, undo
+from engine.sweeps import BY_NAME
+from ledger import schema
 from tests.engine.house import token
 from tests.properties.model import MONEY
 from tests.properties.model_holds import RATES
@@ -22,7 +24,8 @@ MINUTE = 60_000
 WAITS = {"wait a little": 10 * MINUTE, "wait long": 31 * MINUTE, "wait a month": 31 * 1440 * MINUTE}
 PLOT = ["capture", "part", "part", "release", "void", "un-void", "un-void", "refund", "reverse"]
 PLOT += ["spend", *WAITS]
-HOLD_TRADES = (holds.Hold, holds.Capture, transfers.Transfer, exchange.Exchange)
+HOLD_TRADES = (holds.Hold, holds.Capture, holds.ValueHold, holds.ValueCapture)
+HOLD_TRADES += (transfers.Transfer, exchange.Exchange)
 
 
 class HoldRules:
@@ -38,8 +41,27 @@ class HoldRules:
         said = {"tokens": who, "unit": unit, "amount": amount, "pin": pin}
         self.send(self.request(holds.Hold, till, **said))
 
+    @rule(till=TILLS, who=NAMED, amount=AMOUNTS, pin=PINS)
+    def hold_value(self, till, who, amount, pin):
+        said = {"tokens": who, "amount": amount, "pin": pin}
+        self.send(self.request(holds.ValueHold, till, **said))
+
     def of_holds(self):
-        return [one for one in self.sent if isinstance(one, holds.Hold)]
+        return [one for one in self.sent if isinstance(one, (holds.Hold, holds.ValueHold))]
+
+    @rule()
+    def sweep_holds(self):
+        """What holds of points keep whose time is over is given back, once."""
+        self.model.come(self.at)
+        at = self.model.at
+        due = [
+            command
+            for key, row in self.book.view.scan(bytes((schema.POINTS,)))
+            for command in BY_NAME["holds"].candidates(key, row, self.model.today, at)
+        ]
+        answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
+        assert sum(answer.approved for answer in answers) == self.model.sweep_holds()
+        assert self.book.sequence == self.model.sequence
 
     @precondition(lambda self: self.of_holds())
     @rule(
@@ -51,9 +73,13 @@ class HoldRules:
     def capture(self, back, till, who, percent):
         found = self.of_holds()
         one = found[-min(back, len(found))]
-        said = {"tokens": who, "original": self.sequence_of(one), "unit": one.unit}
-        said["amount"] = one.amount * percent // 100
-        self.send(self.request(holds.Capture, till, **said))
+        said = {"tokens": who, "original": self.sequence_of(one)}
+        said |= {"unit": getattr(one, "unit", MONEY), "amount": one.amount * percent // 100}
+        self.send(self.request(self.capture_of(one), till, **said))
+
+    @staticmethod
+    def capture_of(hold):
+        return holds.ValueCapture if isinstance(hold, holds.ValueHold) else holds.Capture
 
     @precondition(lambda self: self.of_holds())
     @rule(back=BACK, till=TILLS)
@@ -72,7 +98,7 @@ class HoldRules:
     @rule(
         till=TILLS,
         who=st.sampled_from([(FIRST,), (SECOND,)]),
-        story=st.sampled_from(["hold", "hold", "transfer", "exchange"]),
+        story=st.sampled_from(["hold", "hold", "value", "transfer", "exchange"]),
         plot=st.lists(st.sampled_from(PLOT), min_size=2, max_size=7),
     )
     def tell_of_holds(self, till, who, story, plot):
@@ -81,18 +107,22 @@ class HoldRules:
         unit = "P02"
         if story == "hold":
             self.hold(till, who, unit, 150, Pin.ABSENT)
+        elif story == "value":
+            self.top_up(till, who, 1_000, MONEY)
+            self.hold_value(till, who, 150, Pin.ABSENT)
+            unit = MONEY
         elif story == "transfer":
             self.transfer(till, who, SECOND if who == (FIRST,) else FIRST, unit, 40, Pin.ABSENT)
         else:
             self.exchange(till, who, unit, "P01", 40, Pin.ABSENT)
         trade = first = self.sent[-1]
         for act in plot:
-            if act in {"capture", "part"} and story == "hold":
+            if act in {"capture", "part"} and story in {"hold", "value"}:
                 said = {"tokens": (), "original": self.sequence_of(first), "unit": unit}
                 said["amount"] = 150 if act == "capture" else 70
-                self.send(self.request(holds.Capture, till, **said))
+                self.send(self.request(self.capture_of(first), till, **said))
                 trade = self.sent[-1]
-            elif act == "release" and story == "hold":
+            elif act == "release" and story in {"hold", "value"}:
                 said = {"tokens": (), "original": self.sequence_of(first)}
                 self.send(self.request(holds.Release, till, **said))
             elif act == "void":

@@ -4,6 +4,13 @@ from collections import defaultdict
 from typing import Any
 
 MONEY = "156"
+BLOCKED = {
+    "lost": "CARD_LOST",
+    "replaced": "CARD_BLOCKED",
+    "frozen": "CARD_BLOCKED",
+    "dormant": "CARD_NOT_ACTIVE",
+    "expired": "CARD_EXPIRED",
+}
 
 LIMITS = (
     # name, scope, what, unit, per, most, times; a program's are judged last
@@ -22,7 +29,10 @@ REASONS = {
     ("P01", "SIGN"): (10, (0, 1), 2, ""),
     ("P01", "REVIEW"): (3, (1, 2), 0, "HB01"),
     ("P02", "SIGN"): (7, (1, 1), 1, ""),
+    ("P02", "FRIEND"): (20, (0, 1), 0, "HB01"),
 }
+FRIENDS = {("P02", "FRIEND"): 30}
+"""What the other member of a referral gets."""
 
 
 class LimitModel:
@@ -112,6 +122,10 @@ class LimitModel:
         if given is None:
             return "REWARD_UNKNOWN"
         points, (above, below), times, funder = given
+        friends = FRIENDS.get((program, command.code), 0)
+        other, bad = self.other(command.other) if friends else ("", "")
+        if bad or (friends and other == done.member):
+            return bad or "TO_ONESELF"
         points += command.amount * above // (100 * below)
         amounts = {program: points, MONEY: command.amount}
         uses = self.uses(command, done, "reward", amounts)
@@ -127,7 +141,19 @@ class LimitModel:
         )
         self.note(done, program, "C", points)
         self.use(done, uses)
+        if other:
+            move = ("lot", funder, self.last_day(program), friends)
+            done.follow = ("earn", other, program, [move])
         return "APPROVED"
+
+    def other(self, tokens: tuple) -> tuple[str, str]:
+        """The second member of a transaction, or why it cannot be that one."""
+        if not tokens:
+            return "", "MEMBER_MISSING"
+        (token,) = tokens
+        if token not in self.members:
+            return "", "MEMBER_UNKNOWN"
+        return self.members[token], BLOCKED.get(self.states[token], "")
 
     # By hand.
 

@@ -6,10 +6,11 @@ from hypothesis.stateful import rule
 from engine.reasons import Reason
 from engine.rules import adjustments, rewards
 from tests.engine.house import token
-from tests.properties.limit_model import BONUSES, LIMITS, REASONS
+from tests.properties.limit_model import BONUSES, FRIENDS, LIMITS, REASONS
 
 tills = st.sampled_from(("00000001", "00000002", "00000003"))
 named = st.sampled_from([(token("C", "A"),), (token("P", "B"),), (token("C", "C"),)])
+OTHERS = (token("C", "A"), token("C", "C"), token("P", "H"), token("C", "nobody"))
 names = st.sampled_from(["T1", "T2"])
 persons = st.sampled_from(["teller", "supervisor"])
 
@@ -27,7 +28,9 @@ class LimitSteps:
             for program in ("P01", "P02"):
                 self.house.earn_rule("BONUS", at, program=program, **said)
         for (program, code), (points, rate, times, funder) in REASONS.items():
-            row = rewards.PutReason(program, code, points, rate, times, funder, 0, 99991231, 0)
+            friends = FRIENDS.get((program, code), 0)
+            terms = (points, rate, times, funder, 0, 99991231, friends)
+            row = rewards.PutReason(program, code, *terms)
             assert self.house.machine.execute(row, at).approved
 
     @rule(
@@ -41,6 +44,30 @@ class LimitSteps:
         said = {"tokens": who, "amount": amount, "code": code, "other": ()}
         for _ in range(often):
             self.send(self.request(rewards.Reward, till, **said))
+
+    @rule(
+        till=st.sampled_from(("00000003", "00000003", "00000001")),
+        who=named,
+        other=st.sampled_from([(), *((one,) for one in OTHERS)]),
+        amount=st.sampled_from([0, 5_000]),
+        plot=st.lists(st.sampled_from(["void", "un-void", "reverse", "refund"]), max_size=4),
+    )
+    def refer(self, till, who, other, amount, plot):
+        """A referral, and what is undone of it."""
+        said = {"tokens": who, "amount": amount, "code": "FRIEND", "other": other}
+        self.send(self.request(rewards.Reward, till, **said))
+        trade = self.sent[-1]
+        for act in plot:
+            if act == "void":
+                self.void_message(trade, till)
+            elif act == "un-void":
+                self.reverse_message(self.sent[-1], "")
+            elif act == "reverse":
+                self.reverse_message(trade, "")
+            else:
+                self.return_part(trade, trade.amount // 3, trade.tokens, till)
+            self.books_hold()
+            self.members_agree()
 
     @rule(
         name=names,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.properties.limit_model import LimitModel
+from tests.properties.limit_model import BLOCKED, LimitModel
 from tests.properties.value_model import ValueModel
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -19,15 +19,8 @@ WEEK_MS = 7 * 24 * 3600 * 1000
 FOR_EVER = 99991231
 MONEY = "156"
 ABSENT, RIGHT, WRONG = 0, 1, 2
-BLOCKED = {
-    "lost": "CARD_LOST",
-    "replaced": "CARD_BLOCKED",
-    "frozen": "CARD_BLOCKED",
-    "dormant": "CARD_NOT_ACTIVE",
-    "expired": "CARD_EXPIRED",
-}
 VOIDABLE = {"Accrual", "Reward", "Redemption", "TopUp", "Purchase", "Conversion"}
-VOIDABLE |= {"Capture", "Transfer", "Exchange"}
+VOIDABLE |= {"Capture", "ValueCapture", "Transfer", "Exchange"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -168,8 +161,8 @@ class Done:
         undone_by: command of the reversal that undid it.
         parts: points given, by issuer; `uses`: what it used of limits, and how much.
         more: program and moves of a second holding of the member.
-        follow: what the machine does next for it: ``in`` or ``back``, member, program, moves; then
-            `half` is what that moved.
+        follow: what the machine does next for it: ``in``, ``earn`` or ``back``, member, program,
+            moves; then `other` is what that moved.
         ended: how a hold was ended by another message.
         value: fen that its member's stored value went up; `validity`: last day before and after.
     """
@@ -277,6 +270,9 @@ class Model(ValueModel, LimitModel):
         if kind == "in":
             for _, issuer, expiry, amount in moves:
                 holding.move("lot", issuer, expiry, -amount)
+        elif kind == "earn":
+            for _, issuer, expiry, amount in moves:
+                holding.earn(issuer, expiry, amount)
         else:
             holding.undo(moves)
         done.other = member, program, holding.moves
@@ -577,7 +573,7 @@ class Model(ValueModel, LimitModel):
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
         kind = type(original.command).__name__
-        if kind not in {"Accrual", "Reward", "Redemption", "Purchase", "Capture"}:
+        if kind not in {"Accrual", "Reward", "Redemption", "Purchase", "Capture", "ValueCapture"}:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -593,7 +589,7 @@ class Model(ValueModel, LimitModel):
         self.use_less(original, before, after, whole)
         self.spend(original, -1, command.amount, 1 if after == whole else 0)
         part = original.moved * after // whole - original.moved * before // whole
-        if kind == "Purchase":
+        if kind in {"Purchase", "ValueCapture"}:
             self.refund_purchase(command, original, done)
         elif kind in {"Accrual", "Reward"}:
             first = original.moved * before // whole
@@ -691,11 +687,11 @@ class Model(ValueModel, LimitModel):
             return "APPROVED"
         if original.undone:
             return "APPROVED"
-        if type(original.command).__name__ not in VOIDABLE | {"Void", "Hold"}:
+        if type(original.command).__name__ not in VOIDABLE | {"Void", "Hold", "ValueHold"}:
             return "NOT_UNDOABLE"
         if original.returned:
             return "ALREADY_UNDONE"
-        if type(original.command).__name__ == "Hold":
+        if type(original.command).__name__ in {"Hold", "ValueHold"}:
             bad = self.undo_hold(original, done)
             if bad:
                 return bad

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.properties.model import BLOCKED, MERCHANTS, MONEY, PROGRAMS, Done, Holding, last_day
+from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, Done, last_day
 from tests.properties.model import Model as Base
+from tests.properties.value_model import HOLD_MS, HOLDS_MAX
 
-HOLD_MS = 30 * 60_000
 RATES = {("P01", "P02"): (3, 1), ("P02", "P01"): (1, 3)}
 
 
@@ -29,7 +29,7 @@ class Model(Base):
         if bad:
             return bad
         holding = self.open(done.member, program, done)
-        if len(holding.held) == 32:
+        if len(holding.held) == HOLDS_MAX:
             return "HOLDS_FULL"
         amount = self.points(command, program)
         if holding.available(self.today) < amount:
@@ -47,37 +47,47 @@ class Model(Base):
             return command.amount
         return (command.amount * PROGRAMS[program]["rate"] + 99) // 100
 
-    def held(self, command: Any, done: Done) -> tuple[Done | None, str]:
+    def held(self, command: Any, done: Done, *kinds: str) -> tuple[Done | None, str]:
         """The hold that is meant, and why it cannot be ended."""
         original = self.by_sequence.get(command.original)
-        if original is None or type(original.command).__name__ != "Hold":
+        if original is None or type(original.command).__name__ not in kinds:
             return None, "ORIGINAL_UNKNOWN"
         if original.command.merchant != command.merchant or original.reason != "APPROVED":
             return None, "ORIGINAL_UNKNOWN"
         done.member = original.member
         if not self.names(command.tokens, original.member):
             return None, "OTHER_MEMBER"
-        holding = self.open(original.member, original.program, done)
-        if original.sequence in holding.held:
-            return original, ""
-        return None, "HOLD_ENDED" if original.undone or original.ended else "HOLD_TIMED_OUT"
+        if original.undone or original.ended:
+            if original.program:
+                self.open(original.member, original.program, done)
+            return None, "HOLD_ENDED"
+        return (original, "") if self.still_keeps(original, done) else (None, "HOLD_TIMED_OUT")
+
+    def still_keeps(self, original: Done, done: Done) -> bool:
+        """Look into the points or the value that a hold keeps, whether it still does."""
+        if not original.program:
+            found = self.values[original.member].held.get(original.sequence)
+            return found is not None and found[0] > self.at
+        return original.sequence in self.open(original.member, original.program, done).held
 
     def release(self, command: Any, done: Done) -> str:
-        original, bad = self.held(command, done)
+        original, bad = self.held(command, done, "Hold", "ValueHold")
         if original is None:
             return bad
         original.ended = "released"
         self.let_go(original)
         return "APPROVED"
 
-    def let_go(self, original: Done) -> Holding:
+    def let_go(self, original: Done) -> None:
+        if not original.program:
+            del self.values[original.member].held[original.sequence]
+            return
         holding = self.holdings[original.member, original.program]
         holding.free(original.sequence, self.today)
         holding.moves = []
-        return holding
 
     def capture(self, command: Any, done: Done) -> str:
-        original, bad = self.held(command, done)
+        original, bad = self.held(command, done, "Hold")
         if original is None:
             return bad
         if command.unit != original.command.unit:
@@ -108,10 +118,16 @@ class Model(Base):
         return "APPROVED"
 
     def undo_hold(self, original: Done, done: Done) -> str:
-        holding = self.open(original.member, original.program, done)
-        if original.sequence in holding.held:
+        if self.still_keeps(original, done):
             self.let_go(original)
         return "HOLD_ENDED" if original.ended == "captured" else ""
+
+    def sweep_holds(self) -> int:
+        """End every hold of points whose time is over; returns how many entries that makes."""
+        before = self.sequence
+        for member, program in list(self.holdings):
+            self.open(member, program)
+        return self.sequence - before
 
     # Transfer and exchange.
 
@@ -119,12 +135,10 @@ class Model(Base):
         bad = self.find(command.tokens, done)
         if bad:
             return bad
-        (other,) = command.other
-        if other not in self.members:
-            return "MEMBER_UNKNOWN"
-        if self.states[other] != "active":
-            return BLOCKED[self.states[other]]
-        if self.members[other] == done.member:
+        other, bad = self.other(command.other)
+        if bad:
+            return bad
+        if other == done.member:
             return "TO_ONESELF"
         bad = self.may_spend(command, done, command.unit)
         if bad:
@@ -134,7 +148,7 @@ class Model(Base):
             return "NOT_ENOUGH"
         holding.spend(command.amount, self.today)
         self.note(done, command.unit, "D", command.amount)
-        done.follow = ("in", self.members[other], command.unit, done.moves)
+        done.follow = ("in", other, command.unit, done.moves)
         return "APPROVED"
 
     def exchange(self, command: Any, done: Done) -> str:

@@ -86,6 +86,7 @@ tills = st.sampled_from(sorted(TERMINALS))
 named = st.sampled_from([(CARD,), (CARD,), (PHONE,), (CARD, PHONE), (OTHER,), (OTHER,)])
 badly_named = st.sampled_from([(STRANGER,), (CARD, OTHER), ()])
 holders = st.sampled_from([(HOLDER,), *((card,) for card in WALLET), tuple(WALLET[:2])])
+HOLDS = (holds.Hold, holds.ValueHold)
 OWN = ("Lot:", "Held:", "Debt:")
 """Accounts inside members' records."""
 LIMITS = Limits(segment_bytes_alone=1 << 20)
@@ -211,7 +212,7 @@ class Counter(HoldRules, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMa
                 if kind == "value":
                     worth = self.model.values[done.member]
                     assert (available, ledger) == (
-                        worth.available(self.model.today),
+                        worth.available(self.model.today, self.model.at),
                         worth.balance,
                     )
                     continue
@@ -667,7 +668,7 @@ class Counter(HoldRules, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMa
                         amount
                     )
         for sequence, done in self.model.by_sequence.items():
-            if done.undone and done.voids is None and not isinstance(done.command, holds.Hold):
+            if done.undone and done.voids is None and not isinstance(done.command, HOLDS):
                 assert not any(legs[sequence].values())
 
     def undid(self, sequence):

@@ -1,11 +1,13 @@
 """The model's stored value: what members have, until when, and the cards of one product."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MONEY = "156"
 FOR_EVER = 99991231
+HOLD_MS = 30 * 60_000
+HOLDS_MAX = 32
 GIFT_DAYS = 12
 GIFT_FACE = 9_000
 """Cards of the batch B1 are loaded by terminals, last so many days, and hold so many fen."""
@@ -13,16 +15,25 @@ GIFT_FACE = 9_000
 
 @dataclass
 class Worth:
-    """Fen in the ledger, and the last day on which they can be spent; 0 before the first load."""
+    """Fen in the ledger, and the last day on which they can be spent; 0 before the first load.
+
+    Attributes:
+        held: sequence of the hold to the time from which it keeps nothing, and fen.
+    """
 
     balance: int = 0
     expires: int = 0
+    held: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def run_out(self, today: int) -> bool:
         return 0 < self.expires < today
 
-    def available(self, today: int) -> int:
-        return min(self.balance, 0) if self.run_out(today) else self.balance
+    def kept(self, at: int) -> int:
+        return sum(amount for until, amount in self.held.values() if until > at)
+
+    def available(self, today: int, at: int) -> int:
+        free = self.balance - self.kept(at)
+        return min(free, 0) if self.run_out(today) else free
 
 
 def is_gift(member: str) -> bool:
@@ -101,9 +112,51 @@ class ValueModel:
         bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
         if bad:
             return bad
-        if worth.available(self.today) < command.amount:
+        if worth.available(self.today, self.at) < command.amount:
             return "NOT_ENOUGH"
         worth.balance -= command.amount
+        done.value = -command.amount
+        done.counted = [(MONEY, "D", command.amount)]
+        return "APPROVED"
+
+    # Holds, which post nothing.
+
+    def valuehold(self, command: Any, done: Any) -> str:
+        bad = self.find(command.tokens, done)
+        if bad:
+            return bad
+        worth = self.worth(done.member)
+        if worth.run_out(self.today):
+            return "CARD_EXPIRED"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        phone_alone = all(kind == "P" for kind, _ in command.tokens)
+        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if bad:
+            return bad
+        if sum(until > self.at for until, _ in worth.held.values()) >= HOLDS_MAX:
+            return "HOLDS_FULL"
+        if worth.available(self.today, self.at) < command.amount:
+            return "NOT_ENOUGH"
+        worth.held[done.sequence] = (self.at + HOLD_MS, command.amount)
+        return "APPROVED"
+
+    def valuecapture(self, command: Any, done: Any) -> str:
+        original, bad = self.held(command, done, "ValueHold")
+        if original is None:
+            return bad
+        if command.unit != MONEY:
+            return "UNIT_DIFFERS"
+        if not command.amount:
+            return "AMOUNT_ZERO"
+        if command.amount > original.command.amount:
+            return "HOLD_EXCEEDED"
+        worth = self.values[original.member]
+        if worth.balance < command.amount:
+            return "NOT_ENOUGH"
+        del worth.held[original.sequence]
+        worth.balance -= command.amount
+        original.ended = "captured"
         done.value = -command.amount
         done.counted = [(MONEY, "D", command.amount)]
         return "APPROVED"
@@ -152,11 +205,13 @@ class ValueModel:
         """Take what has run out; returns how many entries that makes."""
         made = 0
         for member, worth in self.values.items():
-            if worth.run_out(self.today) and worth.balance > 0:
-                self.ran_out[member] = self.ran_out.get(member, 0) + worth.balance
-                worth.balance = 0
+            rest = worth.balance - worth.kept(self.at)
+            if worth.run_out(self.today) and rest > 0:
+                self.ran_out[member] = self.ran_out.get(member, 0) + rest
+                worth.balance -= rest
                 made += 1
-                self.turn(member, "active", "expired")
+                if not worth.balance:
+                    self.turn(member, "active", "expired")
         self.sequence += made
         return made
 
