@@ -58,6 +58,8 @@ SETUP = frozenset(
         "campaign",
         "campaign step",
         "coupon grant",
+        "lottery",
+        "lottery approved",
     }
 )
 """Commands by which the operator sets the house up."""
@@ -93,6 +95,7 @@ TRAFFIC = frozenset(
         "tier grant",
         "gift order",
         "coupon expiry",
+        "lottery ended",
         "coupon step",
         "run started",
         "run advanced",

@@ -158,6 +158,10 @@ def _claim(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements.append(("14", said["campaign"].encode("ascii")))
 
 
+def _draw(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+    elements.append(("14", said["lottery"].encode("ascii")))
+
+
 def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
@@ -184,6 +188,7 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "exchange": ("0200", _target),
     "gift": ("0200", _gift),
     "coupon claim": ("0200", _claim),
+    "draw": ("0200", _draw),
     "void": ("0200", _void),
     "refund": ("0220", _nothing),
     "reversal": ("0400", _reversal),

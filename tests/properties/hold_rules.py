@@ -59,6 +59,7 @@ class HoldRules:
             for key, row in self.book.view.scan(bytes((schema.POINTS,)))
             for command in BY_NAME["holds"].candidates(key, row, self.model.today, at)
         ]
+        due = due or [holds.TimeOut("M1", "P01")]
         answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
         assert sum(answer.approved for answer in answers) == self.model.sweep_holds()
         assert self.book.sequence == self.model.sequence

@@ -14,6 +14,7 @@ from engine.rules.coupons import Claim
 from engine.rules.exchange import Exchange
 from engine.rules.gifts import GiftExchange
 from engine.rules.holds import Capture, Hold, Release, ValueCapture, ValueHold
+from engine.rules.lotteries import Draw
 from engine.rules.members import Enrolment, PinChange
 from engine.rules.offline import OfflineAccrual
 from engine.rules.points import Accrual, Redemption
@@ -44,6 +45,18 @@ MORE = [
         "program": "P01",
         "prices": [{"from": "2026-01-01", "points": 40, "agreed_fen": 30}],
         "stock": 3,
+    },
+    {
+        "type": "lottery",
+        "id": "WHEEL",
+        "name": "Wheel",
+        "program": "P01",
+        "cost": 5,
+        "from": "2026-01-01",
+        "to": "2126-12-31",
+        "prizes": [{"id": "PEN", "name": "Pen", "odds": "1/1", "stock": 1}],
+        "per_member": 2,
+        "state": "live",
     },
     {
         "type": "campaign",
@@ -160,6 +173,9 @@ def trade_between(counter):
     for name, stan in (("coupon", 10), ("second", 11)):
         code = (b"%016d" % stan, b"", Pin.ABSENT)
         do(name, two, 2, stan, Claim, card, "SPRING", "", 0, *code, function="910000")
+    for number in (1, 2, 3):
+        drawn = (card, "WHEEL", "", 0, number, bytes([number]) * 32, Pin.ABSENT)
+        do(f"draw {number}", two, 2, 20 + number, Draw, *drawn, function="946500")
     do("no mug", two, 2, 9, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
 
 
