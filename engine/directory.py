@@ -19,19 +19,26 @@ connects, no working directory changes and no link is left behind.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from engine.configuration import (
+    CONFIGURATION,
+    DEFAULT_CUTOFF,
+    DEFAULT_ZONE,
+    KEY_VARIABLE,
+    Configuration,
+    DirectoryError,
+    check_value,
+    configuration_text,
+    ledger_limits,
+    read_configuration,
+)
 from engine.machine import Machine
 from engine.rules.reference import Opened, SetCalendar
 from engine.terms import Clock
@@ -39,203 +46,39 @@ from engine.vault import Vault
 from ledger.book import Book, Limits
 from ledger.storage import Storage
 
+__all__ = [
+    "CONFIGURATION",
+    "DEFAULT_CUTOFF",
+    "DEFAULT_ZONE",
+    "KEY_VARIABLE",
+    "START_AHEAD_MS_MAX",
+    "VERSION",
+    "Configuration",
+    "DirectoryError",
+    "control_address",
+    "copy_configuration",
+    "init_directory",
+    "key_path",
+    "ledger_limits",
+    "open_machine",
+    "open_vault",
+    "read_configuration",
+    "require_directory",
+    "wall_ms",
+]
+
 VERSION = "0.1.0"
 """Version of the software, as the ``opened`` entries tell it."""
 
-CONFIGURATION = "counterfoil.toml"
-KEY_VARIABLE = "COUNTERFOIL_KEY"
-DEFAULT_ZONE = "Asia/Shanghai"
-DEFAULT_CUTOFF = "24:00"
 START_AHEAD_MS_MAX = 12 * 3_600_000
 """A clock further ahead of the last entry than this is not trusted with an entry of its own."""
 
 _CONTROL = "control.sock"
-_DAYS = {
-    "batch_days": (7, 1, 365),
-    "offline_days": (3, 0, 365),
-    "offline_daily": (500, 0, 999_999),
-}
-"""Whole numbers of the calendar: default, least, most."""
-
-_KEYS = {"key", "key_id", "zone", "cutoff", "limits", "clearing", *_DAYS}
-_CUTOFF_MINUTES_MAX = 36 * 60
-
-_TEMPLATE = """\
-# Configuration of a Counterfoil data directory.
-
-# The key file; a relative path is relative to this directory. Keep a copy of it apart from the
-# data: without it no card or phone can be looked up and no key or card number can be read.
-key = {key}
-# Which key file it has to be.
-key_id = {key_id}
-
-# The operator's time zone, an IANA name: local dates decide on terms, expiry and business dates.
-zone = {zone}
-# When a business date ends, hours and minutes after the local midnight it began with.
-cutoff = {cutoff}
-
-# After how many days a batch that a terminal left open is retired.
-batch_days = {batch_days}
-# How many days old a sale that a terminal made offline may be when its advice comes in, and how
-# many such advices of a terminal are taken on a day.
-offline_days = {offline_days}
-offline_daily = {offline_daily}
-
-# Who settles at night, and how: operator = "name", account_name, account_number and bank_code of
-# the account that payments are made from (texts), working_days = 1 from a business date to its
-# value date, collect_limit_fen = 0: from how much owed on a party is asked to pay (0: never, what
-# is owed is netted with the next date).
-[clearing]
-
-# Bounds of the daemon; what is not named here keeps its default. Of its links, whole numbers:
-# connections = 20000, frame_bytes = 4096, idle_ms = 600000, half_frame_ms = 10000,
-# unread_bytes = 1048576, drain_ms = 60000
-# Of the ledger, whole numbers but for the seconds:
-# segment_bytes = 134217728, segment_bytes_alone = 8388608, overlay_records = 400000,
-# overlay_bytes = 1073741824, tail_entries = 50000, fold_seconds = 2.0, fold_entries = 200000,
-# fold_records = 100000, reference_rows = 200000, disk_free_bytes_min = 67108864,
-# disk_check_seconds = 1.0
-[limits]
-"""
-
-
-class DirectoryError(Exception):
-    """A data directory cannot be made or used; one sentence with what to do about it."""
-
-
-@dataclass(slots=True)
-class Configuration:
-    """What a data directory's configuration says.
-
-    Attributes:
-        key: path of the key file.
-        key_id: which key file it has to be; empty when any will do.
-        zone: IANA name of the operator's time zone.
-        cutoff_minutes: minutes after local midnight at which a business date ends.
-        days: ``batch_days``, ``offline_days``, ``offline_daily``: see `engine.records.Calendar`.
-        limits: bounds of the daemon's links and of the ledger by name.
-        clearing: who settles and how; `clearing.settings` reads it.
-    """
-
-    key: Path
-    key_id: str
-    zone: str
-    cutoff_minutes: int
-    days: dict[str, int]
-    limits: dict[str, int | float]
-    clearing: dict[str, Any]
 
 
 def wall_ms() -> int:
     """Wall clock in ms since 1970 UTC."""
     return time.time_ns() // 1_000_000
-
-
-# Configuration.
-
-
-def read_configuration(directory: Path, file: Path | None = None) -> Configuration:
-    """Read the configuration of a data directory.
-
-    Args:
-        directory: the data directory.
-        file: another file in place of the directory's own.
-
-    Raises:
-        DirectoryError: there is none, or it does not hold what it should.
-    """
-    path = file or directory / CONFIGURATION
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DirectoryError(
-            f"{path} does not exist: name a data directory, or make one with `counterfoil init`"
-        ) from None
-    except OSError as error:
-        raise DirectoryError(f"{path} cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise DirectoryError(f"{path} is not valid TOML: {error}") from None
-    unknown = sorted(set(document) - _KEYS)
-    if unknown:
-        known = ", ".join(sorted(_KEYS))
-        raise DirectoryError(f"{path} has the unknown key {unknown[0]!r}; known are {known}")
-    base = directory.resolve()
-    return Configuration(
-        Path(os.path.normpath(base / _text(document, "key", f"../{base.name}.key", path))),
-        _text(document, "key_id", "", path),
-        _zone(_text(document, "zone", DEFAULT_ZONE, path)),
-        cutoff_minutes(_text(document, "cutoff", DEFAULT_CUTOFF, path)),
-        {name: _number(document, name, path) for name in _DAYS},
-        _limits(document.get("limits", {}), path),
-        _clearing(document.get("clearing", {}), path),
-    )
-
-
-def _clearing(value: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DirectoryError(f"clearing in {path} has to be a table")
-    return value
-
-
-def _text(document: dict[str, Any], name: str, default: str, path: Path) -> str:
-    value = document.get(name, default)
-    if not isinstance(value, str):
-        raise DirectoryError(f"{name} in {path} has to be a text in quotes")
-    return value
-
-
-def _number(document: dict[str, Any], name: str, path: Path) -> int:
-    default, least, most = _DAYS[name]
-    value = document.get(name, default)
-    if type(value) is not int or not least <= value <= most:
-        raise DirectoryError(f"{name} in {path} has to be a whole number from {least} to {most}")
-    return value
-
-
-def _limits(value: Any, path: Path) -> dict[str, int | float]:
-    if not isinstance(value, dict) or not all(type(one) in {int, float} for one in value.values()):
-        raise DirectoryError(f"limits in {path} has to be a table of numbers")
-    return value
-
-
-def ledger_limits(configuration: Configuration) -> Limits:
-    """The bounds of the ledger, as the configuration has them.
-
-    Raises:
-        DirectoryError: one of them is not a number above 0, or not a whole one where it has to be.
-    """
-    known = {field.name: field.default for field in fields(Limits)}
-    named = {name: value for name, value in configuration.limits.items() if name in known}
-    for name, value in named.items():
-        if value <= 0 or (isinstance(value, float) and not isinstance(known[name], float)):
-            kind = "number" if isinstance(known[name], float) else "whole number"
-            raise DirectoryError(f"{name} in limits has to be a {kind} above 0")
-    return Limits(**named)  # type: ignore[arg-type]
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DirectoryError(
-            f"there is no time zone {name!r}: name one as IANA does, like {DEFAULT_ZONE}"
-        ) from None
-    return name
-
-
-def cutoff_minutes(text: str) -> int:
-    """Minutes after midnight of ``HH:MM``, from 00:01 to 36:00.
-
-    Raises:
-        DirectoryError: it is not of that form.
-    """
-    hours, colon, minutes = text.partition(":")
-    digits = hours + minutes
-    if colon and len(hours) == len(minutes) == len("00") and digits.isascii() and digits.isdigit():
-        total = int(hours) * 60 + int(minutes)
-        if int(minutes) < 60 and 0 < total <= _CUTOFF_MINUTES_MAX:  # noqa: PLR2004 - a clock
-            return total
-    raise DirectoryError(f"the cut-off {text!r} has to be HH:MM between 00:01 and 36:00")
 
 
 # Opening.
@@ -358,8 +201,8 @@ def init_directory(
     """
     directory = directory.resolve()
     _require_free(directory)
-    _zone(zone)
-    cutoff_minutes(cutoff)
+    for setting, value in (("zone", zone), ("cutoff", cutoff)):
+        check_value(setting, value)
     named = key or os.environ.get(KEY_VARIABLE)
     default = directory.with_name(f"{directory.name}.key")
     place = Path(named).resolve() if named else default
@@ -375,7 +218,8 @@ def init_directory(
             made_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault = Vault.create(made_key)
         try:
-            _write_configuration(book, _configuration_text(told, vault.key_id, zone, cutoff))
+            said = {"key": told, "key_id": vault.key_id, "zone": zone, "cutoff": cutoff}
+            _write_configuration(book, configuration_text(said))
             open_machine(book, follower=False)[0].close()
             book.rename(directory)
         except BaseException:
@@ -396,11 +240,9 @@ def copy_configuration(source: Path, directory: Path) -> None:
         OSError: it cannot be written.
     """
     known = read_configuration(source)
-    hours, minutes = divmod(known.cutoff_minutes, 60)
-    text = _configuration_text(
-        str(known.key.resolve()), known.key_id, known.zone, f"{hours:02}:{minutes:02}", known.days
-    )
-    text += "".join(f"{name} = {value}\n" for name, value in known.limits.items())
+    path = str(source / CONFIGURATION)
+    said = {key: one.value for key, one in known.settings.items() if one.source == path}
+    text = configuration_text(said | {"key": str(known.key.resolve())})
     _write_configuration(directory, text)
 
 
@@ -411,16 +253,6 @@ def _require_free(directory: Path) -> None:
         raise DirectoryError(f"{directory} is there already: name a new data directory")
     if directory.is_dir() and any(directory.iterdir()):
         raise DirectoryError(f"{directory} is there already and not empty: name a new one")
-
-
-def _configuration_text(
-    key: str, key_id: str, zone: str, cutoff: str, days: dict[str, int] | None = None
-) -> str:
-    values = {"key": key, "key_id": key_id, "zone": zone, "cutoff": cutoff}
-    # What JSON writes for a text is a TOML text too, as long as nothing is escaped in pairs.
-    quoted = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    numbers = days or {name: default for name, (default, _, _) in _DAYS.items()}
-    return _TEMPLATE.format(**quoted, **numbers)
 
 
 def _write_configuration(book: Path, text: str) -> None:

@@ -10,7 +10,8 @@ array. Requests are answered in order.
 | request | answer |
 |---|---|
 | ``[id, "execute", kind, values]`` | ``[id, reason, facts, sequence, date]`` |
-| ``[id, "status"]``, ``[id, "confirm clock"]`` | ``[id, {name: value}]`` |
+| ``[id, "status"]``, ``[id, "confirm clock"]``, ``[id, "reload"]`` | ``[id, {name: value}]`` |
+| ``[id, "log", level]`` | ``[id, {}]`` |
 | anything that is refused | ``[id, "error", sentence]`` |
 
 Every administration command is idempotent: after a daemon died between question and answer, the
@@ -220,13 +221,31 @@ def confirm_clock(directory: Path) -> bool:
     return _tell(directory, "confirm clock") is not None
 
 
-def _tell(directory: Path, what: str) -> dict[str, Any] | None:
+def reload_configuration(directory: Path) -> dict[str, Any] | None:
+    """Have the running daemon read its configuration again; None when there is none.
+
+    Returns:
+        ``taken`` and ``restart``, keys with old and new values; or ``refused``, a sentence.
+    """
+    return _tell(directory, "reload")
+
+
+def set_log_level(directory: Path, level: str) -> bool:
+    """Have the running daemon log from a level on; False when there is none.
+
+    Raises:
+        Refused: there is no such level.
+    """
+    return _tell(directory, "log", level) is not None
+
+
+def _tell(directory: Path, *what: str) -> dict[str, Any] | None:
     require_directory(directory)
     daemon = _connect(directory)
     if daemon is None:
         return None
     try:
-        return daemon.tell(what)
+        return daemon.tell(*what)
     finally:
         daemon.close()
 
@@ -285,8 +304,8 @@ class _Daemon:
         date: int = self.tell("status")["date"]
         return date
 
-    def tell(self, what: str) -> dict[str, Any]:
-        self._send([self._frame(what)])
+    def tell(self, *what: str) -> dict[str, Any]:
+        self._send([self._frame(*what)])
         answer = self._answer()
         told: dict[str, Any] = answer[0]
         return told

@@ -27,6 +27,7 @@ from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
 import msgpack
 
 from engine.catalogue import BY_KIND, command_of
+from engine.configuration import LEVELS
 from engine.directory import control_address
 from engine.machine import SwapFailed
 from engine.submit import FRAME_BYTES_MAX, LENGTH
@@ -49,6 +50,9 @@ ALLOWED: Final = frozenset(
 )
 """Commands of administration: those of no terminal's request, and not the daemon's own."""
 
+REQUESTS: Final = ("execute", "status", "confirm clock", "reload", "log")
+"""Verbs of requests."""
+
 _PAUSE_SECONDS = 0.02
 _BACKLOG = 16
 _CREDENTIALS = struct.Struct("3i")
@@ -64,6 +68,14 @@ class Owner(Protocol):
 
     def status(self) -> dict[str, Any]:
         """What the socket tells of the daemon; plain values."""
+        ...
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration again; what was taken, and what needs a restart."""
+        ...
+
+    def log_level(self, level: str) -> bool:
+        """Log from a level on; False when there is no such level."""
         ...
 
 
@@ -263,7 +275,13 @@ class Connection(asyncio.Protocol):
             case ("confirm clock",):
                 pipeline.confirm_clock()
                 return ({},)
-        raise Malformed("there is no such request: execute, status and confirm clock are known")
+            case ("reload",):
+                return (self._control.owner.reload(),)
+            case ("log", str() as level):
+                if not self._control.owner.log_level(level):
+                    raise Malformed(f"there is no such level: {', '.join(LEVELS)} are known")
+                return ({},)
+        raise Malformed(f"there is no such request: {', '.join(REQUESTS)} are known")
 
     def _execute(self, kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         pipeline = self._pipeline

@@ -286,7 +286,8 @@ class Exchange:
 
     def _note_fault(self, error: Exception) -> None:
         """Tell operations of a bug of ours; the error's text might hold a value, so its kind."""
-        self.host.event("host_fault", error=type(error).__name__, transaction=self.tag)
+        kind, link = type(error).__name__, self.peer.link
+        self.host.event("host_fault", error=kind, transaction=self.tag, link=link)
 
     # The order of checks.
 
@@ -370,7 +371,8 @@ class Exchange:
         host, terminal = self.host, self.standing.row.id
         host.meter.count("mac_failures")
         if host.guards.wrong_mac(terminal, self.peer.address, self.monotonic):
-            host.event("mac_guard", terminal=terminal, peer=self.peer.address)
+            peer = self.peer
+            host.event("mac_guard", terminal=terminal, peer=peer.address, link=peer.link)
 
     def _transaction(self) -> Reply | None:
         host = self.host
@@ -452,7 +454,7 @@ class Exchange:
         """Count an unknown member or code."""
         terminal = self.standing.row.id
         if self.host.guards.guessed(terminal, self.monotonic):
-            self.host.event("guessing", terminal=terminal)
+            self.host.event("guessing", terminal=terminal, link=self.peer.link)
 
     # PINs.
 
@@ -571,7 +573,7 @@ class Exchange:
         if outcome.facts:
             if len(outcome.facts) > 1:
                 if not answer.repeated:
-                    self._tell_events(outcome.facts)
+                    self._tell_events(outcome.facts, answer.sequence)
                 if self.tag == COUPON_REDEMPTION and AMOUNT in told:
                     told[AMOUNT] = coupon_replies.less_discount(self.fields[AMOUNT], outcome)
             elements_told = elements.build(self._facts(outcome.facts))
@@ -597,12 +599,16 @@ class Exchange:
                 told["won"] += unit
         return tuple(told.items())
 
-    def _tell_events(self, facts: tuple[tuple[str, Any], ...]) -> None:
+    def _tell_events(self, facts: tuple[tuple[str, Any], ...], sequence: int) -> None:
         """Tell operations of soft limits that a transaction went beyond."""
         for name, value in facts:
             if name == "event":
+                rrn, link = self.host.vault.rrn(sequence), self.peer.link
+                terminal = self.standing.row.id
                 for limit in value:
-                    self.host.event("soft_limit", limit=limit, terminal=self.standing.row.id)
+                    self.host.event(
+                        "soft_limit", limit=limit, terminal=terminal, rrn=rrn, link=link
+                    )
 
     def _unit_to_name(self, program: str) -> str:
         """The unit of points moved, where it is not that of field 49 or the merchant's own."""

@@ -67,13 +67,15 @@ class Peer:
     Attributes:
         address: IP address as text.
         tls: True when the link is under TLS.
+        link: number of the connection since the daemon's start, for the log.
     """
 
-    __slots__ = ("address", "tls")
+    __slots__ = ("address", "link", "tls")
 
-    def __init__(self, address: str, *, tls: bool) -> None:
+    def __init__(self, address: str, *, tls: bool, link: int = 0) -> None:
         self.address = address
         self.tls = tls
+        self.link = link
 
 
 class Host:

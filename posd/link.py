@@ -137,8 +137,10 @@ class Link:
         self._transport = transport
         peer = transport.get_extra_info("peername")
         tls = transport.get_extra_info("ssl_object") is not None
+        number = links.meter.counted("connections_opened") + 1
+        address = str(peer[0]) if peer else ""
         self._session = Session(
-            links.host, Peer(str(peer[0]) if peer else "", tls=tls), links.limits.frame_bytes
+            links.host, Peer(address, tls=tls, link=number), links.limits.frame_bytes
         )
         transport.set_write_buffer_limits(high=links.limits.unread_bytes)
         self.heard = monotonic_ms()

@@ -15,14 +15,16 @@ import os
 import signal
 import ssl
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
+from engine.configuration import LEVELS
 from engine.directory import (
     Configuration,
     DirectoryError,
@@ -33,19 +35,20 @@ from engine.directory import (
 from engine.machine import Machine, SwapFailed
 from engine.vault import Vault
 from ledger.book import Book, OutcomeUnknown
-from ledger.book import Limits as LedgerLimits
 from posd.control import serve_control
 from posd.host import Host
 from posd.link import Limits, Links
+from posd.logs import Events, set_level
+from posd.logs import begin as begin_log
 from posd.metrics import Exposition, Meter
 from posd.observed import Observed
 from posd.pipeline import Pipeline
+from posd.terminals import GuardLimits
 from posd.tls import HANDSHAKE_SECONDS_MAX, TlsFileError, server_context
 
 BACKLOG = 4096
 IDLE_SWEEP_TICKS = 15
 HTTP_REQUEST_MAX = 8192
-EVENTS_PER_SECOND_MAX = 20
 
 __all__ = ["Daemon", "TlsFileError", "run", "split_address"]
 
@@ -61,17 +64,19 @@ class Daemon:
         book: Book,
         machine: Machine,
         vault: Vault,
-        limits: Limits,
+        configuration: Configuration,
         folder: Path,
     ) -> None:
         self.loop = loop
         self.book = book
         self.meter = Meter()
         self.pipeline = Pipeline(loop, book, machine, self.meter)
-        self._event_second = 0
-        self._events = 0
+        self._told = Events()
         host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
-        self.links = Links(host, self.pipeline, self.meter, limits)
+        self.configuration = configuration
+        self.reread: Callable[[], Configuration] = lambda: self.configuration
+        self.links = Links(host, self.pipeline, self.meter, link_limits(configuration))
+        host.guards.limits = guard_limits(configuration)
         self.registry = CollectorRegistry()
         self.registry.register(Exposition(self.meter))
         self.observed = Observed(folder, book, self.pipeline, self.links)
@@ -79,21 +84,15 @@ class Daemon:
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._ticks = 0
-        self._idle_sweep_ticks = max(1, min(IDLE_SWEEP_TICKS, limits.idle_ms // 10_000))
         self._told_shut: list[str] = []
         self._servers: list[Any] = []
         self._stopping: asyncio.Future[None] = loop.create_future()
         loop.set_exception_handler(self._unhandled)
 
     def event(self, name: str, **values: object) -> None:
-        """Log what operations should see, so many a second at the most."""
+        """Log what operations should see, so many of a kind a second at the most."""
         self.meter.count("events")
-        second = int(time.monotonic())
-        if second != self._event_second:
-            self._event_second, self._events = second, 0
-        self._events += 1
-        if self._events <= EVENTS_PER_SECOND_MAX:
-            log.warning("%s %s", name, json.dumps(values, ensure_ascii=False))
+        self._told.tell(name, values)
 
     def status(self) -> dict[str, Any]:
         """What the control socket tells."""
@@ -130,6 +129,7 @@ class Daemon:
         self._servers = [*doors, scrape, control]
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stop)
+        self.loop.add_signal_handler(signal.SIGHUP, self.reload)
         tick = self.loop.call_later(1, self._tick)
         also = f" tls {_bound(doors[1])}" if tls is not None else ""
         sys.stdout.write(f"ready {_bound(doors[0])} metrics {_bound(scrape)}{also}\n")
@@ -165,6 +165,45 @@ class Daemon:
             ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX if context is not None else None,
         )
 
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration again and take what can be taken without a restart.
+
+        Returns:
+            ``taken`` and ``restart``: keys with their old and new values; or ``refused``, why
+            nothing of it was taken.
+        """
+        try:
+            new = self.reread()
+        except DirectoryError as error:
+            log.warning("reload refused: %s", error)
+            return {"refused": str(error)}
+        old = self.configuration
+        taken: dict[str, list[Any]] = {}
+        restart: dict[str, list[Any]] = {}
+        for key, effective in new.settings.items():
+            before = old.settings[key].value
+            if before != effective.value:
+                if effective.setting.live:
+                    taken[key] = [before, effective.value]
+                    old.settings[key] = effective
+                else:
+                    restart[key] = [before, effective.value]
+        self.links.limits = link_limits(old)
+        self.links.host.guards.limits = guard_limits(old)
+        if "serve.log_level" in taken:
+            set_level(old.settings["serve.log_level"].value)
+        log.info(
+            "reloaded %s; a restart is needed for %s", taken or "nothing", restart or "nothing"
+        )
+        return {"taken": taken, "restart": restart}
+
+    def log_level(self, level: str) -> bool:
+        """Log from a level on, until the next reload that names one; False for no level."""
+        if level not in LEVELS:
+            return False
+        set_level(level)
+        return True
+
     def stop(self) -> None:
         """Begin an orderly end."""
         if not self._stopping.done():
@@ -176,7 +215,7 @@ class Daemon:
         self.observed.look()
         self.links.sweep()
         self._tell_shut()
-        if self._ticks % self._idle_sweep_ticks == 0:
+        if self._ticks % max(1, min(IDLE_SWEEP_TICKS, self.links.limits.idle_ms // 10_000)) == 0:
             self.links.sweep_idle()
         self.loop.call_later(1, self._tick)
 
@@ -251,6 +290,17 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def link_limits(configuration: Configuration) -> Limits:
+    """The bounds of links, as the configuration has them."""
+    named = configuration.section("limits")
+    return Limits(**{field.name: named[field.name] for field in fields(Limits)})
+
+
+def guard_limits(configuration: Configuration) -> GuardLimits:
+    """The bounds of guards, as the configuration has them."""
+    return GuardLimits(**configuration.section("guards"))
+
+
 def _bound(server: Any) -> str:
     address = server.sockets[0].getsockname()
     return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
@@ -258,61 +308,54 @@ def _bound(server: Any) -> str:
 
 def run(
     directory: Path,
-    listen: str,
-    metrics: str,
+    listen: str | None,
+    metrics: str | None,
     key: Path | None,
     *,
     confirm_clock: bool = False,
     config: Path | None = None,
     tls: tuple[str, Path, Path] | None = None,
+    logging_as: tuple[str | None, str | None] = (None, None),
 ) -> int:
     """Run the daemon in the foreground until SIGTERM; returns the exit status.
 
     Args:
         directory: the data directory.
-        listen: ``HOST:PORT`` for terminals; port 0 takes a free one.
+        listen: ``HOST:PORT`` for terminals; port 0 takes a free one; None: as configured.
         metrics: the same for metrics and health.
         key: the key file as named on the command line, if it was.
         confirm_clock: the clock is right, however far from the last entry.
         config: another configuration file than the directory's own.
         tls: ``HOST:PORT`` for terminals under TLS, the host's certificate and key, and the
             authority of the clients' certificates.
+        logging_as: ``text`` or ``json``, and the least level that is logged; None: as configured.
 
     Raises:
         posd.tls.TlsFileError: a file of `tls` cannot be used.
     """
     context = (tls[0], server_context(tls[1], tls[2])) if tls is not None else None
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     configuration = read_configuration(directory, config)
-    limits = _link_limits(configuration)
+    wanted = configuration.section("serve")
+    begin_log(logging_as[0] or wanted["log_format"], logging_as[1] or wanted["log_level"])
     vault = open_vault(directory, key, configuration)
     book, machine = open_machine(directory, configuration=configuration)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        daemon = Daemon(loop, book, machine, vault, limits, directory)
+        daemon = Daemon(loop, book, machine, vault, configuration, directory)
+        daemon.reread = partial(read_configuration, directory, config)
         daemon.pipeline.check_start()
         if confirm_clock:
             daemon.pipeline.confirm_clock()
         gc.collect()
         gc.freeze()
         gc.disable()  # nothing on the path of a message makes cycles; a pause would show in p99.9
-        loop.run_until_complete(daemon.serve(listen, metrics, directory, context))
+        loop.run_until_complete(
+            daemon.serve(
+                listen or wanted["listen"], metrics or wanted["metrics"], directory, context
+            )
+        )
     finally:
         loop.close()
         book.close()
     return 0
-
-
-def _link_limits(configuration: Configuration) -> Limits:
-    """The bounds of links, as the configuration has them."""
-    known = {field.name for field in fields(Limits)}
-    ledger = {field.name for field in fields(LedgerLimits)}
-    named = {name: value for name, value in configuration.limits.items() if name not in ledger}
-    for name, value in named.items():
-        if name not in known:
-            names = ", ".join([*sorted(known), *sorted(ledger)])
-            raise DirectoryError(f"limits has the unknown key {name!r}; known are {names}")
-        if type(value) is not int or value <= 0:
-            raise DirectoryError(f"{name} in limits has to be a whole number above 0")
-    return Limits(**named)  # type: ignore[arg-type]

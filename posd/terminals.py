@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -20,11 +21,8 @@ from ledger import schema
 from posd import security
 
 STANDINGS_MAX: Final = 20_000
-WRONG_MACS_MAX: Final = 10
-DROP_MS: Final = 60_000
-GUESSES_MAX: Final = 10
-GUESS_WINDOW_MS: Final = 60_000
-GUESS_LOCK_MS: Final = 600_000
+PEERS_MAX: Final = 10
+"""Addresses of a terminal whose verdict is remembered."""
 GUARDS_MAX: Final = 100_000
 WAITING_UNKNOWN: Final = -1
 CUP: Final = "tdes-cup"
@@ -127,7 +125,7 @@ class Standing:
             return True
         known = self._peers.get(address)
         if known is None:
-            if len(self._peers) >= GUESSES_MAX:
+            if len(self._peers) >= PEERS_MAX:
                 self._peers.clear()
             known = not self._networks or _within(address, self._networks)
             self._peers[address] = known
@@ -192,15 +190,35 @@ def _within(address: str, networks: tuple[Any, ...]) -> bool:
     return any(peer.version == network.version and peer in network for network in networks)
 
 
+@dataclass(slots=True)
+class GuardLimits:
+    """When guards close a door, and for how long.
+
+    Attributes:
+        wrong_macs: wrong MACs in a row, for a terminal from a peer, that close the door.
+        drop_ms: how long it stays closed.
+        guesses: unknown members that a terminal may name in a window.
+        guess_window_ms: that window.
+        guess_lock_ms: how long it is answered 34 after one more.
+    """
+
+    wrong_macs: int = 10
+    drop_ms: int = 60_000
+    guesses: int = 10
+    guess_window_ms: int = 60_000
+    guess_lock_ms: int = 600_000
+
+
 class Guards:
     """Counters in memory against guessing; nothing here costs a disk write or locks a terminal.
 
     Times are monotonic ms given by the caller.
     """
 
-    __slots__ = ("_dropped_until", "_guesses", "_locked_until", "_wrong")
+    __slots__ = ("_dropped_until", "_guesses", "_locked_until", "_wrong", "limits")
 
     def __init__(self) -> None:
+        self.limits = GuardLimits()
         self._wrong: dict[tuple[str, str], int] = {}
         self._dropped_until: dict[tuple[str, str], int] = {}
         self._guesses: dict[str, deque[int]] = {}
@@ -224,13 +242,13 @@ class Guards:
         if len(self._wrong) >= GUARDS_MAX:
             self._wrong.clear()
         count = self._wrong.get(key, 0) + 1
-        if count < WRONG_MACS_MAX:
+        if count < self.limits.wrong_macs:
             self._wrong[key] = count
             return False
         self._wrong.pop(key, None)
         if len(self._dropped_until) >= GUARDS_MAX:
             self._dropped_until.clear()
-        self._dropped_until[key] = now + DROP_MS
+        self._dropped_until[key] = now + self.limits.drop_ms
         return True
 
     def right_mac(self, terminal: str, peer: str) -> None:
@@ -257,10 +275,10 @@ class Guards:
         """Count an unknown card, member or code; True when this one is one too many."""
         times = self._guesses.setdefault(terminal, deque())
         times.append(now)
-        while times[0] <= now - GUESS_WINDOW_MS:
+        while times[0] <= now - self.limits.guess_window_ms:
             times.popleft()
-        if len(times) <= GUESSES_MAX:
+        if len(times) <= self.limits.guesses:
             return False
         del self._guesses[terminal]
-        self._locked_until[terminal] = now + GUESS_LOCK_MS
+        self._locked_until[terminal] = now + self.limits.guess_lock_ms
         return True

@@ -22,6 +22,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from engine.configuration import FORMATS, LEVELS
 from engine.directory import (
     DEFAULT_CUTOFF,
     DEFAULT_ZONE,
@@ -93,10 +94,12 @@ class Command(click.Group):
         "backup": "tools.backup:backup",
         "campaign": "tools.campaign",
         "clear": "clearing.cli",
+        "config": "tools.configure",
         "export": "tools.export",
         "gift": "tools.gift",
         "issue": "tools.issue",
         "lottery": "tools.lottery",
+        "log": "tools.configure:log",
         "member": "tools.member",
         "night": "tools.night",
         "operator": "tools.desks:operator",
@@ -206,15 +209,19 @@ def init(directory: Path, key: Path | None, zone: str, cutoff: str, *, demo: boo
 
 @main.command()
 @directory_argument
-@click.option("--listen", default="127.0.0.1:8583", show_default=True, metavar="HOST:PORT")
-@click.option("--metrics", default="127.0.0.1:9583", show_default=True, metavar="HOST:PORT")
+@click.option("--listen", metavar="HOST:PORT", help="Else as configured: 127.0.0.1:8583.")
+@click.option("--metrics", metavar="HOST:PORT", help="Else as configured: 127.0.0.1:9583.")
 @click.option("--tls-listen", metavar="HOST:PORT", help="A second port, under TLS.")
 @click.option("--cert", type=click.Path(path_type=Path), help="Certificate and key, PEM.")
 @click.option("--client-ca", type=click.Path(path_type=Path), help="CA of terminals, PEM.")
 @click.option("--config", type=click.Path(path_type=Path), help="Another configuration file.")
+@click.option("--log-format", type=click.Choice(FORMATS), help="Else as configured: text.")
+@click.option("--log-level", type=click.Choice(LEVELS), help="Else as configured: info.")
 @click.option("--confirm-clock", is_flag=True, help="The clock is right, though far ahead.")
 @key_option
-def serve(directory: Path, listen: str, metrics: str, key: Path | None, **options: Any) -> None:
+def serve(
+    directory: Path, listen: str | None, metrics: str | None, key: Path | None, **options: Any
+) -> None:
     """Run the daemon in the foreground; prints `ready HOST:PORT metrics HOST:PORT`."""
     secured = (options["tls_listen"], options["cert"], options["client_ca"])
     if any(secured) and not all(secured):
@@ -223,6 +230,8 @@ def serve(directory: Path, listen: str, metrics: str, key: Path | None, **option
     if secured[0]:
         addresses.append(("--tls-listen", secured[0]))
     for name, address in addresses:
+        if address is None:
+            continue
         host, _, port = address.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
             raise click.BadParameter("has to be HOST:PORT", param_hint=name)
@@ -236,6 +245,7 @@ def serve(directory: Path, listen: str, metrics: str, key: Path | None, **option
             confirm_clock=options["confirm_clock"],
             config=options["config"],
             tls=secured if secured[0] else None,
+            logging_as=(options["log_format"], options["log_level"]),
         )
     except server.TlsFileError as error:
         raise Refusal(str(error)) from None

@@ -42,6 +42,7 @@ from posd.framing import Deframer, frame
 from posd.host import Host, Peer
 from posd.iso8583.compile import Codec
 from posd.iso8583.tlv import build_tlv, parse_tlv
+from posd.logs import EVENTS
 from posd.metrics import Meter
 from posd.session import Session
 from tests.engine.house import moment, whole_terms
@@ -116,7 +117,8 @@ class Conversation:
         self.till("00000001")
         self.peer(LOOPBACK)
 
-    def _event(self, name, **_values):
+    def _event(self, name, **values):
+        assert set(values) <= EVENTS[name]
         self.events[name] += 1
 
     def _load(self):

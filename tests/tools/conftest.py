@@ -124,6 +124,7 @@ class Daemon:
         words = self.process.stdout.readline().split()
         assert words[:1] == [b"ready"], "the daemon is not ready"
         self.address = words[1].decode()
+        self.metrics = words[3].decode()
 
     def stop(self, number=signal.SIGTERM):
         """End it; returns the exit status."""

@@ -73,9 +73,9 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(empty):
 @pytest.mark.parametrize(
     ("limits", "sentence"),
     [
-        ("conections = 5", "limits has the unknown key 'conections'; known are connections,"),
-        ("idle_ms = 1.5", "idle_ms in limits has to be a whole number above 0"),
-        ("idle_ms = 0", "idle_ms in limits has to be a whole number above 0"),
+        ("conections = 5", "conections = 5 is no setting of [limits]: did you mean connections?"),
+        ("idle_ms = 1.5", "of [limits] has to be a whole number from 1 to"),
+        ("idle_ms = 0", "of [limits] has to be a whole number from 1 to"),
     ],
 )
 def test_bounds_of_the_daemon_are_judged_before_it_starts(empty, tmp_path, limits, sentence):

@@ -132,8 +132,14 @@ PROGRAM_VALUES = [
         ({}, "a request has to be an array that begins with a number and a verb"),
         ([1], "a request has to be an array that begins with a number and a verb"),
         (["x", "status"], "a request has to be an array that begins with a number and a verb"),
-        ([1, "stop"], "there is no such request: execute, status and confirm clock are known"),
-        ([1, "execute"], "there is no such request: execute, status and confirm clock are known"),
+        (
+            [1, "stop"],
+            "there is no such request: execute, status, confirm clock, reload, log are known",
+        ),
+        (
+            [1, "execute"],
+            "there is no such request: execute, status, confirm clock, reload, log are known",
+        ),
         ([1, "execute", "nothing", []], "there is no such administration command"),
         ([1, "execute", "opened", [1, "x"]], "there is no such administration command"),
         ([1, "execute", "accrual", []], "there is no such administration command"),
