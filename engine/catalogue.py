@@ -295,6 +295,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("parameters", desks.PutParameters, desks.put_parameters, "none", "", ""),
     Rule("calendar", reference.SetCalendar, reference.set_calendar, "none", "", ""),
     Rule("points expiry", expiry.ExpirePoints, expiry.expire_points, "none", "", ""),
+    Rule("receipt pruning", pruning.PruneReceipt, pruning.prune_receipt, "none", "", ""),
     Rule("batch pruning", pruning.PruneBatch, pruning.prune_batch, "none", "", ""),
     Rule("cut-off", reference.CutOff, reference.cut_off, "none", "", ""),
     Rule("opened", reference.Opened, reference.opened, "none", "", ""),

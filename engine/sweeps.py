@@ -60,6 +60,7 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("value", schema.VALUE, value.lapsed),
     Sweep("coupons", schema.COUPON, coupons.lapsed),
     Sweep("tiers", schema.STANDING, tiers.lapsed),
+    Sweep("receipts", schema.RECEIPT, pruning.old_receipt),
     Sweep("batches", schema.BATCH, pruning.prunable),
 )
 """All sweeps, in the order in which they run."""

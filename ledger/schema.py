@@ -270,6 +270,12 @@ def receipt(merchant: str, reference: str) -> bytes:
     return b"%c%b\x00%b" % (RECEIPT, merchant.encode(), reference.encode())
 
 
+def receipt_parts(key: bytes) -> tuple[str, str]:
+    """Merchant and reference in the key of a receipt."""
+    merchant, _, reference = key[1:].partition(b"\x00")
+    return merchant.decode(), reference.decode()
+
+
 def replacement(card: bytes) -> bytes:
     """Key of what a replaced card, named by its digest, leads to."""
     return bytes((REPLACEMENT,)) + card

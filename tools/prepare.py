@@ -97,6 +97,7 @@ TRAFFIC = frozenset(
         "coupon expiry",
         "lottery ended",
         "coupon step",
+        "receipt pruning",
         "run started",
         "run advanced",
         "carry forward",

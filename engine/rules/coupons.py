@@ -235,7 +235,7 @@ def _check_points(
 ) -> Reason | None:
     value = rounding.value_of_points(campaign.points, tariff.program)
     if tariff.limits is not None:
-        amounts = ((campaign.program, campaign.points), (MONEY, value))
+        amounts = ((campaign.program, campaign.points),)
         bad = limits.check(draft, command, tariff, "coupon", amounts)
         if bad is not None:
             return bad
@@ -327,11 +327,9 @@ def usable(coupon: Coupon, campaign: Campaign, draft: Draft) -> Reason | None:
 
 
 def _held(coupon: Coupon, rights: Campaign, draft: Draft) -> Reason | None:
-    """Why the member may not use a coupon; one that names its holder stands for a member named."""
+    """Why the member may not use a coupon; who is not named may be its holder, or a bearer."""
     member = draft.member
-    if (member or rights.bound) and coupon.holder and coupon.holder != member:
-        return Reason.COUPON_NOT_HOLDER
-    if rights.bound and not member:
+    if rights.bound and (not member or coupon.holder not in {"", member}):
         return Reason.COUPON_NOT_HOLDER
     if rights.kind == "shared" and rights.per_member and not member:
         return Reason.COUPON_NOT_HOLDER

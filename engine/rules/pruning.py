@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine import batches
+from engine.campaigns import Receipt
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Batch
@@ -35,6 +36,30 @@ class PruneBatch:
 
     terminal: str
     batch: int
+
+
+@dataclass(slots=True)
+class PruneReceipt:
+    """Forget which coupons were used on a receipt of an earlier day."""
+
+    merchant: str
+    reference: str
+
+
+def prune_receipt(command: PruneReceipt, draft: Draft) -> Reason:
+    """Forget a receipt, on which no further coupon can be used."""
+    key = schema.receipt(command.merchant, command.reference)
+    receipt: Receipt | None = draft.read(key)
+    if receipt is None or receipt.day >= draft.today:
+        return Reason.UNCHANGED
+    draft.rows[key] = None
+    return Reason.APPROVED
+
+
+def old_receipt(key: bytes, row: Receipt, today: int, _at: int) -> Iterator[PruneReceipt]:
+    """The command that forgets a receipt whose day is over."""
+    if row.day < today:
+        yield PruneReceipt(*schema.receipt_parts(key))
 
 
 def prune_batch(command: PruneBatch, draft: Draft) -> Reason:

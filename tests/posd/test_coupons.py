@@ -8,6 +8,7 @@ from ledger import codec, schema
 from ledger.model import values_of
 from posd.iso8583.tlv import parse_tlv
 from tests.posd.conversation import FEEDINGS, MERCHANT, Conversation
+from tests.posd.test_desks import with_operators
 from tests.scenarios.coupons import campaign
 
 PAID = "15=0302 37=* 38=* 64=*"
@@ -210,3 +211,24 @@ def test_what_is_no_form_is_30(talk, said):
         >> {said}
         << {said[:2]}10 39=30 44=* 64=*
         """)
+
+
+def test_a_till_with_operators_is_told_where_a_coupon_was_used():
+    talk = with_operators()
+    talk.administer(campaign(["SPRING", "amount_off", "face", "10.00"]))
+    talk.play("""
+        >> 0200 3=910000 2={card} 48=14:SPRING 63=001
+        .. coupon claim APPROVED
+        << 0210 39=00 48=* 15=* 37=* 38=* 64=*
+        """)
+    talk.words["coupon"] = elements(talk)["38"]
+    talk.play("""
+        >> 0200 3=900000 4=000000006000 49=156 48=12:{coupon} 63=001
+        .. coupon use APPROVED
+        << 0210 39=00 4=* 49=156 48=* 15=* 37=* 38=* 64=*
+        @ 60
+        >> 0200 3=900000 4=000000006000 49=156 48=12:{coupon} 63=001
+        .. coupon use COUPON_USED
+        << 0210 39=78 44=* 64=*
+        """)
+    assert talk.reply.fields[44] == b"USED 0302 1200 0012/0001"
