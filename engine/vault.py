@@ -16,15 +16,16 @@ A Vault belongs to one thread (the event loop): its cipher contexts are shared b
 
 What memory hygiene can and cannot do here. A Vault keeps no key as a Python value: after opening,
 keys live in the library's contexts only (OpenSSL and BLAKE2b states). It cannot be pickled or
-copied, and `repr` shows the key's name alone. Opening a key file forbids this process and its
-children to write core files. What Python cannot promise: bytes objects are immutable, so the
-master and the derived keys, read for the length of a constructor, are freed but not overwritten;
-nothing is locked against swapping; a debugger of the same user, or a core handler that ignores the
-limit (a kernel pipe), reads all of it. Encrypted swap and `LimitCORE=0` are the machine's part.
+copied, and `repr` shows the key's name alone. Opening a key file forbids this process to write
+core files, also through a core handler, and to be traced by other processes of its user. What
+Python cannot promise: bytes objects are immutable, so the master and the derived keys, read for the
+length of a constructor, are freed but not overwritten; nothing is locked against swapping; root
+reads all of it. Encrypted swap and `LimitCORE=0` are the machine's part.
 """
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -59,6 +60,7 @@ _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
 _KEY_FILE_SIZE_MAX: Final = 4096
 _KEY_FILE_MODE: Final = 0o600
+_PR_SET_DUMPABLE: Final = 4
 
 
 class KeyFileError(Exception):
@@ -350,6 +352,11 @@ def forbid_core_files() -> None:
     """Keep this process and its children from writing core files, which would hold the keys."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    # The limit does not hold for a core handler behind a pipe; this does, and no other process of
+    # the same user can read the memory any more. A system without the call goes without.
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _derive(master: bytes, label: str, size: int) -> bytes:

@@ -61,6 +61,7 @@ them. Nothing else in the project packs or cuts a key.
 | 63 | lottery | lottery id | `engine.lotteries.Lottery` |
 | 64 | draws | lottery id, member id | draws of a member: `engine.lotteries.Draws` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
+| 70 | component | terminal id (8) | half of a master key that waits for the other half |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
 | 77 | receipt | merchant id, reference | coupons used on a receipt: `engine.campaigns.Receipt` |
 """
@@ -120,6 +121,7 @@ GIFT_ORDER: Final = 62
 LOTTERY: Final = 63
 DRAWS: Final = 64
 CARD_PREFIX: Final = 67
+COMPONENT: Final = 70
 REPLACEMENT: Final = 76
 COUPON: Final = 50
 CODES: Final = 51

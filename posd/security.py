@@ -204,6 +204,27 @@ def generate_keys(profile: str, entropy: bytes) -> SessionKeys:
     return SessionKeys(entropy[:_KEY_SIZE], entropy[_KEY_SIZE : _KEY_SIZE + mac_key_size])
 
 
+def combined(profile: str, one: bytes, other: bytes) -> bytes | None:
+    """Return the master key that two components make, their XOR.
+
+    In the TDES profiles its bytes are given odd parity, which leaves the key what it is.
+
+    Args:
+        profile: One of `PROFILES`.
+        one: A component, 16 bytes.
+        other: The other one.
+
+    Returns:
+        None where they make no key of use: zeros, or two equal halves, which is single DES.
+    """
+    key = bytes(map(xor, one, other))
+    if profile != AES_PROFILE:
+        key = key.translate(_ODD_PARITY)
+        if key[:_DES_BLOCK] == key[_DES_BLOCK:]:
+            return None
+    return key if any(key) else None
+
+
 def check_value(profile: str, key: bytes) -> bytes:
     """Return the 4-byte check value of a key.
 

@@ -49,6 +49,7 @@ MODULES = (
     "engine/ladder.py",
     "engine/rules/tiers.py",
     "engine/rules/terminals.py",
+    "engine/rules/custody.py",
     "engine/rules/reference.py",
     "engine/rules/expiry.py",
     "engine/rules/offline.py",

@@ -5,11 +5,12 @@ at DATE TIME void … operator 007 operator-pin right
 at DATE TIME unlock-operator 007 merchant HOTEL by lead
 at DATE TIME set-terminal 00000001 lock by lead
 at DATE TIME put-parameters any version 1.2 [software 3.4]
+at DATE TIME key-component 00000001 1 AA [with BB gives CC] by anna
 """
 
 from typing import Any
 
-from engine.rules import desks
+from engine.rules import custody, desks
 from ledger import schema
 
 
@@ -41,6 +42,24 @@ class Desks:
         entries = (("NAME", "text"),)
         return desks.PutParameters("any", "", said["version"], said.get("software", ""), entries)
 
+    def load_component(self, words: Any) -> Any:
+        rest = [*words.rest, "", "", "", ""]
+        second = bool(rest[3])
+        return custody.LoadComponent(
+            rest[0],
+            int(rest[1]),
+            words.valued["by"],
+            rest[2],
+            b"" if second else b"sealed",
+            rest[4],
+            b"sealed" if second else b"",
+            rest[6],
+        )
+
+    def expect_key(self, name: str, check: str) -> None:
+        row = self.book.view.get(schema.terminal(schema.TERMINAL, name))
+        self.same("the key's check value", row.tmk_check, check)
+
     def expect_operator(self, name: str, merchant: str, failures: str) -> None:
         row = self.book.view.get(schema.operator(merchant, name))
         self.same("wrong PINs", row.pin_failures, int(failures))
@@ -57,9 +76,11 @@ ACTS = {
     "unlock-operator": Desks.unlock_operator,
     "set-terminal": Desks.set_terminal_state,
     "put-parameters": Desks.put_parameters,
+    "key-component": Desks.load_component,
 }
 
 EXPECTATIONS = [
     (r"operator (\w+) at (\w+) has (\d+) wrong PINs?", Desks.expect_operator),
+    (r"key of terminal (\w+) is (\w+)", Desks.expect_key),
     (r"terminal (\w+) is ([a-z ]+)", Desks.expect_terminal),
 ]
