@@ -109,6 +109,7 @@ class Command(click.Group):
         "simulate": "tools.simulate",
         "sweep": "tools.sweep",
         "terminal": "tools.desks:terminal",
+        "top": "tools.top",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
