@@ -174,7 +174,7 @@ def claim(command: Claim, draft: Draft) -> Reason:
         cost += campaign.sold
     give(campaign, draft, command.code, command.sealed, cost)
     draft.facts = (*facts, ("code", command.sealed), ("pin", int(campaign.pin)), *draft.facts)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return _counted(draft)
 
 
 def grant(command: Grant, draft: Draft) -> Reason:
@@ -434,6 +434,9 @@ def _take_off(
     post_use(campaign, draft, command.merchant, cost, money)
     if not coupon.claimed or campaign.kind == "shared":
         note_taken(campaign.id, draft, claimed=0)
+    if command.reference:
+        uses = (*_on_receipt(command, draft), (campaign.id, draft.sequence))
+        draft.rows[schema.receipt(command.merchant, command.reference)] = Receipt(draft.today, uses)
     value = discount if rights.kind == "voucher" else 0
     draft.rows[schema.coupon(command.coupon)] = amended(
         worn(coupon, rights, value, money),
@@ -462,7 +465,17 @@ def _take_off(
         *draft.facts,
     )
     draft.counted = ((COUPONS, "D", discount),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return _counted(draft)
+
+
+def _counted(draft: Draft) -> Reason:
+    """Count what limits go by; one that is used up leaves no row changed."""
+    if draft.uses is None:
+        return Reason.APPROVED
+    reason = limits.count(draft)
+    if reason is not Reason.APPROVED:
+        draft.rows.clear()
+    return reason
 
 
 def worn(coupon: Coupon, rights: Campaign, value: int, money: int) -> Coupon:
@@ -508,20 +521,23 @@ def post_funder(draft: Draft, party: str, amount: int) -> None:
 
 
 def _stacked(command: Use, campaign: Campaign, draft: Draft) -> Reason | None:
-    """Note a use on its receipt; why it may not be beside the coupons there, if it may not."""
+    """Why a coupon may not be used beside those that are on its receipt, if it may not."""
     if not command.reference:
         return None
-    key = schema.receipt(command.merchant, command.reference)
-    receipt: Receipt | None = draft.read(key)
-    uses = receipt.uses if receipt is not None and receipt.day == draft.today else ()
+    uses = _on_receipt(command, draft)
     if len(uses) >= RECEIPT_COUPONS_MAX:
         return Reason.COUPONS_EXCLUDED
     for name, _ in uses:
         other = campaigns.campaign_of(draft, name)
         if other is None or not (_allows(campaign, other) and _allows(other, campaign)):
             return Reason.COUPONS_EXCLUDED
-    draft.rows[key] = Receipt(draft.today, (*uses, (campaign.id, draft.sequence)))
     return None
+
+
+def _on_receipt(command: Use, draft: Draft) -> tuple[tuple[str, int], ...]:
+    """Campaign and entry of the coupons that were used on a receipt today."""
+    receipt: Receipt | None = draft.read(schema.receipt(command.merchant, command.reference))
+    return receipt.uses if receipt is not None and receipt.day == draft.today else ()
 
 
 def _allows(campaign: Campaign, other: Campaign) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from clearing.campaigns import effects
 from engine import campaigns
 from engine.campaigns import KINDS, UNLIMITED, Campaign, Coupon
 from engine.catalogue import command_of
@@ -18,8 +19,10 @@ from engine.reasons import Reason
 from engine.rules import coupons, refund, undo
 from engine.rules.coupons import ExpireCoupon
 from ledger import schema
+from ledger.model import values_of
 from tests.engine.house import House, identified, moment, sealed, token, whole_terms
 from tests.engine.memory_book import MemoryBook
+from tests.properties.clearing_steps import ClearingSteps
 from tests.scenarios.coupons import campaign as command_for
 
 MONEY = "156"
@@ -127,7 +130,7 @@ class Use:
         return self.cost - self.cost * self.refunded // self.sale if self.sale else self.cost
 
 
-class Coupons(RuleBasedStateMachine):
+class Coupons(ClearingSteps, RuleBasedStateMachine):
     """Two tills, two members, five campaigns."""
 
     def __init__(self):
@@ -307,6 +310,25 @@ class Coupons(RuleBasedStateMachine):
             assert row.claimed >= 0
 
     def teardown(self):
+        self.every_date_is_cleared()
+        self.days_sum_to_the_counters()
+        self.replay_agrees()
+
+    def days_sum_to_the_counters(self):
+        """The report of campaigns, by date, sums to what their counters say."""
+        entries = [self.book.entry(number) for number in range(1, self.book.sequence + 1)]
+        found = effects(map(values_of, entries), self.book.view.get)
+        for name in NAMES:
+            row = self.book.view.get(schema.named(schema.EFFECT, name)) or campaigns.NO_EFFECT
+            days = [day for (_, campaign), day in found.items() if campaign == name]
+            for counter in ("issued", "claimed", "expired", "sales", "discount"):
+                assert sum(getattr(day, counter) for day in days) == getattr(row, counter), counter
+            stands = sum(day.used - day.restored for day in days)
+            assert stands == row.used - row.restored
+            for day in days:
+                assert day.used >= 0
+
+    def replay_agrees(self):
         """The commands, run again on another book, give the same entries."""
         again = MemoryBook()
         machine = Machine(again, replays=True)
