@@ -50,6 +50,7 @@ ROUNDS: Final = 10
 """Rounds of FF1 (SP 800-38G, algorithm 7)."""
 
 _BLOCK_BYTES: Final = 16
+_TWO_WORDS: Final = struct.Struct(">QQ")
 _SHORT_BYTES: Final = 8
 _SERIALS: Final = SERIAL_MAX + 1
 _BATCHES: Final = BATCH_MAX + 1
@@ -149,12 +150,16 @@ class DecimalCipher:
         """The number that became this one."""
         above, below = self._sizes
         left, right = divmod(number, below)
-        layout = struct.Struct(">QQ")
-        for step in reversed(range(ROUNDS)):
+        encrypt, high = self._encrypt, self._high
+        shift = 8 * (_BLOCK_BYTES - self._output)
+        for step in range(ROUNDS - 1, -1, -1):
+            part = left if step % 2 else right
+            block = encrypt(_TWO_WORDS.pack(high, self._low[step] ^ part))
+            added = int.from_bytes(block, "big") >> shift
             if step % 2:
-                right = (right - self._scramble(layout, step, [left])[0]) % below
+                right = (right - added) % below
             else:
-                left = (left - self._scramble(layout, step, [right])[0]) % above
+                left = (left - added) % above
         return left * below + right
 
     def _scramble(self, layout: struct.Struct, number: int, part: list[int]) -> list[int]:

@@ -55,6 +55,8 @@ them. Nothing else in the project packs or cuts a key.
 | 51 | codes | batch u32 | codes produced or imported together: `engine.campaigns.CodeBatch` |
 | 52 | effect | campaign id | what has come of a campaign: `engine.campaigns.Effect` |
 | 53 | taken | campaign id, member id | coupons that a member has taken |
+| 54 | code name | batch name | number of a batch of codes |
+| 55 | code series | series | batches and codes produced so far |
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
@@ -115,6 +117,8 @@ TRUEUP: Final = 46
 EXCEPTION: Final = 47
 TIER: Final = 26
 STANDING: Final = 27
+CODE_NAME: Final = 54
+CODE_SERIES: Final = 55
 GIFT: Final = 60
 GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62

@@ -8,12 +8,10 @@ what the ledger lacks is issued, and no number comes twice. Memory does not grow
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -28,8 +26,9 @@ from engine.rules.products import IssueCards, MoveCards, OpenCardBatch
 from engine.submit import Submitter
 from engine.vault import Vault
 from ledger import schema
-from ledger.storage import Storage
+from tools import issue_codes
 from tools.cli import Refusal, bulk_work, directory_argument, key_option, progress_bar
+from tools.private_files import private_file
 
 COUNT_MAX: Final = 1_000_000
 CHUNK: Final = 200
@@ -37,7 +36,6 @@ CHUNK: Final = 200
 PIECE: Final = 50
 """Commands that are sent before their results are awaited."""
 HEADER: Final = b"serial,number\n"
-_MODE: Final = 0o600
 _SERIAL_DIGITS: Final = 7
 
 Progress = Callable[[int, int], None]
@@ -172,48 +170,6 @@ def _line(serial: int, number: str) -> bytes:
     return b"%0*d,%b\n" % (_SERIAL_DIGITS, serial, number.encode("ascii"))
 
 
-@contextmanager
-def private_file(path: Path) -> Iterator[BinaryIO]:
-    """Open an output file that nobody else may read; synced when the context ends well.
-
-    Raises:
-        Refusal: it is not a file of our own of mode 0600, or another job writes it.
-        OSError: it cannot be made or written.
-    """
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
-    except FileExistsError:
-        descriptor = os.open(path, flags)
-    try:
-        with _locked(descriptor, path) as file:
-            yield file
-    except BaseException:
-        if path.stat().st_size == 0:
-            path.unlink()
-        raise
-    Storage().sync_folder(path.absolute().parent)
-
-
-@contextmanager
-def _locked(descriptor: int, path: Path) -> Iterator[BinaryIO]:
-    with os.fdopen(descriptor, "r+b", buffering=1 << 16) as file:
-        state = os.fstat(descriptor)
-        if (
-            not stat.S_ISREG(state.st_mode)
-            or stat.S_IMODE(state.st_mode) & ~_MODE
-            or state.st_uid != os.getuid()
-        ):
-            raise Refusal(f"{path} is there and not a file of mode 0600 of yours: name another")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refusal(f"another job writes {path}: wait for its end") from None
-        yield file
-        file.flush()
-        os.fsync(descriptor)
-
-
 def open_card_batch(submitter: Submitter, name: str, product: str, count: int) -> Batch:
     """Open a batch, or find it as it is.
 
@@ -318,3 +274,6 @@ def _mover(verb: str, state: str, about: str) -> None:
 _mover("distribute", "distributed", "Note that cards were handed out to where they are sold.")
 _mover("activate", "active", "Let distributed cards be used.")
 _mover("close", "closed", "End cards that nobody has presented yet.")
+
+for _command in issue_codes.COMMANDS:
+    command.add_command(_command)

@@ -294,6 +294,11 @@ def find(draft: Draft, digest: bytes, batch: int, serial: int) -> tuple[Coupon, 
     coupon: Coupon | None = draft.read(schema.coupon(digest))
     if coupon is not None:
         campaign = campaigns.campaign_of(draft, coupon.campaign)
+        if campaign is not None and not coupon.claimed:
+            # Of an imported code, or one that met wrong PINs: its days begin with its first use.
+            kept = {"code": coupon.code, "batch": coupon.batch, "serial": coupon.serial}
+            kept |= {"failures": coupon.failures, "state": coupon.state}
+            coupon = campaigns.new_coupon(campaign, draft, **kept)
         return None if campaign is None else (coupon, campaign)
     if not batch:
         return None

@@ -48,6 +48,7 @@ from tests.scenarios import (
     accounts,
     cards,
     clearing_verbs,
+    code_batches,
     coupons,
     desks,
     gifts,
@@ -59,6 +60,7 @@ from tests.scenarios import (
 )
 from tests.scenarios.accounts import Accounts
 from tests.scenarios.cards import Cards
+from tests.scenarios.code_batches import CodeBatches
 from tests.scenarios.coupons import Couponing
 from tests.scenarios.desks import Desks
 from tests.scenarios.gifts import Gifts
@@ -167,6 +169,7 @@ class Words:
 class Stage(
     Accounts,
     Cards,
+    CodeBatches,
     Couponing,
     Tiers,
     Desks,
@@ -657,6 +660,7 @@ ACTS = {
     **tiers.ACTS,
     **clearing_verbs.ACTS,
     **VALUE_ACTS,
+    **code_batches.ACTS,
     **gifts.ACTS,
     **lotteries.ACTS,
     **holds.ACTS,
@@ -696,6 +700,7 @@ EXPECTATIONS = [
     *tiers.EXPECTATIONS,
     *desks.EXPECTATIONS,
     *VALUE_EXPECTATIONS,
+    *code_batches.EXPECTATIONS,
     *gifts.EXPECTATIONS,
     *lotteries.EXPECTATIONS,
     *holds.EXPECTATIONS,

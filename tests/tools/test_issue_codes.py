@@ -1,0 +1,153 @@
+"""Coupon codes in bulk: complete, private, resumable; foreign ones judged; members given theirs."""
+
+import csv
+import stat
+
+import pytest
+
+from engine import codes
+from engine.codes import Codes
+from engine.directory import open_vault
+from ledger import schema
+from ledger.tables import Snapshot
+from tests.tools.conftest import HOTEL, must, run, write_lines
+
+CAMPAIGN = {"type": "campaign", "id": "SPRING10", "kind": "amount_off", "face_fen": 1000}
+CAMPAIGN |= {"from": "2020-01-01", "to": "2120-12-31", "state": "live"}
+CAMPAIGN |= {"funders": {HOTEL: "1/1"}}
+
+
+@pytest.fixture
+def house(loaded):
+    must("load", loaded, write_lines(loaded.with_name("campaigns.jsonl"), [CAMPAIGN]))
+    return loaded
+
+
+def issue(directory, output, count, *more):
+    said = ["--campaign", "SPRING10", "--count", count, "--output", output, *more]
+    return run("issue", directory, "coupons", *said)
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def entries(directory):
+    with Snapshot(directory) as snapshot:
+        return snapshot.sequence
+
+
+def coupons_in(directory):
+    with Snapshot(directory) as snapshot:
+        return [row for _, row in snapshot.table(schema.COUPON)]
+
+
+def test_a_batch_is_one_entry_and_a_private_file(house, tmp_path):
+    output = tmp_path / "spring.csv"
+    before = entries(house)
+    result = issue(house, output, 25_000, "--length", 18)
+    assert result.exit_code == 0, result.output
+    assert entries(house) - before <= 2  # the batch, and that the book was opened
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    made = rows(output)
+    assert [int(row["serial"]) for row in made] == list(range(1, 25_001))
+    assert len({row["code"] for row in made}) == 25_000
+    assert all(codes.well_formed(row["code"]) and len(row["code"]) == 18 for row in made)
+    assert coupons_in(house) == []
+    vault = open_vault(house, None)
+    assert codes.find(vault, made[41]["code"])[1:] == (1, 42)
+    journal = b"".join(path.read_bytes() for path in (house / "journal").iterdir())
+    assert made[0]["code"].encode() not in journal
+
+
+def test_an_interrupted_job_goes_on_and_a_foreign_file_is_left_alone(house, tmp_path):
+    output = tmp_path / "spring.csv"
+    assert issue(house, output, 12_000, "--pin").exit_code == 0
+    whole = output.read_bytes()
+    output.write_bytes(whole[: len(whole) // 2])
+    result = issue(house, output, 12_000, "--pin")
+    assert result.exit_code == 0
+    assert output.read_bytes() == whole
+    output.unlink()
+    assert issue(house, output, 12_000, "--pin").exit_code == 0
+    assert output.read_bytes() == whole
+    vault = open_vault(house, None)
+    row = rows(output)[7]
+    assert codes.pin_of(vault, codes.digest_of(vault, row["code"])) == row["pin"]
+
+    assert issue(house, output, 12_001, "--pin").exit_code == 1  # another batch under this name
+    other = issue(house, output, 12_000, "--batch", "other")
+    assert other.exit_code == 1
+    assert "something else" in other.output
+    assert output.read_bytes() == whole
+
+
+def test_lengths_have_their_most_codes(house, tmp_path):
+    result = issue(house, tmp_path / "a.csv", 1_000_001, "--length", 16)
+    assert result.exit_code == 1
+    assert "there can be 1000000 codes" in result.output
+    wrong = run(
+        "issue", house, "coupons", "--campaign", "NONE", "--count", 1, "--output", tmp_path / "b"
+    )
+    assert "campaign NONE is not registered" in wrong.output
+
+
+def test_foreign_codes_are_judged_and_taken_in(house, tmp_path):
+    good = [f"FOREIGN{number:05}" for number in range(600)]
+    source = tmp_path / "foreign.txt"
+    source.write_text("\n".join([*good, good[3], "short", "", "with space 1", f"{good[4]},x"]))
+    result = run("issue", house, "import-coupons", "--campaign", "SPRING10", source)
+    assert result.exit_code == 1
+    assert "600 codes of SPRING10" in result.output
+    assert "4 lines rejected" in result.output
+    for text in ("line 601: is there twice, first in line 4", "line 602: a code is 10 to 40"):
+        assert text in result.output
+    assert "FOREIGN" not in result.output
+    assert len(coupons_in(house)) == 600
+    before = entries(house)
+    assert run("issue", house, "import-coupons", "--campaign", "SPRING10", source).exit_code == 1
+    assert entries(house) - before <= 1
+
+    again = tmp_path / "again.txt"
+    again.write_text(f"{good[9]}\nFOREIGN99999\n")
+    result = run("issue", house, "import-coupons", "--campaign", "SPRING10", again)
+    assert "line 1: is a coupon already" in result.output
+    assert len(coupons_in(house)) == 601
+
+
+def test_check_digits_of_foreign_codes(house, tmp_path):
+    source = tmp_path / "luhn.txt"
+    source.write_text("79927398713\n79927398714\n7992739871X\n")
+    result = run(
+        "issue", house, "import-coupons", "--campaign", "SPRING10", "--check", "luhn", source
+    )
+    assert "1 codes of SPRING10" in result.output
+    assert "line 2: its check digit is wrong" in result.output
+    assert "line 3: a code with a check digit has digits only" in result.output
+
+
+def test_each_member_of_a_list_gets_a_coupon_once(house, tmp_path):
+    members = tmp_path / "vips.txt"
+    members.write_text("M0000001\nNOBODY\n")
+    said = ("issue", house, "coupons", "--campaign", "SPRING10", "--members", members)
+    result = run(*said)
+    assert result.exit_code == 1
+    assert "1 members got a coupon" in result.output
+    assert "line 2: member unknown" in result.output
+    assert [row.holder for row in coupons_in(house)] == ["M0000001"]
+    result = run(*said)
+    assert "0 members got a coupon of SPRING10, 1 had theirs" in result.output
+    assert len(coupons_in(house)) == 1
+    vault = open_vault(house, None)
+    (code,) = Codes(vault, codes.LENGTH).make(1, 1, 1)
+    with Snapshot(house) as snapshot:
+        assert snapshot.view.get(schema.coupon(codes.digest_of(vault, code))).holder == "M0000001"
+
+
+def test_options_that_do_not_go_together(house, tmp_path):
+    assert run("issue", house, "coupons", "--campaign", "SPRING10").exit_code == 2
+    members = tmp_path / "vips.txt"
+    members.write_text("M0000001\n")
+    said = ("--campaign", "SPRING10", "--members", members, "--count", 3)
+    assert run("issue", house, "coupons", *said).exit_code == 2

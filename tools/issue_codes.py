@@ -1,0 +1,319 @@
+"""``counterfoil issue``: coupon codes in bulk, of our own making, foreign, or for named members.
+
+*Produced* codes are one command to the ledger, then a file that is written from the key file alone:
+a job that was interrupted is run again and goes on behind the last whole line. *Foreign* codes are
+judged, sorted by digest and taken in by chunks; what is rejected is reported by line number. For
+*members* a batch of codes is opened, and the member in line n gets the n-th of it, so that a job
+that is run again gives nobody two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import click
+
+from engine import codes
+from engine.card_numbers import check_digit as luhn
+from engine.codes import Codes
+from engine.directory import open_vault
+from engine.reasons import Reason
+from engine.rules.code_batches import ImportCodes, OpenCodes
+from engine.rules.coupons import Grant
+from engine.submit import Submitter
+from engine.vault import Vault
+from tools.cli import REFUSED, Refusal, bulk_work, key_option, progress_bar
+from tools.private_files import private_file
+
+COUNT_MAX: Final = 50_000_000
+PIECE: Final = 10_000
+"""Codes that are made, and written, at a time."""
+LINES_MAX: Final = 1_000_000
+"""Lines of a file of foreign codes or members: they are sorted in memory."""
+RUN: Final = 250
+"""Foreign codes of a command: some two milliseconds of a daemon's loop."""
+WINDOW: Final = 16
+"""Commands that may be with the daemon unanswered."""
+SERIAL_DIGITS: Final = 8
+NAME_MAX: Final = 32
+
+_FOREIGN = re.compile(r"[0-9A-Za-z]{10,40}", re.ASCII).fullmatch
+_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
+
+
+class CodeFile:
+    """The file of a produced batch.
+
+    Args:
+        vault: the directory's key file.
+        series: of the codes, see `engine.codes.SERIES`.
+        batch: number and count of the batch, and digits of a code.
+        pins: whether each line has the coupon's PIN, too.
+    """
+
+    def __init__(
+        self, vault: Vault, series: str, batch: tuple[int, int, int], *, pins: bool
+    ) -> None:
+        self._number, self._count, length = batch
+        self._codes = Codes(vault, length, series)
+        self._vault = vault
+        self._pins = pins
+        self._header = b"serial,code,pin\n" if pins else b"serial,code\n"
+        self._width = SERIAL_DIGITS + 2 + length + (1 + codes.PIN_DIGITS if pins else 0)
+
+    def run(self, file: BinaryIO, progress: object) -> int:
+        """Write what the file lacks; returns how many codes that were.
+
+        Raises:
+            Refusal: the file is of something else.
+        """
+        done = before = self._written(file)
+        while done < self._count:
+            count = min(PIECE, self._count - done)
+            file.write(self._lines(done + 1, count))
+            done += count
+            if callable(progress):
+                progress(done, self._count)
+        return done - before
+
+    def _lines(self, first: int, count: int) -> bytes:
+        made = self._codes.make(self._number, first, count)
+        if not self._pins:
+            lines = [f"{serial:08},{code}\n" for serial, code in enumerate(made, first)]
+        else:
+            digest, pin, vault = codes.digest_of, codes.pin_of, self._vault
+            lines = [
+                f"{serial:08},{code},{pin(vault, digest(vault, code))}\n"
+                for serial, code in enumerate(made, first)
+            ]
+        return "".join(lines).encode("ascii")
+
+    def _written(self, file: BinaryIO) -> int:
+        """Codes in the file, whose torn last line is cut off."""
+        size = file.seek(0, os.SEEK_END)
+        start = len(self._header)
+        if size < start:
+            file.truncate(0)
+            file.seek(0)
+            file.write(self._header)
+            return 0
+        whole = (size - start) // self._width
+        file.seek(0)
+        right = file.read(start) == self._header and whole <= self._count
+        if right and whole:
+            file.seek(start + (whole - 1) * self._width)
+            right = file.read(self._width) == self._lines(whole, 1)
+        if not right:
+            raise Refusal("the output file holds something else: name another one")
+        file.truncate(start + whole * self._width)
+        file.seek(0, os.SEEK_END)
+        return whole
+
+
+def batch_name(batch: str | None, path: Path) -> str:
+    """The name of a batch, by default that of its file without suffix."""
+    name = batch or path.stem
+    if not _NAME(name) or len(name) > NAME_MAX:
+        raise click.BadParameter(
+            f"has to be 1 to {NAME_MAX} letters, digits, _ or -", param_hint="--batch"
+        )
+    return name
+
+
+@click.command("coupons")
+@click.option("--campaign", required=True, help="Campaign, loaded before.")
+@click.option("--count", type=click.IntRange(1, COUNT_MAX), help="How many codes.")
+@click.option(
+    "--length",
+    type=click.IntRange(codes.LENGTH_MIN, codes.LENGTH_MAX),
+    default=codes.LENGTH,
+    show_default=True,
+    help="Digits of a code.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="CSV, mode 0600.")
+@click.option("--pin", is_flag=True, help="Write the coupons' PINs, too.")
+@click.option(
+    "--members",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Ids of members, one a line: each gets a coupon, in place of --count and --output.",
+)
+@click.option("--batch", help="Name of the batch; by default the file's, without suffix.")
+@key_option
+@click.pass_obj
+def coupons(  # noqa: PLR0913 - the options of a command
+    directory: Path,
+    *,
+    campaign: str,
+    count: int | None,
+    length: int,
+    output: Path | None,
+    pin: bool,
+    members: Path | None,
+    batch: str | None,
+    key: Path | None,
+) -> None:
+    """Produce coupon codes into a file, or give a coupon to each member of a list.
+
+    Interrupted, run the same again: it goes on where it was.
+    """
+    vault = open_vault(directory, key)
+    if members is not None:
+        if count or output:
+            raise click.UsageError("--members stands in place of --count and --output")
+        _give_to_members(directory, vault, campaign, members, batch_name(batch, members))
+        return
+    if count is None or output is None:
+        raise click.UsageError("give --count and --output, or --members")
+    name = batch_name(batch, output)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        stack.enter_context(bulk_work())
+        file = stack.enter_context(private_file(output))
+        with Submitter(directory) as submitter:
+            opening = OpenCodes(name, campaign, count, length, vault.key_id, rows=False)
+            number = _open(submitter, opening)
+        progress = stack.enter_context(progress_bar("codes"))
+        job = CodeFile(vault, codes.COUPON, (number, count, length), pins=pin)
+        written = job.run(file, progress)
+    click.echo(f"batch {name}, number {number}: {count} codes in {output}, {written} of them now")
+    click.echo(f"{time.monotonic() - begun:.1f} s")
+
+
+def _open(submitter: Submitter, command: OpenCodes) -> int:
+    result = submitter.submit(command)
+    if not result.done:
+        raise Refusal(result.text)
+    number: int = result.facts["number"]
+    return number
+
+
+def _give_to_members(
+    directory: Path, vault: Vault, campaign: str, members: Path, name: str
+) -> None:
+    wanted = members.read_text(encoding="utf-8").split()
+    if not 0 < len(wanted) <= LINES_MAX:
+        raise Refusal(f"a list has 1 to {LINES_MAX} members")
+    maker = Codes(vault, codes.LENGTH)
+    opening = OpenCodes(name, campaign, len(wanted), codes.LENGTH, vault.key_id, rows=True)
+    given = already = 0
+    rejects: list[str] = []
+    with bulk_work(), Submitter(directory) as submitter, progress_bar("members") as progress:
+        number = _open(submitter, opening)
+        for start in range(0, len(wanted), RUN):
+            some = wanted[start : start + RUN]
+            made = maker.make(number, start + 1, len(some))
+            commands = [
+                Grant(member, campaign, codes.digest_of(vault, code), codes.seal(vault, code))
+                for member, code in zip(some, made, strict=True)
+            ]
+            for line, result in enumerate(submitter.submit_many(commands, WINDOW), start + 1):
+                given += result.reason == Reason.APPROVED
+                already += result.reason == Reason.CODE_TAKEN
+                if not result.done and result.reason != Reason.CODE_TAKEN:
+                    rejects.append(f"line {line}: {result.text}")
+            if progress:
+                progress(start + len(some), len(wanted))
+    click.echo(f"{given} members got a coupon of {campaign}, {already} had theirs of this list")
+    _report(rejects)
+
+
+@click.command("import-coupons")
+@click.option("--campaign", required=True, help="Campaign, loaded before.")
+@click.option(
+    "--check",
+    type=click.Choice(["none", "luhn", "damm"]),
+    default="none",
+    show_default=True,
+    help="What the last digit of a code has to be.",
+)
+@click.option("--batch", help="Name of the batch; by default the file's, without suffix.")
+@key_option
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, exists=True))
+@click.pass_obj
+def import_coupons(
+    directory: Path, campaign: str, check: str, batch: str | None, key: Path | None, source: Path
+) -> None:
+    """Take in codes that somebody else has made, one a line; what follows a comma is left aside.
+
+    Rejected lines are told by number and reason, never by their code; the others are taken in.
+    """
+    vault = open_vault(directory, key)
+    name = batch_name(batch, source)
+    good, rejects = _judged(source, vault, check)
+    if not good:
+        _report(rejects)
+        raise Refusal("no line of the file holds a code that can be taken")
+    order = sorted(good)  # tables are written in runs
+    taken = 0
+    with bulk_work(), Submitter(directory) as submitter, progress_bar("codes") as progress:
+        number = _open(submitter, OpenCodes(name, campaign, len(good), 0, vault.key_id, rows=True))
+        runs = [order[at : at + RUN] for at in range(0, len(order), RUN)]
+        commands = (
+            ImportCodes(number, tuple([(one, codes.seal(vault, good[one][1])) for one in run]))
+            for run in runs
+        )
+        for run, result in zip(runs, submitter.submit_many(commands, WINDOW), strict=True):
+            if not result.done:
+                raise Refusal(result.text)
+            known = result.facts.get("taken", ())
+            rejects += [f"line {good[run[at]][0]}: is a coupon already" for at in known]
+            taken += len(run) - len(known)
+            if progress:
+                progress(taken, len(order))
+    click.echo(f"batch {name}, number {number}: {taken} codes of {campaign}")
+    _report(rejects)
+
+
+def _judged(
+    source: Path, vault: Vault, check: str
+) -> tuple[dict[bytes, tuple[int, str]], list[str]]:
+    """Lines of a file: digests with line number and code, and what is wrong with the rest."""
+    good: dict[bytes, tuple[int, str]] = {}
+    rejects: list[str] = []
+    with source.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            code = line.partition(",")[0].strip()
+            wrong = _wrong(code, check)
+            if not code and not line.strip():
+                continue
+            if wrong:
+                rejects.append(f"line {number}: {wrong}")
+                continue
+            if number > LINES_MAX:
+                raise Refusal(f"a file has at most {LINES_MAX} lines: split it")
+            digest = codes.digest_of(vault, code)
+            if digest in good:
+                rejects.append(f"line {number}: is there twice, first in line {good[digest][0]}")
+            else:
+                good[digest] = (number, code)
+    return good, rejects
+
+
+def _wrong(code: str, check: str) -> str:
+    """What is wrong with a foreign code, empty for nothing."""
+    if not _FOREIGN(code):
+        return "a code is 10 to 40 letters and digits"
+    if check == "none":
+        return ""
+    if not code.isdecimal():
+        return "a code with a check digit has digits only"
+    right = codes.check_digit(code[:-1]) if check == "damm" else luhn(code[:-1])
+    return "" if code[-1] == right else "its check digit is wrong"
+
+
+def _report(rejects: list[str]) -> None:
+    """Tell what was rejected, and leave with 1 if anything was."""
+    if not rejects:
+        return
+    click.echo(f"{len(rejects)} lines rejected")
+    for text in rejects:
+        click.echo(f"  {text}", err=True)
+    raise click.exceptions.Exit(REFUSED)
+
+
+COMMANDS: Final = (coupons, import_coupons)
