@@ -196,7 +196,7 @@ def run_command(
     if warning:
         click.echo(f"counterfoil: {warning}", err=True)
     if as_json:
-        _echo_json([_result_data(result) for result in results])
+        _echo_json([result_data(result) for result in results])
         return
     for result in results:
         _print_result(result)
@@ -210,7 +210,8 @@ def _begun_now(directory: Path, result: Result) -> Any:
     return result.begun
 
 
-def _result_data(result: Result) -> dict[str, Any]:
+def result_data(result: Result) -> dict[str, Any]:
+    """What a cleared date came to, as `--json` tells it."""
     day = result.day
     return {
         "date": day.date,

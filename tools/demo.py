@@ -1,10 +1,11 @@
-"""`python -m tools.demo`: a business day of a small alliance in about a minute.
+"""`python -m tools.demo`: a business day of a small alliance in about a minute and a half.
 
-It makes a data directory with sample data, starts the daemon as a process, lets forty terminals
-trade on bad lines, kills the daemon with `kill -9` while they do, starts it again, and then holds
-everything against everything: each member's balance and each merchant's points against what the
-terminals believe, the audit checks, and the replay of the day into a second directory. It ends with
-a summary that is printed and kept as text and as a page. Exit status 1 if anything differs.
+It makes a data directory with sample data, starts the daemon as a process, plays a few scenes
+(`tools.demo_scenes`), lets forty terminals trade on bad lines, kills the daemon with `kill -9`
+while they do, starts it again, does the night's work, and then holds everything against everything:
+each member's balance and each merchant's points against what the terminals believe, the audit
+checks, and the replay of the day into a second directory. It ends with a summary that is printed
+and kept as text and as a page. Exit status 1 if anything differs.
 
 All of it goes through the command line that an operator has; only the points of merchants are read
 from a snapshot of the ledger.
@@ -33,8 +34,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ledger import schema
 from ledger.codec import unpack_row
 from ledger.tables import Snapshot
-from tools.demo_night import Night, about_night, clear_night
+from tools.demo_night import Night, about_night, about_sweeps, clear_night
 from tools.demo_page import Section, Summary, as_html, as_text
+from tools.demo_scenes import Scenes, about_scenes, load_scenes, play_scenes
 
 FOLDER: Final = Path("var/demo")
 MARK: Final = "made-by-counterfoil-demo"
@@ -44,6 +46,7 @@ AFTERNOON_RATE: Final = 300
 AFTERNOON_S: Final = 8.0
 DOWN_S: Final = 1.0
 READY_S: Final = 30.0
+PROGRESS_S: Final = 0.2
 COMMAND_S: Final = 120.0
 
 CODES: Final = {
@@ -52,17 +55,25 @@ CODES: Final = {
     "14": "no such card or member",
     "25": "original not found",
     "34": "too many guesses",
-    "51": "not enough points",
+    "41": "card reported lost",
+    "51": "not enough points or value",
+    "54": "expired, or a hold that timed out",
     "55": "wrong PIN, or none where one is asked for",
     "57": "not allowed here",
+    "61": "over or under a limit",
+    "62": "card blocked",
     "64": "amount does not match",
+    "65": "too often",
     "75": "PIN locked",
+    "76": "coupon unknown",
     "77": "sign on first",
+    "78": "coupon already used",
+    "80": "stock or budget used up",
     "91": "host cannot take it now",
     "94": "duplicate identity",
     "95": "totals differ",
 }
-ON_THE_LINE: Final = ("sign-on", "echo")
+ON_THE_LINE: Final = frozenset({"sign-on", "sign-off", "echo", "download"})
 """Messages that are no business of a customer."""
 
 
@@ -83,7 +94,8 @@ class Day:
         merchants: Merchant, program, what; believed and booked points.
         opening_differs: Members whose first balance was not the one loaded.
         faults: Sentences on what was wrong; empty at best.
-        night: What came of the clearing; None before.
+        night: What came of the night; None before.
+        scenes: What single customers met.
     """
 
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -98,6 +110,7 @@ class Day:
     opening_differs: int = 0
     faults: list[str] = field(default_factory=list)
     night: Night | None = None
+    scenes: Scenes = field(default_factory=Scenes)
 
 
 class Daemon:
@@ -176,8 +189,18 @@ def counterfoil(*arguments: object, wrong: bool = False) -> str:
 # The day.
 
 
-def live(folder: Path, transactions: int, afternoon_s: float, console: Console) -> Day:
-    """Go through the day; returns what was found."""
+def live(
+    folder: Path, transactions: int, afternoon_s: float, console: Console, *, wait: bool
+) -> Day:
+    """Go through the day; returns what was found.
+
+    Args:
+        folder: Where everything goes.
+        transactions: How many there are in the morning.
+        afternoon_s: How long the afternoon lasts.
+        console: Where progress is shown.
+        wait: Wait until the hold that is forgotten has timed out.
+    """
     day = Day()
     data = folder / "data"
     fleet = data / "sample" / "fleet.json"
@@ -187,25 +210,45 @@ def live(folder: Path, transactions: int, afternoon_s: float, console: Console) 
         console.print(f"[green]done[/] {sentence}")
 
     counterfoil("init", data, "--demo")
-    step("a data directory with 14 merchants, 40 terminals and 1000 members")
+    tmk = load_scenes(counterfoil, data, folder)
+    step("a data directory with 15 merchants, 41 terminals and 1002 members")
     try:
         daemon.start()
         step(f"the daemon listens on {daemon.address}")
+        day.scenes = play_scenes(daemon.address, tmk)
+        day.faults += day.scenes.faults
+        step("a tier, a limit, holds, a lost card and a coupon: one till")
         _morning(day, daemon, folder, fleet, transactions, console)
         step(f"{transactions} transactions on bad lines, daemon killed and back after the half")
         _afternoon(day, daemon, folder, fleet, afternoon_s, console)
         step(f"{afternoon_s:g} s at {AFTERNOON_RATE} transactions a second on good lines")
+        day.books.append(day.scenes.books)
+        if wait:
+            _wait_for_hold(day, console)
         closed = json.loads(counterfoil("cutoff", data, "--json"))["closed"]
-        step("the business date is closed")
+        step("the business date is closed, before its hour")
         day.night = clear_night(counterfoil, data, folder / "settlement", closed)
         day.faults += day.night.faults
-        step("the date is netted, filed, checked and released")
+        if wait and not day.night.sweeps.get("holds"):
+            day.faults.append("the hold that was forgotten was not swept")
+        if not day.night.sweeps.get("points"):
+            day.faults.append("points that had run out were not swept")
+        step("the night: swept, netted, filed, checked and released")
         daemon.stop()
     finally:
         daemon.kill()
     _judge(day, data, folder)
     step("balances, merchants, audit checks and replay compared")
     return day
+
+
+def _wait_for_hold(day: Day, console: Console) -> None:
+    """Let the minute of the forgotten hold pass."""
+    whole = day.scenes.wait_s()
+    with Bar(console, "a hold times out", max(int(whole), 1)) as shown:
+        while (left := day.scenes.wait_s()) > 0:
+            shown.tell(int(whole - left))
+            time.sleep(min(left, PROGRESS_S))
 
 
 def _morning(
@@ -244,7 +287,9 @@ class Bar:
 
     def __init__(self, console: Console, what: str, total: int) -> None:
         columns = (TextColumn("     {task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        )
         self._task = self._progress.add_task(what, total=total)
 
     def __enter__(self) -> Self:
@@ -389,11 +434,12 @@ def summary_of(day: Day, folder: Path, seconds: float) -> Summary:
             f"terminals believe, to the point. It took {seconds:.0f} seconds."
         )
     sections = (
+        about_scenes(day.scenes),
         _about_transactions(day),
         _about_faults(day),
         _about_comparison(day),
         _about_latency(day),
-        *([about_night(day.night)] if day.night is not None else []),
+        *([about_sweeps(day.night), about_night(day.night)] if day.night is not None else []),
         _about_files(folder),
     )
     return Summary("Counterfoil: a business day in a minute", verdict, not day.faults, sections)
@@ -413,17 +459,25 @@ def _counts(day: Day) -> Counter[tuple[str, str]]:
 
 
 def _about_transactions(day: Day) -> Section:
-    rows = tuple(
-        (kind, code, CODES.get(code, "declined"), f"{count:,}")
-        for (kind, code), count in sorted(_counts(day).items())
-        if kind not in ON_THE_LINE
-    )
+    counts = _counts(day)
+    rows = []
+    for kind in sorted({kind for kind, _ in counts} - ON_THE_LINE, key=str.lower):
+        declines = [
+            f"{count:,} × {code} {CODES.get(code, 'declined')}"
+            for (each, code), count in sorted(counts.items())
+            if each == kind and code != "00"
+        ]
+        rows.append((kind, f"{counts[kind, '00']:,}", "; ".join(declines)))
     text = (
-        "Members earned points for sales (accrual) and paid with them (redemption); tills undid "
-        "sales of the same batch (void) and gave back parts of older ones (refund). A decline is "
-        "an answer too: not enough points, a wrong PIN, a card that nobody knows."
+        "Forty terminals, each with customers of its own choice. Members earned points for sales"
+        " (accrual) and for other things (reward, referral), paid with them (redemption), with"
+        " stored value (purchase) or with coupons, took gifts, gave points to others (transfer) and"
+        " changed them (conversion, exchange). Tills undid sales of the same batch (void), gave"
+        " back parts of older ones (refund), set points aside (hold) and spent them later"
+        " (capture). A decline is an answer too."
     )
-    return Section("What happened at the counter", text, ("message", "code", "", "answers"), rows)
+    head = ("message", "approved", "declined")
+    return Section("What happened at the counter", text, head, tuple(rows))
 
 
 def _about_faults(day: Day) -> Section:
@@ -546,14 +600,17 @@ def clear(folder: Path) -> None:
 @click.option("--folder", default=FOLDER, show_default=True, type=click.Path(path_type=Path))
 @click.option("--transactions", default=TRANSACTIONS, show_default=True, help="In the morning.")
 @click.option("--afternoon", default=AFTERNOON_S, show_default=True, help="Seconds.")
-def main(folder: Path, transactions: int, afternoon: float) -> None:
+@click.option(
+    "--wait/--no-wait", default=True, help="For the minute that a hold takes to time out."
+)
+def main(folder: Path, transactions: int, afternoon: float, *, wait: bool) -> None:
     """Live through a business day and compare everything at its end."""
     console = Console()
     os.environ.pop("COUNTERFOIL_KEY", None)  # the demonstration has a key file of its own
     begun = time.monotonic()
     try:
         clear(folder)
-        day = live(folder, transactions, afternoon, console)
+        day = live(folder, transactions, afternoon, console, wait=wait)
     except DemoFailed as error:
         raise click.ClickException(str(error)) from None
     summary = summary_of(day, folder, time.monotonic() - begun)

@@ -1,6 +1,6 @@
 """The night of the demonstration: the closed date is netted, filed, checked and released.
 
-What `counterfoil clear` says is told, and held against two things that do not come from it: the set
+What `counterfoil night` says is told, and held against two things that do not come from it: the set
 of files, checked without the ledger, and the company's general ledger, which has to sum to zero.
 """
 
@@ -23,7 +23,8 @@ class Night:
     """What came of the night.
 
     Attributes:
-        cleared: What `counterfoil clear` said of the date, as data.
+        cleared: What `counterfoil night` said of the date, as data.
+        sweeps: And of the sweeps: name to what was posted.
         state: Of the run, after release.
         folder: Where its files are.
         files: How many there are.
@@ -31,6 +32,7 @@ class Night:
     """
 
     cleared: dict[str, Any]
+    sweeps: dict[str, int]
     state: str
     folder: Path
     files: int
@@ -49,11 +51,12 @@ def clear_night(counterfoil: Callable[..., str], data: Path, folder: Path, close
     date = _iso(closed)
     # The next day, whatever it is: a demonstration on a Friday is paid on Saturday.
     pay = ("--value-date", _iso(add_days(closed, 1)))
-    said = json.loads(counterfoil("clear", data, "--date", date, "--out", folder, *pay, "--json"))
+    said = json.loads(counterfoil("night", data, "--out", folder, "--release", *pay, "--json"))
+    sweeps = {swept["name"]: swept["done"] for swept in said["sweeps"]}
     faults = []
-    checked = json.loads(counterfoil("clear", "validate", folder, "--json", wrong=True))
-    faults += [f"{one['file']}: {one['text']}" for one in checked["findings"][:5]]
-    released = json.loads(counterfoil("clear", "release", data, "--date", date, "--json"))
+    if said["released"] != [date]:
+        faults.append(f"the night released {said['released']}, not {date}")
+    (standing,) = json.loads(counterfoil("clear", "status", data, "--date", date, "--json"))
     sums: dict[str, int] = {}
     for line in counterfoil("report", data, "general-ledger", "--json").splitlines():
         row = json.loads(line)
@@ -62,7 +65,29 @@ def clear_night(counterfoil: Callable[..., str], data: Path, folder: Path, close
         f"the general ledger sums to {rest} in {unit}" for unit, rest in sums.items() if rest
     ]
     files = sum(1 for path in folder.rglob("*") if path.is_file())
-    return Night(said[-1], released["state"], folder, files, faults)
+    return Night(said["dates"][-1], sweeps, standing["state"], folder, files, faults)
+
+
+SWEEPS: Final = {
+    "holds": "holds that timed out: what was set aside is free again",
+    "transfers": "transfers that a crash had cut in two, completed",
+    "points": "members whose points ran out",
+    "value": "members whose stored value ran out",
+    "coupons": "coupons that ran out",
+    "tiers": "members whose tier ran out",
+}
+"""What a sweep posts, for people; one without a line here forgets what nobody can ask for."""
+
+
+def about_sweeps(night: Night) -> Section:
+    """Tell what became due by time alone."""
+    text = (
+        "`counterfoil night` does in order what is due once a date has ended: sweeps post what time"
+        " alone has brought about, then each date that ended is cleared. A hold that nobody ended"
+        " counts as free from its minute on; the sweep posts it."
+    )
+    rows = tuple((what, f"{night.sweeps.get(name, 0):,}") for name, what in SWEEPS.items())
+    return Section("What the night swept", text, ("", "posted"), rows)
 
 
 def about_night(night: Night) -> Section:
@@ -81,9 +106,9 @@ def about_night(night: Night) -> Section:
     ]
     payable = sum(party["payable_fen"] for party in cleared["parties"])
     text = (
-        f"Run {cleared['run']} of {_iso(cleared['date'])} is {night.state}: entries"
+        f"Run {cleared['run']} of {cleared['date']} is {night.state}: entries"
         f" {cleared['entries'][0]:,} to {cleared['entries'][1]:,} netted, {_yuan(payable)} yuan to"
-        f" pay on {_iso(cleared['value_date'])}, {cleared['exceptions']} exceptions."
+        f" pay on {cleared['value_date']}, {cleared['exceptions']} exceptions."
         f" {night.files} files in {night.folder}: settlement file, details and statement of each"
         " merchant, summary, payments, lists, manifest; checked without the ledger."
     )

@@ -111,7 +111,7 @@ def _width(text: str) -> int:
 
 def _is_number(cell: str) -> bool:
     """Whether a cell is an amount; a code such as 00 is a name made of digits."""
-    return re.fullmatch(r"(0|[1-9][\d,]*)(\.\d+)?", cell) is not None
+    return re.fullmatch(r"-?(0|[1-9][\d,]*)(\.\d+)?", cell) is not None
 
 
 def as_html(summary: Summary) -> str:

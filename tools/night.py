@@ -21,7 +21,7 @@ from typing import Any, Final
 import click
 
 from clearing.calendar import check_coverage
-from clearing.cli import ERRORS, yuan
+from clearing.cli import ERRORS, result_data, yuan
 from clearing.day import first_date, spoken
 from clearing.run import Options, Result, clear, newest_run, release
 from clearing.validate import validate
@@ -148,10 +148,14 @@ def _clear(
     cleared = [_checked(result) for result in clear(directory, date, folder, options)]
     for one in cleared:
         tell(
-            f"{one['date']}, run {one['run']}: {one['state']}, to pay {yuan(one['payable_fen'])}"
+            f"{one['date']}, run {one['run']}: {one['state']}, to pay {yuan(_payable(one))}"
             f" on {one['value_date']}, {one['exceptions']} exceptions; files: {one['folder']}"
         )
     return cleared
+
+
+def _payable(told: dict[str, Any]) -> int:
+    return sum(party["payable_fen"] for party in told["parties"])
 
 
 def _checked(result: Result) -> dict[str, Any]:
@@ -165,15 +169,8 @@ def _checked(result: Result) -> dict[str, Any]:
         found = findings[0]
         raise Refusal(f"{result.folder}: {found.file}: {found.text}: do not release it")
     day = result.day
-    return {
-        "date": spoken(day.date),
-        "run": day.run,
-        "state": result.begun.run.state,
-        "value_date": spoken(day.value_date),
-        "payable_fen": sum(party.payable for party in day.parties),
-        "exceptions": len(day.exceptions),
-        "folder": str(result.folder),
-    }
+    told = {"date": spoken(day.date), "value_date": spoken(day.value_date)}
+    return result_data(result) | told
 
 
 def _release(directory: Path, options: Options, tell: Any) -> list[str]:

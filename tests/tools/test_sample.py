@@ -132,6 +132,7 @@ def test_the_demonstration_ends_well_and_leaves_its_pages(tmp_path):
             "1500",
             "--afternoon",
             "1",
+            "--no-wait",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -145,6 +146,16 @@ def test_the_demonstration_ends_well_and_leaves_its_pages(tmp_path):
     assert "the same digest" in text
     for line in ("after the morning", "at the end", "issued and redeemed equal", "checks passed"):
         assert re.search(line + r"\s+([\d,]+) of \1\n", text), line
+    # Scenes with their answers, what the night swept, and what it settled.
+    for line in (
+        r"600 more\s+61",
+        r"somebody pays 30 yuan with it\s+41",
+        r"members whose points ran out\s+1\n",
+        r"示范客栈\s+\d+\s+\d+\.\d\d",
+    ):
+        assert re.search(line, text), line
+    assert (folder / "data" / "journal").is_dir()
+    assert not (folder / "scenes.jsonl").exists()
     page = (folder / "summary.html").read_text()
     assert "<script" not in page
     assert "http" not in page
