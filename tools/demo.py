@@ -463,7 +463,7 @@ def _about_transactions(day: Day) -> Section:
     rows = []
     for kind in sorted({kind for kind, _ in counts} - ON_THE_LINE, key=str.lower):
         declines = [
-            f"{count:,} × {code} {CODES.get(code, 'declined')}"
+            f"{code} {CODES.get(code, 'declined')}: {count:,}"
             for (each, code), count in sorted(counts.items())
             if each == kind and code != "00"
         ]
