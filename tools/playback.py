@@ -127,6 +127,8 @@ class _Till:
         body = dict(recorded.body)
         if recorded.named:
             body[37] = play.names.rrn(recorded.named)
+        if recorded.coupon is not None:
+            body[48] = body.get(48, b"") + play.names.coupon(recorded.coupon)
         request = Request(
             RECORDED,
             recorded.mti,
@@ -142,13 +144,15 @@ class _Till:
         if found is None:
             play.played.unanswered += 1
             return
-        code, rrn = found
+        code, rrn, coupon = found
         play.played.note(recorded, code, monotonic() - begun)
         if rrn:
             play.remember(recorded.sequence, rrn)
+        if coupon and recorded.made:
+            play.names.codes[recorded.made] = coupon
 
-    async def _exchange(self, data: bytes) -> tuple[str, str] | None:
-        """Send a frame; code and RRN of its reply, None for no reply."""
+    async def _exchange(self, data: bytes) -> tuple[str, str, str] | None:
+        """Send a frame; code, RRN and new coupon of its reply, None for no reply."""
         terminal, link = self._terminal, self._link
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -164,7 +168,7 @@ class _Till:
                 return None
             answer = terminal.receive(reply)
             if answer is not None:
-                return answer.code, answer.rrn
+                return answer.code, answer.rrn, answer.coupon
 
 
 class Playback:
@@ -193,7 +197,7 @@ class Playback:
         self._keepers: list[asyncio.Task[None]] = []
         self._tills: dict[str, _Till] = {}
         self._group: asyncio.TaskGroup
-        self._last_of: dict[str, asyncio.Event] = {}
+        self._last_of: dict[str | bytes, asyncio.Event] = {}
         self._done: OrderedDict[int, asyncio.Event] = OrderedDict()
         self._begun = 0.0
         self._first_at = 0
@@ -245,7 +249,9 @@ class Playback:
                 self.room.release()
                 continue
             done = asyncio.Event()
-            whose = [one for one in (recorded.member, recorded.other) if one]
+            coupon = recorded.coupon.digest if recorded.coupon is not None else b""
+            about = (recorded.member, recorded.other, coupon, recorded.made)
+            whose = [one for one in about if one]
             earlier = [self._last_of.get(one) for one in whose]
             earlier.append(self._done.get(recorded.named) if recorded.named else None)
             before = [event for event in earlier if event is not None and not event.is_set()]

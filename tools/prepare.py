@@ -58,6 +58,9 @@ SETUP = frozenset(
         "campaign",
         "campaign step",
         "coupon grant",
+        "codes",
+        "codes imported",
+        "key component",
         "lottery",
         "lottery approved",
     }

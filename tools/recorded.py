@@ -2,8 +2,8 @@
 
 A command of a terminal holds all that its message said but the form: entry mode, condition code and
 operator texts are made up, cards and phones come out of the ciphertexts of the directory.
-`MESSAGES` is the table, a row a kind of command. RRNs that a message names are those of the new
-run; `Names` translates.
+`MESSAGES` is the table, a row a kind of command. RRNs and codes of coupons that a message names are
+those of the new run; `Names` translates.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine import codes
+from engine.campaigns import CodeBatch, Coupon
 from engine.catalogue import BY_KIND
 from engine.commands import Pin, Token
 from engine.records import Alias
@@ -26,6 +28,25 @@ from tools.till_books import Presented
 RRN_OF_NOBODY = "NONE00000000"
 """Field 37 where the recorded message named none of the host's."""
 
+CODE_OF_NOTHING = "0"
+"""Element 12 where the recorded message named no coupon: no code is so short."""
+
+
+@dataclass(slots=True)
+class NamedCoupon:
+    """The coupon of a message.
+
+    Attributes:
+        digest: keyed digest of its code in the recorded run.
+        batch, serial: of a produced code; 0 for others.
+        pin: the verdict on its PIN, see `engine.commands.Pin`.
+    """
+
+    digest: bytes
+    batch: int
+    serial: int
+    pin: int
+
 
 class Names:
     """Who is meant: tokens in clear, and the RRNs of the new run.
@@ -36,12 +57,14 @@ class Names:
 
     Attributes:
         rrns: sequence number in the recorded run to the RRN that the new run gave.
+        codes: digest of a coupon's code in the recorded run to the code that the new run gave.
     """
 
     def __init__(self, vault: Vault, read: Callable[[bytes], Any]) -> None:
         self.vault = vault
         self._read = read
         self.rrns: dict[int, str] = {}
+        self.codes: dict[bytes, str] = {}
 
     def clear(self, token: Token) -> str:
         """A token's letter and value; empty where nobody has it (it was unknown then too)."""
@@ -61,6 +84,30 @@ class Names:
             return RRN_OF_NOBODY
         return self.rrns.get(sequence) or self.vault.rrn(sequence)
 
+    def code(self, named: NamedCoupon) -> str:
+        """The code in the new run of a coupon of the recorded one."""
+        told = self.codes.get(named.digest)
+        if told:
+            return told
+        row: Coupon | None = self._read(schema.coupon(named.digest))
+        if row is not None and row.code:
+            return codes.clear(self.vault, row.code)
+        # A code that nobody has used yet may say a batch by chance, which then is none.
+        batch: CodeBatch | None = self._read(schema.codes(named.batch)) if named.batch else None
+        if batch is None or batch.imported:
+            return CODE_OF_NOTHING
+        return codes.Codes(self.vault, batch.length).make(named.batch, named.serial, 1)[0]
+
+    def coupon(self, named: NamedCoupon) -> bytes:
+        """The elements that name a coupon in the new run, and its PIN where one was given."""
+        code = self.code(named)
+        elements = [("12", code.encode("ascii"))]
+        if named.pin != Pin.ABSENT:
+            right = codes.pin_of(self.vault, codes.digest_of(self.vault, code))
+            wrong = f"{(int(right) + 1) % 10 ** len(right):0{len(right)}d}"
+            elements.append(("13", (right if named.pin == Pin.RIGHT else wrong).encode("ascii")))
+        return build_tlv(elements)
+
 
 @dataclass(slots=True)
 class Recorded:
@@ -78,6 +125,8 @@ class Recorded:
         code: network code, 60.3.
         body: fields without identity, RRN, PIN and MAC.
         presented: card and PIN, for the PIN block.
+        coupon: the coupon that it names; None for none.
+        made: digest of the code of the coupon that it made; empty for none.
         reason: what it came to then, an `engine.reasons.Reason`.
     """
 
@@ -94,6 +143,8 @@ class Recorded:
     code: str
     body: dict[int, Any]
     presented: Presented | None
+    coupon: NamedCoupon | None
+    made: bytes
     reason: int
 
 
@@ -158,6 +209,12 @@ def _claim(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements.append(("14", said["campaign"].encode("ascii")))
 
 
+def _use(body: dict[int, Any], said: Said, elements: Elements) -> None:
+    body[49] = MONEY
+    if said["quantity"]:
+        elements.append(("15", b"%d" % said["quantity"]))
+
+
 def _draw(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements.append(("14", said["lottery"].encode("ascii")))
 
@@ -188,6 +245,8 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "exchange": ("0200", _target),
     "gift": ("0200", _gift),
     "coupon claim": ("0200", _claim),
+    "coupon use": ("0200", _use),
+    "coupon transfer": ("0200", _other_member),
     "draw": ("0200", _draw),
     "void": ("0200", _void),
     "refund": ("0220", _nothing),
@@ -204,11 +263,8 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
 }
 """Kind of command to message type and what fills the fields of its own."""
 
-UNTOLD = frozenset({"coupon use", "coupon transfer"})
-"""Kinds of requests whose messages cannot be made again, counted as passed over.
-
-A coupon is named by its code, and another run gives other codes.
-"""
+UNTOLD: frozenset[str] = frozenset()
+"""Kinds of requests whose messages cannot be made again, counted as passed over."""
 
 
 def message(entry: Entry, names: Names) -> Recorded | None:
@@ -255,8 +311,18 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         _network_code(entry.kind, said),
         body,
         presented,
+        _coupon(said),
+        said.get("code", b"") if "sealed" in said else b"",
         entry.outcome[0],
     )
+
+
+def _coupon(said: Said) -> NamedCoupon | None:
+    """The coupon that a command names."""
+    if not said.get("coupon"):
+        return None
+    place = (said.get("code_batch", 0), said.get("serial", 0))
+    return NamedCoupon(said["coupon"], *place, said.get("coupon_pin", Pin.ABSENT))
 
 
 def _named_item(said: Said, names: Names) -> int:

@@ -118,6 +118,7 @@ class Answer(NamedTuple):
         differs: True when a repeat was answered otherwise than the reply that was lost.
         lost: True for a reply that the terminal never saw, see `Terminal.lose`.
         rrn: Field 37, empty for none.
+        coupon: The code of a new coupon, empty for none.
     """
 
     kind: str
@@ -130,6 +131,7 @@ class Answer(NamedTuple):
     differs: bool = False
     lost: bool = False
     rrn: str = ""
+    coupon: str = ""
 
 
 class Terminal:
@@ -504,9 +506,8 @@ class Terminal:
         elif kind == "settlement" and code == "95":
             self._uploads = [*self._upload()]
         balances = tuple(balances_told(fields.get(54, "")))
-        return Answer(
-            kind, code, True, moved, program, balances, repeated, differs, rrn=fields.get(37, "")
-        )
+        answer = Answer(kind, code, True, moved, program, balances, repeated, differs)
+        return answer._replace(rrn=fields.get(37, ""), coupon=elements_told(fields).get("38", ""))
 
     def _stays_owed(self, request: Request, code: str) -> bool:
         """Arrange what has to be sent again after an answer that settles nothing."""

@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine import codes
 from engine.catalogue import RULES
 from engine.commands import Pin
 from engine.directory import open_machine, open_vault
 from engine.rules.cards import CardReplacement, LossReport
-from engine.rules.coupons import Claim
+from engine.rules.coupons import Claim, Handover, Use
 from engine.rules.exchange import Exchange
 from engine.rules.gifts import GiftExchange
 from engine.rules.holds import Capture, Hold, Release, ValueCapture, ValueHold
@@ -66,6 +67,7 @@ MORE = [
         "from": "2026-01-01",
         "to": "2126-12-31",
         "per_member": 1,
+        "transferable": True,
         "state": "live",
     },
 ]
@@ -149,7 +151,7 @@ def trade_between(counter):
     """What concerns two members, two programs, two messages, or an earlier time."""
     do, sequences = counter.do, counter.sequences
     one, two = "00000001", "00000002"
-    card, friend = counter.card(CARD), counter.card(FRIENDS_CARD)
+    card, friend, made = counter.card(CARD), counter.card(FRIENDS_CARD), {}
     sold = datetime.fromtimestamp(counter.at / 1000 - 3600, ZoneInfo("Asia/Shanghai"))
     told = (card, 500, int(f"{sold:%Y%m%d%H%M%S}"))
     do("offline", one, 1, 20, OfflineAccrual, *told)
@@ -171,8 +173,18 @@ def trade_between(counter):
     do("taken", two, 2, 7, ValueCapture, *taken, function="006000")
     do("mug", two, 2, 8, GiftExchange, card, "MUG", 2, "", 0, Pin.ABSENT, function="936500")
     for name, stan in (("coupon", 10), ("second", 11)):
-        code = (b"%016d" % stan, b"", Pin.ABSENT)
+        code = (*codes.fresh(counter.vault), Pin.ABSENT)
         do(name, two, 2, stan, Claim, card, "SPRING", "", 0, *code, function="910000")
+        made[name] = code[0]
+    given = (made["coupon"], 0, 0, "", 0, *codes.fresh(counter.vault), Pin.ABSENT)
+    do("sent", two, 2, 12, Handover, card, friend, *given, function="920000")
+    used = (5_000, 0, "", Pin.ABSENT)
+    do("old code", one, 1, 27, Use, (), made["coupon"], 0, 0, *used, function="900000")
+    do("taken off", one, 1, 28, Use, (), given[5], 0, 0, *used, function="900000")
+    again = (sequences["taken off"], 1, 28, given[5])
+    do("put back", one, 1, 29, Void, (), "156", 5_000, *again, function="200000")
+    do("wrong PIN", one, 1, 30, Use, (), given[5], 0, 0, 5_000, 0, "", Pin.WRONG, function="900000")
+    do("unknown", one, 1, 31, Use, (), b"x" * 16, 0, 0, *used, function="900000")
     for number in (1, 2, 3):
         drawn = (card, "WHEEL", "", 0, number, bytes([number]) * 32, Pin.ABSENT)
         do(f"draw {number}", two, 2, 20 + number, Draw, *drawn, function="946500")
