@@ -297,6 +297,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("operator unlocked", desks.UnlockOperator, desks.unlock_operator, "none", "", ""),
     Rule("terminal state", desks.SetTerminal, desks.set_terminal, "none", "", ""),
     Rule("key component", custody.LoadComponent, custody.load_component, "none", "", ""),
+    Rule("resealed", custody.Reseal, custody.reseal, "none", "", ""),
     Rule("parameters", desks.PutParameters, desks.put_parameters, "none", "", ""),
     Rule("calendar", reference.SetCalendar, reference.set_calendar, "none", "", ""),
     Rule("points expiry", expiry.ExpirePoints, expiry.expire_points, "none", "", ""),

@@ -5,9 +5,11 @@ own from it by HKDF-SHA256 (RFC 5869) with its own label, so that no two uses sh
 
 - *Digests* stand in for card numbers, phones and codes as keys of tables. They are keyed BLAKE2b
   of 16 bytes: without the key file nobody can try out the few billion card numbers there are.
-- *Sealed values* are AES-256-GCM with a random 12-byte nonce. The first four bytes name the key
-  file, so that values sealed before and after a change of keys can be told apart. Random nonces
-  allow 2**32 values a key file (NIST SP 800-38D, section 8.3).
+- *Sealed values* are AES-256-GCM with a random 12-byte nonce. The first four bytes name the key,
+  so that values sealed before and after a rotation can be told apart. Random nonces allow 2**32
+  values a key (NIST SP 800-38D, section 8.3). The first sealing key follows from the master,
+  further ones (`Vault.rotate`) are in the file; the newest seals, all of them unseal. Digests are
+  names in tables and journal: they stay with the master.
 - *PINs* are kept as keyed digests only. A PIN space is small; the key alone protects it, and a
   slow hash would protect no better against somebody who has the key.
 - *Retrieval reference numbers* are (shard, sequence number) under a keyed permutation.
@@ -61,6 +63,8 @@ _TAG_SIZE: Final = 16
 _KEY_FILE_SIZE_MAX: Final = 4096
 _KEY_FILE_MODE: Final = 0o600
 _PR_SET_DUMPABLE: Final = 4
+SEALING_KEYS_MAX: Final = 24
+"""Sealing keys that a key file holds besides the one that follows from the master."""
 
 
 class KeyFileError(Exception):
@@ -83,10 +87,12 @@ class Vault:
         "_ciphers",
         "_content",
         "_entropy",
+        "_path",
         "_permutation",
         "_pins",
         "_prefix",
         "_seals",
+        "_stamp",
         "_tokens",
         "key_id",
     )
@@ -95,7 +101,7 @@ class Vault:
         """Derive every key from a master of 32 bytes; `create` and `open` are the usual ways."""
         if len(master) != _MASTER_SIZE:
             raise ValueError(f"a master key has {_MASTER_SIZE} bytes, not {len(master)}")
-        self._prefix: Final = _derive(master, "key id", _KEY_ID_SIZE)
+        self._prefix = _derive(master, "key id", _KEY_ID_SIZE)
         self.key_id: Final = self._prefix.hex()
         token_key = _derive(master, "token digest", 32)
         self._tokens: Final = {
@@ -104,7 +110,9 @@ class Vault:
         self._content: Final = _keyed_digest(_derive(master, "content digest", 32))
         self._pins: Final = _keyed_digest(_derive(master, "pin digest", 32))
         self._entropy: Final = _keyed_digest(_derive(master, "entropy", 32))
-        self._seals: Final = AESGCM(_derive(master, "seal", 32))
+        self._seals: Final = {self._prefix: AESGCM(_derive(master, "seal", 32))}
+        self._path = ""
+        self._stamp = (0, 0)
         self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
         self._ciphers: dict[str, Callable[[bytes], bytes]] = {}
 
@@ -125,6 +133,7 @@ class Vault:
             "master": base64.b64encode(master).decode(),
         }
         _write_new(Path(path), json.dumps(document, indent=1).encode() + b"\n")
+        vault.take(document, Path(path))
         return vault
 
     @classmethod
@@ -145,7 +154,11 @@ class Vault:
             )
         master = _decode_master(document.get("master"))
         vault = None if master is None else cls(master)
-        if vault is None or document.get("key_id") != vault.key_id:
+        if (
+            vault is None
+            or document.get("key_id") != vault.key_id
+            or not vault.take(document, Path(path))
+        ):
             raise KeyFileError(f"{path} is damaged: restore it from its copy")
         return vault
 
@@ -210,31 +223,122 @@ class Vault:
     def seal(self, label: str, clear: bytes) -> bytes:
         """Encrypt a value for keeping at rest; two calls never give the same bytes.
 
+        The newest sealing key is used, also when it was added since the file was opened.
+
         Args:
             label: What the value is (and whose, where a swap would do harm). Not hidden, not
                 stored, but `unseal` succeeds under the same label only.
             clear: The value; it comes out 32 bytes longer.
         """
+        self._look()
         nonce = os.urandom(_NONCE_SIZE)
         associated = self._prefix + label.encode("utf-8", "surrogatepass")
-        return self._prefix + nonce + self._seals.encrypt(nonce, clear, associated)
+        return self._prefix + nonce + self._seals[self._prefix].encrypt(nonce, clear, associated)
 
     def unseal(self, label: str, sealed: bytes) -> bytes:
-        """Decrypt what `seal` made under the same label and key file.
+        """Decrypt what `seal` made under the same label and key file, also before a rotation.
 
         Raises:
             SealBroken: It was not, or a bit of it was changed since.
         """
         if len(sealed) < _KEY_ID_SIZE + _NONCE_SIZE + _TAG_SIZE:
             raise SealBroken("a sealed value is cut short")
-        if sealed[:_KEY_ID_SIZE] != self._prefix:
+        prefix = sealed[:_KEY_ID_SIZE]
+        if prefix not in self._seals:
+            self._look()
+        if prefix not in self._seals:
             raise SealBroken("a value was sealed under another key file")
         nonce = sealed[_KEY_ID_SIZE : _KEY_ID_SIZE + _NONCE_SIZE]
-        associated = self._prefix + label.encode("utf-8", "surrogatepass")
+        associated = prefix + label.encode("utf-8", "surrogatepass")
         try:
-            return self._seals.decrypt(nonce, sealed[_KEY_ID_SIZE + _NONCE_SIZE :], associated)
+            return self._seals[prefix].decrypt(
+                nonce, sealed[_KEY_ID_SIZE + _NONCE_SIZE :], associated
+            )
         except InvalidTag:
             raise SealBroken("a sealed value was changed or has another label") from None
+
+    @property
+    def sealing_ids(self) -> tuple[str, ...]:
+        """Names of the sealing keys, eight hex digits each, the one in use last."""
+        return tuple(prefix.hex() for prefix in self._seals)
+
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether a value was sealed under the newest sealing key."""
+        return sealed[:_KEY_ID_SIZE] == self._prefix
+
+    def rotate(self) -> str:
+        """Add a sealing key to the key file, which is replaced whole and durably.
+
+        Other processes that have the file open take the new key up at their next sealing.
+
+        Returns:
+            The new key's name.
+
+        Raises:
+            KeyFileError: The file cannot be read or replaced, or has as many keys as it may have.
+        """
+        path = Path(self._path)
+        document = _parse(_read(path))
+        if document is None or document.get("key_id") != self.key_id:
+            raise KeyFileError(f"{path} is not the key file any more: restore it from its copy")
+        known = document.get("sealing", [])
+        if not isinstance(known, list) or len(known) >= SEALING_KEYS_MAX:
+            raise KeyFileError(f"{path} has {SEALING_KEYS_MAX} sealing keys and takes no more")
+        key = os.urandom(_MASTER_SIZE)
+        name = _derive(key, "key id", _KEY_ID_SIZE).hex()
+        known = [*known, {"id": name, "key": base64.b64encode(key).decode()}]
+        made = path.with_name(f".{path.name}.next")
+        made.unlink(missing_ok=True)
+        _write_new(made, json.dumps(document | {"sealing": known}, indent=1).encode() + b"\n")
+        try:
+            made.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise KeyFileError(f"{path} cannot be replaced ({error.strerror})") from None
+        self._look()
+        return name
+
+    def _look(self) -> None:
+        """Take up sealing keys that were added to the file since it was read."""
+        if not self._path:
+            return
+        try:
+            state = os.stat(self._path)  # noqa: PTH116 - beside every sealing: a path object costs more
+        except OSError:
+            return  # what was read goes on to be right
+        stamp = (state.st_ino, state.st_mtime_ns)
+        if stamp == self._stamp:
+            return
+        try:
+            document = _parse(_read(Path(self._path)))
+        except KeyFileError:
+            return
+        if document is None or document.get("key_id") != self.key_id:
+            return
+        if self.take(document, Path(self._path)):
+            self._stamp = stamp
+
+    def take(self, document: dict[str, object], path: Path) -> bool:
+        """Take in the sealing keys of what was read from a key file, and watch that file.
+
+        Returns:
+            False where one of them is damaged.
+        """
+        self._path = str(path.absolute())
+        listed = document.get("sealing", [])
+        if not isinstance(listed, list):
+            return False
+        for one in listed:
+            key = _decode_master(one.get("key")) if isinstance(one, dict) else None
+            if key is None:
+                return False
+            prefix = _derive(key, "key id", _KEY_ID_SIZE)
+            if prefix.hex() != one.get("id"):
+                return False
+            if prefix not in self._seals:
+                self._seals[prefix] = AESGCM(_derive(key, "seal", 32))
+            self._prefix = prefix
+        return True
 
     def rrn(self, sequence: int, shard: int = 0) -> str:
         """Return the retrieval reference number of a transaction: 12 digits, the same for ever.

@@ -133,6 +133,11 @@ def _entry(data: tuple[Any, ...]) -> Entry:
     return Entry(*data[1:])
 
 
+def sealed_fields() -> dict[int, tuple[str, ...]]:
+    """The tables whose rows hold ciphertext, with the names of those fields."""
+    return {table: kind.sealed for table, kind in _kinds.items() if kind.sealed}
+
+
 def logical(key: bytes, value: bytes) -> bytes:
     """The part of a row that is fact: its value without ciphertext, packed."""
     kind = _kinds.get(key[0])

@@ -14,17 +14,19 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from engine.directory import open_vault
 from engine.records import Terminal
-from engine.rules.custody import Component, LoadComponent
+from engine.rules.custody import SEAL_HEAD, Component, LoadComponent, Reseal
 from engine.submit import Submitter
 from engine.vault import Vault
-from ledger import schema
+from ledger import codec, schema
 from ledger.tables import Snapshot
 from posd import security
 from tools.cli import Refusal, directory_argument, echo_json, json_option, key_option
@@ -32,6 +34,9 @@ from tools.cli import Refusal, directory_argument, echo_json, json_option, key_o
 _KEY_HEX: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _FILE_BYTES_MAX: Final = 4096
 _OPEN_BITS: Final = 0o077
+_RESEAL_ITEMS: Final = 256
+_RESEAL_ROUNDS: Final = 30
+_RESEAL_PAUSE: Final = 1.0
 
 
 @click.group("keys")
@@ -47,7 +52,10 @@ def command() -> None:
 def show(directory: Path, name: str | None, key: Path | None, *, as_json: bool) -> None:
     """Tell the key file's id, and of a terminal the check value and what waits."""
     vault = open_vault(directory, key)
-    told: dict[str, object] = {"key file": vault.key_id}
+    told: dict[str, object] = {
+        "key file": vault.key_id,
+        "storage": list(vault.sealing_ids) if as_json else " ".join(vault.sealing_ids),
+    }
     if name is not None:
         terminal, waiting = _rows(directory, name)
         told |= {"terminal": name, "profile": terminal.profile, "check": terminal.tmk_check}
@@ -107,6 +115,77 @@ def component(
         click.echo(f"the key is in force: check value {made.tmk_check}; the terminal signs on anew")
     else:
         click.echo(f"it waits for part {3 - part}, by somebody else, for a day")
+
+
+@command.command("rotate")
+@directory_argument
+@key_option
+def rotate(directory: Path, key: Path | None) -> None:
+    """Add a storage key to the key file and seal everything kept anew under it; DIR may be in use.
+
+    Make a copy of the key file afterwards: what is sealed from now on needs it.
+    """
+    vault = open_vault(directory, key)
+    name = vault.rotate()
+    click.echo(f"storage key {name} is in force: make a copy of the key file now")
+    _reseal(directory, vault)
+
+
+@command.command("reseal")
+@directory_argument
+@key_option
+def reseal(directory: Path, key: Path | None) -> None:
+    """Go on with a rotation that was interrupted; nothing is left to do when all is done."""
+    _reseal(directory, open_vault(directory, key))
+
+
+def _reseal(directory: Path, vault: Vault) -> None:
+    """Seal anew until nothing under an older key is found; a daemon may have added some."""
+    total = 0
+    for _ in range(_RESEAL_ROUNDS):
+        found = 0
+        with Submitter(directory) as submitter:
+            for items in _older(submitter, vault):
+                found += len(items)
+                result = submitter.submit(Reseal(items))
+                if not result.done:
+                    raise Refusal(result.text)
+                total += result.facts.get("replaced", 0)
+        if not found:
+            break
+        # Once more: the daemon may have sealed something before it saw the new key.
+        time.sleep(_RESEAL_PAUSE)
+    else:
+        raise Refusal("the tables stay behind: run `keys reseal` again when they caught up")
+    click.echo(f"{total} values sealed anew")
+
+
+def _older(submitter: Submitter, vault: Vault) -> Iterator[tuple[tuple[bytes, bytes, bytes], ...]]:
+    """What is sealed under older keys, in commands' sizes."""
+    items: list[tuple[bytes, bytes, bytes]] = []
+    for table, (field, *_) in codec.sealed_fields().items():
+        for row_key, row in submitter.scan(table):
+            sealed: bytes = getattr(row, field)
+            if not sealed or vault.is_newest(sealed):
+                continue
+            label = LABELS[table](row_key, row)
+            fresh = vault.seal(label, vault.unseal(label, sealed))
+            items.append((row_key, sealed[:SEAL_HEAD], fresh))
+            if len(items) == _RESEAL_ITEMS:
+                yield tuple(items)
+                items = []
+    if items:
+        yield tuple(items)
+
+
+LABELS: Final[dict[int, Callable[[bytes, Any], str]]] = {
+    schema.ALIAS: lambda key, _: f"token:{chr(key[1])}",
+    schema.TERMINAL: lambda _, row: f"tmk:{row.id}",
+    schema.COUPON: lambda _key, _row: "token:K",
+    schema.LOTTERY: lambda key, _: f"lottery:{schema.name_of(key)}",
+    schema.COMPONENT: lambda key, row: f"component:{key[1:].decode()}:{row.part}",
+}
+"""Under which label the ciphertext of a table's rows is sealed."""
 
 
 def _rows(directory: Path, name: str) -> tuple[Terminal, Component | None]:

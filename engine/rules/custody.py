@@ -19,6 +19,8 @@ from ledger import codec, schema
 
 COMPONENT_MS: Final = 24 * 3_600_000
 """How long a first component waits for the second."""
+SEAL_HEAD: Final = 16
+"""Bytes of a ciphertext that name it: its key's, and its nonce."""
 
 
 @dataclass(slots=True)
@@ -101,6 +103,34 @@ def load_component(command: LoadComponent, draft: Draft) -> Reason:
         ("before", f"key {terminal.tmk_check}"),
         ("after", f"key {row.tmk_check} by {waiting.by} and {command.by}"),
     )
+    return Reason.APPROVED
+
+
+@dataclass(slots=True)
+class Reseal:
+    """Ciphertexts are replaced by others of the same values, after a rotation of the storage key.
+
+    Attributes:
+        items: key of the row, how its ciphertext begins (`SEAL_HEAD` bytes, its key and nonce), the
+            new ciphertext.
+    """
+
+    items: tuple[tuple[bytes, bytes, bytes], ...]
+
+
+def reseal(command: Reseal, draft: Draft) -> Reason:
+    """Replace the ciphertexts that are still those that were read; others have changed since."""
+    fields = codec.sealed_fields()
+    replaced = 0
+    for key, head, sealed in command.items:
+        row = draft.read(key)
+        name = fields[key[0]][0]
+        if row is not None and getattr(row, name)[:SEAL_HEAD] == head:
+            draft.rows[key] = amended(row, **{name: sealed})
+            replaced += 1
+    if not replaced:
+        return Reason.UNCHANGED
+    draft.facts = (("replaced", replaced),)
     return Reason.APPROVED
 
 

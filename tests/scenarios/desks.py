@@ -6,6 +6,7 @@ at DATE TIME unlock-operator 007 merchant HOTEL by lead
 at DATE TIME set-terminal 00000001 lock by lead
 at DATE TIME put-parameters any version 1.2 [software 3.4]
 at DATE TIME key-component 00000001 1 AA [with BB gives CC] by anna
+at DATE TIME reseal 00000001 OLD NEW
 """
 
 from typing import Any
@@ -52,9 +53,14 @@ class Desks:
             rest[2],
             b"" if second else b"sealed",
             rest[4],
-            b"sealed" if second else b"",
+            b"sealed".ljust(custody.SEAL_HEAD, b".") if second else b"",
             rest[6],
         )
+
+    def reseal(self, words: Any) -> Any:
+        key = schema.terminal(schema.TERMINAL, words.rest[0])
+        old, new = (word.encode().ljust(custody.SEAL_HEAD, b".") for word in words.rest[1:3])
+        return custody.Reseal(((key, old, new),))
 
     def expect_key(self, name: str, check: str) -> None:
         row = self.book.view.get(schema.terminal(schema.TERMINAL, name))
@@ -77,6 +83,7 @@ ACTS = {
     "set-terminal": Desks.set_terminal_state,
     "put-parameters": Desks.put_parameters,
     "key-component": Desks.load_component,
+    "reseal": Desks.reseal,
 }
 
 EXPECTATIONS = [

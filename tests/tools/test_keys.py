@@ -7,10 +7,11 @@ import resource
 import pytest
 
 from engine.directory import open_vault
-from ledger import schema
+from ledger import codec, schema
 from ledger.tables import Snapshot
 from posd import security
-from tests.tools.conftest import TERMINAL, must, run, write_lines
+from tests.tools.conftest import CARD, MEMBER, TERMINAL, Daemon, must, run, write_lines
+from tools.keys import LABELS
 
 ONE = "0123456789abcdeffedcba9876543210"
 TWO = "a0a1a2a3a4a5a6a7b0b1b2b3b4b5b6b7"
@@ -122,3 +123,58 @@ def test_who_holds_keys_leaves_no_core(loaded):
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
     get_dumpable = 3
     assert ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0) == 0
+
+
+def test_the_storage_key_is_rotated_beside_the_daemon(loaded, tmp_path):
+    load(loaded, ONE, 1, "Anna")
+    before = {key: row.sealed for key, row in rows(loaded, schema.ALIAS)}
+    daemon = Daemon(loaded)
+    try:
+        more = MEMBER | {"id": "M0000002", "cards": ["6222020000000000026"]}
+        more["phone"] = "13800000002"
+        text = must("keys", "rotate", loaded)
+        assert f"{len(before) + 2} values sealed anew" in text
+        # What the daemon serves now is readable to it, and what it takes in is sealed anew.
+        must("load", loaded, write_lines(tmp_path / "more.jsonl", [more]))
+        shown = must("show", loaded, "member", CARD)
+        assert "0018" in shown
+        assert CARD not in shown
+    finally:
+        assert daemon.stop() == 0
+    vault = open_vault(loaded)
+    first, second = vault.sealing_ids
+    assert first == vault.key_id != second
+    for table, (field,) in codec.sealed_fields().items():
+        for key, row in rows(loaded, table):
+            sealed = getattr(row, field)
+            assert not sealed or sealed[:4].hex() == second
+            if sealed:
+                label = LABELS[table](key, row)
+                assert vault.unseal(label, sealed)
+    assert before.keys() < {key for key, _ in rows(loaded, schema.ALIAS)}
+    assert "is in force" in load(loaded, TWO, 2, "Bert").output
+    assert key_of(loaded)[1] == BOTH
+    assert "0 values" in must("keys", "reseal", loaded)
+    again = must("replay", loaded, "--into", tmp_path / "again")
+    assert must("verify", loaded).splitlines()[-1] in again
+    assert (loaded.parent / "data.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_every_table_that_holds_ciphertext_is_sealed_anew():
+    assert set(LABELS) == set(codec.sealed_fields())
+    assert all(len(fields) == 1 for fields in codec.sealed_fields().values())
+
+
+def test_a_daemon_takes_up_a_new_storage_key_by_itself(loaded):
+    old, other = open_vault(loaded), open_vault(loaded)
+    early = old.seal("token:C", b"1")
+    name = other.rotate()
+    assert old.unseal("token:C", other.seal("token:C", b"2")) == b"2"
+    assert old.seal("token:C", b"3")[:4].hex() == name
+    assert other.unseal("token:C", early) == b"1"
+    assert old.token_digest("C", CARD) == open_vault(loaded).token_digest("C", CARD)
+
+
+def rows(directory, table):
+    with Snapshot(directory) as snapshot:
+        return list(snapshot.table(table))
