@@ -223,6 +223,27 @@ def check_position(reader: Reader, applied: int, digest: bytes) -> None:
         )
 
 
+def readers(folder: Path) -> tuple[int, list[tuple[int, int]]]:
+    """Who reads the tables now.
+
+    Returns:
+        The newest transaction, and process and transaction of each reader that holds one. A killed
+        reader stands there until the follower's next fold.
+    """
+    environment = _open_to_read(folder)
+    try:
+        newest = int(environment.info()["last_txnid"])
+        rows = [line.split() for line in environment.readers().splitlines()]
+    finally:
+        environment.close()
+    return newest, [
+        (int(row[0]), int(row[2]))
+        for row in rows
+        if len(row) == len(("process", "thread", "transaction")) and row[0].isdigit()
+        if row[2].isdigit()
+    ]
+
+
 def _open_to_read(folder: Path) -> Any:
     """Open the tables read-only, also where this user may not write the table of readers."""
     try:

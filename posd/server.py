@@ -41,6 +41,7 @@ from posd.link import Limits, Links
 from posd.logs import Events, set_level
 from posd.logs import begin as begin_log
 from posd.metrics import Exposition, Meter
+from posd.notify import ALIVE, READY, STOPPING, notify
 from posd.observed import Observed
 from posd.pipeline import Pipeline
 from posd.terminals import GuardLimits
@@ -134,7 +135,9 @@ class Daemon:
         also = f" tls {_bound(doors[1])}" if tls is not None else ""
         sys.stdout.write(f"ready {_bound(doors[0])} metrics {_bound(scrape)}{also}\n")
         sys.stdout.flush()
+        notify(READY, f"STATUS=terminals on {_bound(doors[0])}")
         await self._stopping
+        notify(STOPPING, "STATUS=draining")
         tick.cancel()
         for door in doors:
             door.close()
@@ -211,6 +214,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._ticks += 1
+        notify(ALIVE)
         self.pipeline.tick()
         self.observed.look()
         self.links.sweep()

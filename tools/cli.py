@@ -95,6 +95,7 @@ class Command(click.Group):
         "campaign": "tools.campaign",
         "clear": "clearing.cli",
         "config": "tools.configure",
+        "doctor": "tools.doctor",
         "export": "tools.export",
         "gift": "tools.gift",
         "issue": "tools.issue",
