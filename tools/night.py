@@ -3,9 +3,11 @@
 1. The date is cut off if its hour has passed: by the machine, before the first command that comes
    after the hour; here comes one that asks for nothing.
 2. All sweeps (`engine.sweeps`) post what has become due by time alone.
-3. Each date that is cut off and has no files yet is cleared into a folder of its own, and its set
+3. Every audit check is made, as `counterfoil verify` makes them: nothing is paid from books that do
+   not hold.
+4. Each date that is cut off and has no files yet is cleared into a folder of its own, and its set
    is checked without the ledger, as who receives it may do.
-4. With ``--release`` each of these dates, and those filed before, is released, in order.
+5. With ``--release`` each of these dates, and those filed before, is released, in order.
 
 A night that was interrupted, or missed, is simply run again: each step does what is left of it.
 Whatever fails ends the night with exit status 1, before a later date is touched.
@@ -40,7 +42,8 @@ from tools.cli import (
     json_option,
     key_option,
 )
-from tools.sweep import yielding
+from tools.sweep import note_sweeps, yielding
+from tools.verify import note_verification, verification
 
 FINAL: Final = frozenset({"RELEASED", "CONFIRMED"})
 WITH_FILES: Final = FINAL | {"FILED"}
@@ -51,6 +54,7 @@ WITH_FILES: Final = FINAL | {"FILED"}
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of dates.")
 @click.option("--release", "then_release", is_flag=True, help="Release what is cleared.")
 @click.option("--value-date", type=click.DateTime(["%Y-%m-%d"]), help="In place of the calendar's.")
+@click.option("--verify/--no-verify", default=True, help="Make the audit checks before clearing.")
 @key_option
 @json_option
 def command(
@@ -60,9 +64,10 @@ def command(
     value_date: datetime | None,
     *,
     then_release: bool,
+    verify: bool,
     as_json: bool,
 ) -> None:
-    """Do the night's work: cut-off if it is due, sweeps, clearing.
+    """Do the night's work: cut-off if it is due, sweeps, audit checks, clearing.
 
     Every date that is cut off gets its files in OUT/DATE, missed ones too. Run it again after
     an interruption; what is done already is not done twice.
@@ -81,6 +86,8 @@ def command(
             told["open"] = spoken(_open_date(directory))
             tell(f"{told['open']} is open")
             told["sweeps"] = [asdict(swept) for swept in _sweep(directory, tell)]
+            if verify:
+                told["checks"] = _verify(directory, tell)
             told["dates"] = []
             for date in _dates_due(directory):
                 told["dates"] += _clear(directory, date, out / spoken(date), options, tell)
@@ -113,7 +120,25 @@ def _sweep(directory: Path, tell: Any) -> list[Swept]:
             for text in swept.texts:
                 tell(f"  {text}")
             done.append(swept)
+    note_sweeps(directory, done)
     return done
+
+
+def _verify(directory: Path, tell: Any) -> dict[str, str]:
+    """Make every audit check; returns their names and states.
+
+    Raises:
+        Refusal: one failed.
+    """
+    with verification(directory, None) as made:
+        checked = [*made.checks()]
+        note_verification(directory, made.sequence, checked)
+    failed = [check for check in checked if check.state == "failed"]
+    if failed:
+        names = ", ".join(check.name for check in failed)
+        raise Refusal(f"{names}: see `counterfoil verify {directory}`; nothing was cleared")
+    tell(f"{len(checked)} audit checks passed")
+    return {check.name: check.state for check in checked}
 
 
 def _dates(directory: Path) -> list[tuple[int, str]]:

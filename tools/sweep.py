@@ -12,7 +12,7 @@ import click
 
 from engine.directory import read_configuration, wall_ms
 from engine.submit import Submitter
-from engine.sweeps import BY_NAME, SWEEPS, run
+from engine.sweeps import BY_NAME, SWEEPS, Swept, run
 from engine.terms import Clock
 from ledger.notes import note
 from tools.cli import (
@@ -40,6 +40,12 @@ def yielding() -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
+def note_sweeps(directory: Path, told: list[Swept]) -> None:
+    """Leave a note of what sweeps came to, for the daemon's metrics and `doctor`."""
+    done, refused = sum(one.done for one in told), sum(one.refused for one in told)
+    note(directory, "sweep", done=done, refused=refused)
+
+
 @click.command("sweep")
 @directory_argument
 @click.argument("names", nargs=-1, metavar="[NAME]…", type=click.Choice(sorted(BY_NAME)))
@@ -62,11 +68,7 @@ def command(directory: Path, names: tuple[str, ...], *, dry_run: bool, as_json: 
                 progress = (lambda rows, sent: bar(sent, rows)) if bar else None
                 told.append(run(submitter, sweep, today, at, dry_run=dry_run, progress=progress))
     if not dry_run:
-        counted = {
-            "done": sum(one.done for one in told),
-            "refused": sum(one.refused for one in told),
-        }
-        note(directory, "sweep", **counted)
+        note_sweeps(directory, told)
     if as_json:
         echo_json([asdict(swept) for swept in told])
     else:

@@ -189,7 +189,7 @@ class Till:
     def _refer(self, now: float) -> bytes:
         code, points = self._fleet.referral
         units = self.placement.units
-        if not code or not units:
+        if not code or not units or self._alone:
             return self._accrue(now)
         # A sale, and so a reason, is of the program that a merchant's terms name first.
         one, other = self._two()
@@ -209,7 +209,7 @@ class Till:
 
     def _give_coupon(self, now: float) -> bytes:
         coupons = self.terminal.coupons
-        if not coupons:
+        if not coupons or self._alone:
             return self._claim(now)
         return self._send(requests.coupon_transfer(coupons.pop(0), self._two()[1]), now)
 
@@ -262,7 +262,7 @@ class Till:
 
     def _transfer(self, now: float) -> bytes:
         units = self.placement.units
-        if not units:
+        if not units or self._alone:
             return self._redeem_value(now)
         unit, points = self._choice.choice(units), self._choice.randrange(10, 500)
         return self._send(requests.transfer(*self._two(), unit, points), now)
@@ -392,6 +392,11 @@ class Till:
 
     def _send(self, request: requests.Request, now: float) -> bytes:
         return self.terminal.send(request, now)
+
+    @property
+    def _alone(self) -> bool:
+        """True for a fleet of one member, who has nobody to give anything to."""
+        return len(self._fleet.customers) < _PAIR
 
     def _two(self) -> tuple[Presented, Presented]:
         """Two members with their cards; the first comes with the PIN."""

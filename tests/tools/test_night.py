@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ledger import codec
+from ledger.book import Book
 from tests.tools.conftest import LINES, Daemon, must, run, write_lines
 
 LAPSED = {"type": "balance", "member": "M0000001", "unit": "P01", "amount": 70}
@@ -83,6 +85,21 @@ def test_a_night_beside_the_daemon_says_in_sentences_what_it_did(evening, tmp_pa
     assert "sweep points: posted 1, refused 0" in said
     assert f"{date}, run 1: FILED" in said
     assert said.endswith(f"{date} is released\n")
+
+
+def test_books_that_do_not_hold_are_not_cleared(evening, tmp_path):
+    date = close(evening)
+    book = Book.open(evening, follower=False)
+    head = (book.sequence + 1, book.last_at, book.last_date)
+    one_sided = (("Promo:nobody", "156", 5),)
+    values = (*head, b"", "opened", (1, "x"), (0, "", (), (), ()), one_sided, ())
+    book.stage(*head, codec.pack_entry(values), {}, {})
+    book.flush()
+    book.close()
+    done = run("night", evening, "--out", tmp_path / "settled", PAY, "--release")
+    assert done.exit_code == 1
+    assert "nothing was cleared" in done.output
+    assert state(evening, date) == "CUT"
 
 
 def test_a_folder_that_holds_another_date_ends_the_night_in_a_sentence(evening, tmp_path):

@@ -18,7 +18,7 @@ from posd.framing import Deframer, Frame
 from posd.iso8583.compile import Codec
 from posd.iso8583.tlv import build_tlv, parse_tlv
 from tools import till_requests as requests
-from tools.fleet import Conduct, FleetError, fleet_of, read_fleet, with_check_digit
+from tools.fleet import DEFAULT_MIX, Conduct, FleetError, fleet_of, read_fleet, with_check_digit
 from tools.fleet_run import Pace, Run
 from tools.simulate import books_of, chart, command, differing, quantiles, report_of
 from tools.terminal import Registration, Terminal
@@ -531,6 +531,21 @@ def test_every_kind_of_transaction_comes_about():
         ("0201", "220065"), ("0221", "200000"), ("0401", "220065"), ("0500", None),
     ):  # fmt: skip
         assert wanted in kinds
+
+
+def test_a_fleet_of_one_member_and_one_program_finds_something_to_do_for_each_kind():
+    one = fleet_data()["members"][:1]
+    fleet = fleet_of(fleet_data(members=one, mix=DEFAULT_MIX, referral={"code": "R", "points": 5}))
+    host = TillHost([place.registration for place in fleet.placements], CARDS)
+    till = Till(fleet, fleet.placements[0], 1, Conduct(), Codec())
+    till.take(framed(host.answer(till.terminal.due(0))))
+    sent = set()
+    for _ in range(600):
+        sent.add(message(till.next_frame(0)).fields.get(3))
+        till.terminal.give_up()
+        till.terminal._owed = None  # whatever it was, it is forgotten
+    assert {"220065", "006500", "210060", "210065", "036500", "036000"} <= sent
+    assert "406565" not in sent
 
 
 class Line(asyncio.Protocol):
