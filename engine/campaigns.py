@@ -69,6 +69,7 @@ class Campaign:
             have no time of their own.
         until: last local day of use of all its coupons; 0 for the day of `end`.
         days: how many days after its claim a coupon can be used, in place of `until`; -1 for that.
+        since: first local day of use; 0 for that of the claim.
         face: fen that one use takes off, or that a voucher holds; 0 for the whole sale.
         percent: the part of the sale that is taken off.
         cap: most fen that one use takes off; 0 for no limit.
@@ -105,6 +106,7 @@ class Campaign:
     end: int
     until: int
     days: int
+    since: int
     face: int
     percent: Ratio
     cap: int
@@ -312,7 +314,7 @@ def local_minute(draft: Draft) -> int:
 def last_day(campaign: Campaign, today: int) -> int:
     """The last day of use of a coupon that comes to life today."""
     if campaign.days >= 0:
-        return add_days(today, campaign.days)
+        return add_days(max(today, campaign.since), campaign.days)
     if campaign.until:
         return campaign.until
     return campaign.end // MINUTES
@@ -464,7 +466,7 @@ def new_coupon(campaign: Campaign, draft: Draft, **said: Any) -> Coupon:
         campaign.version,
         "",
         "live",
-        campaign.start,
+        max(campaign.start, campaign.since * MINUTES),
         last_day(campaign, draft.today),
         uses,
         value,

@@ -89,6 +89,7 @@ CAMPAIGN: Final[dict[str, tuple[Check, Any]]] = {
     "to": (moment(last=True), REQUIRED),
     "until": (check.day, 0),
     "valid_days": (check.whole(0, 36500), -1),
+    "use_from": (check.day, 0),
     "face_fen": (check.whole(0, AMOUNT_MAX), 0),
     "percent": (check.part, (0, 1)),
     "cap_fen": (check.whole(0, AMOUNT_MAX), 0),
@@ -160,6 +161,9 @@ def command(values: dict[str, Any]) -> PutCampaign:
         raise Rejected("until and valid_days exclude each other")
     if values["until"] and values["until"] < values["from"] // MINUTES:
         raise Rejected("until lies before from")
+    last = values["until"] or values["to"] // MINUTES
+    if values["use_from"] > last and values["valid_days"] < 0:
+        raise Rejected("use_from lies behind the last day of use")
     _check_price(values)
     values["title"] = values["title"] or values["id"]
     values["holder"] = values["holder"] == "bound"

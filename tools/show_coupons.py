@@ -26,7 +26,7 @@ Read = Callable[[bytes], Any]
 
 _SHOWN_DIGITS = 4
 _FEN = {"face", "cap", "price", "budget", "min_sale", "sold"}
-_HIDDEN = {"start", "end", "until", "days", "percent", "funders", "hours", "slots"}
+_HIDDEN = {"start", "end", "until", "days", "since", "percent", "funders", "hours", "slots"}
 
 
 def moment(number: int) -> str:
@@ -51,6 +51,8 @@ def shown_campaign(read: Read, key: str) -> Shown | None:
         shown["until_day"] = date(row.until)
     if row.days >= 0:
         shown["valid_days"] = row.days
+    if row.since:
+        shown["use_from"] = date(row.since)
     if row.percent[0]:
         shown["percent"] = f"{row.percent[0]}/{row.percent[1]}"
     for name in Campaign.__dataclass_fields__:

@@ -112,7 +112,8 @@ LINES = (
 NAMES = tuple(line.split()[0] for line in LINES)
 TILLS = {"00000001": "HOTEL", "00000002": "SHOP"}
 CARDS = {"M1": token("C", "A"), "M2": token("C", "C")}
-LIMITS = {"ONCE": 3, "ALL": 4}
+QUANTITIES = {"ONCE": 3, "ALL": 4}
+PER_MEMBER, PER_DAY = 2, 2
 BUDGET = 1500
 FACE = 5000
 
@@ -140,6 +141,7 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         self.at = START
         self.codes, self.trades, self.voids = [], [], []
         self.uses, self.stood = {}, {}
+        self.claims, self.unclaimed = {}, {}
         self.checked, self.sums = 0, defaultdict(int)
         terms = ((20260101, "P01", (1, 1), (1, 1), (1, 1), 0, 0, 0, 0, False),)
         self.house.open(20260301, at=START)
@@ -171,9 +173,24 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         said = {"campaign": name, "unit": "", "amount": 0, "code": code, "pin": 0}
         tokens = (CARDS[member],)
         command, answer = self.send(coupons.Claim, till, tokens=tokens, sealed=sealed("c"), **said)
+        mine = [one for one in self.claims.values() if one[0] == name]
         if answer.approved:
             self.codes.append(code)
             self.trades.append((command, answer.sequence))
+            if name in QUANTITIES:
+                assert len(mine) + self.taken_by_use(name) < QUANTITIES[name]
+            if name == "ONCE":
+                assert len([one for one in mine if one[1] == member]) < PER_MEMBER
+            if name == "CASH":
+                assert len([one for one in mine if one[2] == self.today()]) < PER_DAY
+            self.claims[answer.sequence] = name, member, self.today()
+
+    def today(self):
+        return self.house.machine.clock.date(self.at)
+
+    def taken_by_use(self, name):
+        """A shared code is taken by each of its uses, too."""
+        return len(self.of(name)) if name == "ALL" else 0
 
     @precondition(lambda self: self.codes)
     @rule(till=st.sampled_from(sorted(TILLS)), which=st.integers(0, 99),
@@ -188,8 +205,21 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
             assert 0 <= facts["discount"] <= sale
             self.uses[answer.sequence] = Use(command, facts)
             self.trades.append((command, answer.sequence))
+            if facts["campaign"] == "ALL":
+                taken = [one for one in self.claims.values() if one[0] == "ALL"]
+                assert len(taken) + self.taken_by_use("ALL") <= QUANTITIES["ALL"]
             if facts["campaign"] == "ONCE":
                 assert sum(u.left() for u in self.of("ONCE")) <= BUDGET
+
+    @rule(name=st.sampled_from(NAMES), member=st.sampled_from(sorted(CARDS)),
+          often=st.integers(1, 3))  # fmt: skip
+    def rush(self, name, member, often):
+        """A member takes what there is, and uses each at once."""
+        for _ in range(often):
+            known = len(self.codes)
+            self.claim("00000001", member, name)
+            if len(self.codes) > known:
+                self.use("00000002", 0, 1_200)
 
     def of(self, name):
         return [use for use in self.uses.values() if use.campaign == name]
@@ -225,6 +255,8 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
             self.voids.append((command, sequence))
             if sequence in self.uses:
                 self.stood[sequence] = self.uses.pop(sequence)
+            if sequence in self.claims:
+                self.unclaimed[sequence] = self.claims.pop(sequence)
 
     def reverse(self, original):
         unit = getattr(original, "unit", MONEY)
@@ -241,6 +273,7 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         original, sequence = self.trades[-1 - which % min(6, len(self.trades))]
         if self.reverse(original).approved:
             self.uses.pop(sequence, None)
+            self.claims.pop(sequence, None)
 
     @precondition(lambda self: self.voids)
     @rule(which=st.integers(0, 99))
@@ -248,8 +281,11 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         place = -1 - which % min(3, len(self.voids))
         command, sequence = self.voids[place]
         answer = self.reverse(command)
-        if answer.approved and not answer.repeated and sequence in self.stood:
-            self.uses[sequence] = self.stood.pop(sequence)
+        if answer.approved and not answer.repeated:
+            if sequence in self.stood:
+                self.uses[sequence] = self.stood.pop(sequence)
+            if sequence in self.unclaimed:
+                self.claims[sequence] = self.unclaimed.pop(sequence)
 
     @precondition(lambda self: self.uses)
     @rule(which=st.integers(0, 99), percent=st.sampled_from([1, 33, 50, 100]))

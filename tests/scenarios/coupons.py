@@ -77,6 +77,7 @@ READERS = {
     "from": lambda text: minute(text, "0000"),
     "to": lambda text: minute(text, "2359"),
     "until": day,
+    "use_from": day,
     "percent": ratio,
     "funders": lambda text: tuple(
         (party, ratio(part)) for party, part in (one.split("=") for one in text.split(","))

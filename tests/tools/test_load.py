@@ -125,6 +125,7 @@ def test_a_campaign_loads_and_loading_again_changes_nothing(empty, tmp_path):
         ({"face_fen": 0}, "face_fen is missing, which the kind amount_off needs"),
         ({"percent": "1/2"}, "percent and face_fen exclude each other"),
         ({"to": "2025-12-31"}, "to lies before from"),
+        ({"use_from": "2027-01-01"}, "use_from lies behind the last day of use"),
         ({"until": "2025-12-31"}, "until lies before from"),
         ({"until": "2026-12-31", "valid_days": 3}, "until and valid_days exclude each other"),
         ({"funders": {HOTEL: "2/3", "operator": "2/3"}}, "funders has parts that are more than"),
