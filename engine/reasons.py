@@ -135,6 +135,9 @@ class Reason(IntEnum):
     LOTTERY_OVER = 268
     DRAWS_ENOUGH = 269
     DRAW_AGAIN = 270
+    RECHARGE_USED = 271
+    RECHARGE_NOT_ACTIVE = 272
+    RECHARGE_EXPIRED = 273
     # operators at the till
     OPERATOR_MISSING = 200
     OPERATOR_NOT_ALLOWED = 201

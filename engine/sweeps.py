@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.reasons import Reason
-from engine.rules import coupons, expiry, holds, pruning, tiers, transfers, value
+from engine.rules import coupons, expiry, holds, pruning, recharge, tiers, transfers, value
 from engine.submit import Submitter
 from ledger import schema
 
@@ -58,6 +58,7 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("transfers", schema.TRANSIT, transfers.still_open),
     Sweep("points", schema.POINTS, expiry.lapsed),
     Sweep("value", schema.VALUE, value.lapsed),
+    Sweep("recharge", schema.RECHARGE_BATCH, recharge.lapsed),
     Sweep("coupons", schema.COUPON, coupons.lapsed),
     Sweep("tiers", schema.STANDING, tiers.lapsed),
     Sweep("receipts", schema.RECEIPT, pruning.old_receipt),

@@ -149,6 +149,11 @@ def adjusted(program: str) -> Account:
     return f"Adjusted:{program}"
 
 
+def card_stock(batch: str) -> Account:
+    """What was paid for recharge cards of a batch that are not used yet, at what they are worth."""
+    return f"CardStock:{batch}"
+
+
 def breakage(kind: str) -> Account:
     """Value that ran out unused."""
     return f"Breakage:{kind}"

@@ -57,6 +57,8 @@ them. Nothing else in the project packs or cuts a key.
 | 53 | taken | campaign id, member id | coupons that a member has taken |
 | 54 | code name | batch name | number of a batch of codes |
 | 55 | code series | series | batches and codes produced so far |
+| 56 | recharge batch | batch u32 | recharge cards: `engine.recharge.RechargeBatch` |
+| 57 | recharge card | digest (16) of the code | a recharge card that was used |
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
@@ -119,6 +121,8 @@ TIER: Final = 26
 STANDING: Final = 27
 CODE_NAME: Final = 54
 CODE_SERIES: Final = 55
+RECHARGE_BATCH: Final = 56
+RECHARGE_CARD: Final = 57
 GIFT: Final = 60
 GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62
@@ -155,6 +159,7 @@ REFERENCE: Final[frozenset[int]] = frozenset(
         CARD_PREFIX,
         GIFT,
         LOTTERY,
+        RECHARGE_BATCH,
         RATE,
         TIER,
         CAMPAIGN,
@@ -290,6 +295,21 @@ def replacement(card: bytes) -> bytes:
 def gift_taken(gift: str, member: str) -> bytes:
     """Key of how many pieces of a gift a member has taken."""
     return f"\x3d{gift}\x00{member}".encode()
+
+
+def recharge_batch(number: int) -> bytes:
+    """Key of a batch of recharge cards."""
+    return bytes((RECHARGE_BATCH,)) + number.to_bytes(4, "big")
+
+
+def recharge_number(key: bytes) -> int:
+    """Number in the key of a batch of recharge cards."""
+    return int.from_bytes(key[1:], "big")
+
+
+def recharge_card(digest: bytes) -> bytes:
+    """Key of a recharge card that was used, by the keyed digest of its code."""
+    return bytes((RECHARGE_CARD,)) + digest
 
 
 def draws(lottery: str, member: str) -> bytes:

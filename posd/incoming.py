@@ -237,8 +237,8 @@ def token_of(named: bytes, vault: Vault) -> Token:
     return text[0], vault.token_digest(text[0], text[1:])
 
 
-def coupon_named(incoming: Incoming) -> tuple[bytes, int, int]:
-    """The coupon of element 12: digest of the code, and batch and serial number that it says.
+def coupon_named(incoming: Incoming, series: str = codes.COUPON) -> tuple[bytes, int, int]:
+    """The code of element 12: its digest, and batch and serial number that it says in a series.
 
     What cannot be a code is looked up like one that nobody has.
 
@@ -249,7 +249,7 @@ def coupon_named(incoming: Incoming) -> tuple[bytes, int, int]:
     if not 0 < len(named) <= COUPON_MAX or not named.isascii():
         raise Malformed("a coupon's code is missing, too long or not ASCII")
     text = named.decode("ascii")
-    return codes.find(incoming.vault, text) or (codes.digest_of(incoming.vault, text), 0, 0)
+    return codes.find(incoming.vault, text, series) or (codes.digest_of(incoming.vault, text), 0, 0)
 
 
 def coupon_digest(incoming: Incoming) -> bytes:

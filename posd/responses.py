@@ -122,6 +122,9 @@ RESPONSES: dict[Reason, tuple[str, str]] = {
     Reason.LOTTERY_OVER: ("54", "LOTTERY IS OVER"),
     Reason.DRAWS_ENOUGH: ("65", "NO MORE DRAWS"),
     Reason.DRAW_AGAIN: ("91", "HOST BUSY, TRY LATER"),
+    Reason.RECHARGE_USED: ("78", "RECHARGE CARD IS USED"),
+    Reason.RECHARGE_NOT_ACTIVE: ("79", "RECHARGE CARD NOT ACTIVE"),
+    Reason.RECHARGE_EXPIRED: ("54", "RECHARGE CARD EXPIRED"),
 }
 
 _missing = set(Reason) - set(RESPONSES)

@@ -23,10 +23,13 @@ from engine.card_numbers import check_digit as luhn
 from engine.codes import Codes
 from engine.directory import open_vault
 from engine.reasons import Reason
+from engine.recharge import ACTIVE, CLOSED, SOLD
 from engine.rules.code_batches import ImportCodes, OpenCodes
 from engine.rules.coupons import Grant
+from engine.rules.recharge import MoveRecharge, OpenRecharge
 from engine.submit import Submitter
 from engine.vault import Vault
+from tools import load_checks as check
 from tools.cli import REFUSED, Refusal, bulk_work, key_option, progress_bar
 from tools.private_files import private_file
 
@@ -184,7 +187,7 @@ def coupons(  # noqa: PLR0913 - the options of a command
     click.echo(f"{time.monotonic() - begun:.1f} s")
 
 
-def _open(submitter: Submitter, command: OpenCodes) -> int:
+def _open(submitter: Submitter, command: OpenCodes | OpenRecharge) -> int:
     result = submitter.submit(command)
     if not result.done:
         raise Refusal(result.text)
@@ -226,6 +229,7 @@ def _give_to_members(
 @click.option("--campaign", required=True, help="Campaign, loaded before.")
 @click.option(
     "--check",
+    "digit",
     type=click.Choice(["none", "luhn", "damm"]),
     default="none",
     show_default=True,
@@ -236,7 +240,7 @@ def _give_to_members(
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, exists=True))
 @click.pass_obj
 def import_coupons(
-    directory: Path, campaign: str, check: str, batch: str | None, key: Path | None, source: Path
+    directory: Path, campaign: str, digit: str, batch: str | None, key: Path | None, source: Path
 ) -> None:
     """Take in codes that somebody else has made, one a line; what follows a comma is left aside.
 
@@ -244,7 +248,7 @@ def import_coupons(
     """
     vault = open_vault(directory, key)
     name = batch_name(batch, source)
-    good, rejects = _judged(source, vault, check)
+    good, rejects = _judged(source, vault, digit)
     if not good:
         _report(rejects)
         raise Refusal("no line of the file holds a code that can be taken")
@@ -270,7 +274,7 @@ def import_coupons(
 
 
 def _judged(
-    source: Path, vault: Vault, check: str
+    source: Path, vault: Vault, digit: str
 ) -> tuple[dict[bytes, tuple[int, str]], list[str]]:
     """Lines of a file: digests with line number and code, and what is wrong with the rest."""
     good: dict[bytes, tuple[int, str]] = {}
@@ -278,7 +282,7 @@ def _judged(
     with source.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             code = line.partition(",")[0].strip()
-            wrong = _wrong(code, check)
+            wrong = _wrong(code, digit)
             if not code and not line.strip():
                 continue
             if wrong:
@@ -294,15 +298,15 @@ def _judged(
     return good, rejects
 
 
-def _wrong(code: str, check: str) -> str:
+def _wrong(code: str, digit: str) -> str:
     """What is wrong with a foreign code, empty for nothing."""
     if not _FOREIGN(code):
         return "a code is 10 to 40 letters and digits"
-    if check == "none":
+    if digit == "none":
         return ""
     if not code.isdecimal():
         return "a code with a check digit has digits only"
-    right = codes.check_digit(code[:-1]) if check == "damm" else luhn(code[:-1])
+    right = codes.check_digit(code[:-1]) if digit == "damm" else luhn(code[:-1])
     return "" if code[-1] == right else "its check digit is wrong"
 
 
@@ -316,4 +320,99 @@ def _report(rejects: list[str]) -> None:
     raise click.exceptions.Exit(REFUSED)
 
 
-COMMANDS: Final = (coupons, import_coupons)
+@click.command("recharge-cards")
+@click.option("--count", required=True, type=click.IntRange(1, COUNT_MAX), help="How many cards.")
+@click.option("--unit", required=True, help="156, or a program.")
+@click.option("--amount", required=True, type=click.IntRange(1), help="Fen or points of a card.")
+@click.option("--expires", required=True, help="Last day of use, YYYY-MM-DD.")
+@click.option(
+    "--length",
+    type=click.IntRange(codes.LENGTH_MIN, codes.LENGTH_MAX),
+    default=codes.LENGTH,
+    show_default=True,
+    help="Digits of a code.",
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="CSV, mode 0600.")
+@click.option("--batch", help="Name of the batch; by default the output file's, without suffix.")
+@key_option
+@click.pass_obj
+def recharge_cards(  # noqa: PLR0913 - the options of a command
+    directory: Path,
+    *,
+    count: int,
+    unit: str,
+    amount: int,
+    expires: str,
+    length: int,
+    output: Path,
+    batch: str | None,
+    key: Path | None,
+) -> None:
+    """Produce recharge cards; they are sold, activated and then used once.
+
+    Interrupted, run the same again: it goes on where it was.
+    """
+    vault = open_vault(directory, key)
+    name = batch_name(batch, output)
+    try:
+        unit, day = check.unit(unit), check.day(expires)
+    except check.Rejected as fault:
+        raise click.UsageError(f"--unit or --expires {fault}") from None
+    with ExitStack() as stack:
+        stack.enter_context(bulk_work())
+        file = stack.enter_context(private_file(output))
+        with Submitter(directory) as submitter:
+            opening = OpenRecharge(name, count, length, vault.key_id, unit, amount, day)
+            number = _open(submitter, opening)
+        progress = stack.enter_context(progress_bar("cards"))
+        written = CodeFile(vault, codes.RECHARGE, (number, count, length), pins=False).run(
+            file, progress
+        )
+    click.echo(f"batch {name}, number {number}: {count} cards in {output}, {written} of them now")
+
+
+def _mover(verb: str, state: str, about: str) -> click.Command:
+    """Make the subcommand that moves a range of recharge cards to a state."""
+
+    @click.command(verb, help=about)
+    @click.option("--batch", required=True)
+    @click.option("--first", required=True, type=int, help="First serial number.")
+    @click.option("--last", required=True, type=int, help="Last serial number.")
+    @click.pass_obj
+    def move(directory: Path, batch: str, first: int, last: int) -> None:
+        _move(directory, MoveRecharge(batch, first, last, state, "", 0))
+
+    return move
+
+
+@click.command("sell-recharge")
+@click.option("--batch", required=True)
+@click.option("--first", required=True, type=int, help="First serial number.")
+@click.option("--last", required=True, type=int, help="Last serial number.")
+@click.option("--merchant", required=True, help="Who sells them, and owes their price.")
+@click.option("--price", required=True, type=click.IntRange(0), help="Fen for each.")
+@click.pass_obj
+def sell_recharge(
+    directory: Path, batch: str, first: int, last: int, merchant: str, price: int
+) -> None:
+    """Note that a merchant has recharge cards to sell; it owes their price from now on."""
+    _move(directory, MoveRecharge(batch, first, last, SOLD, merchant, price))
+
+
+def _move(directory: Path, command: MoveRecharge) -> None:
+    with Submitter(directory) as submitter:
+        result = submitter.submit(command)
+    if not result.done:
+        raise Refusal(result.text)
+    so = "were so already" if result.reason == Reason.UNCHANGED else f"are {command.state}"
+    click.echo(f"cards {command.first} to {command.last} of batch {command.name} {so}")
+
+
+COMMANDS: Final = (
+    coupons,
+    import_coupons,
+    recharge_cards,
+    sell_recharge,
+    _mover("activate-recharge", ACTIVE, "Let recharge cards that were sold be used."),
+    _mover("close-recharge", CLOSED, "End recharge cards that nobody has used."),
+)

@@ -63,6 +63,8 @@ SETUP = frozenset(
         "key component",
         "lottery",
         "lottery approved",
+        "recharge batch",
+        "recharge cards",
     }
 )
 """Commands by which the operator sets the house up."""
@@ -70,6 +72,7 @@ SETUP = frozenset(
 TRAFFIC = frozenset(
     {
         "pin check",
+        "recharge expiry",
         "adjustment proposed",
         "adjustment confirmed",
         "adjustment withdrawn",

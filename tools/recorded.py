@@ -263,7 +263,7 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
 }
 """Kind of command to message type and what fills the fields of its own."""
 
-UNTOLD: frozenset[str] = frozenset()
+UNTOLD: frozenset[str] = frozenset({"recharge"})
 """Kinds of requests whose messages cannot be made again, counted as passed over."""
 
 

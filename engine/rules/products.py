@@ -196,24 +196,24 @@ def move_cards(command: MoveCards, draft: Draft) -> Reason:
         return refuse(draft, f"a card is moved to {', '.join(STEPS)}")
     if not 1 <= first <= last <= batch.issued:
         return refuse(draft, f"batch {command.batch} has the cards 1 to {batch.issued}")
-    before = _states(batch, first, last)
+    before = states_of(batch.ranges, first, last)
     if before == {state}:
         return Reason.UNCHANGED
     if not before <= STEPS[state]:
         wrong = ", ".join(sorted(before - STEPS[state]))
         return refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
-    ranges = _moved(batch.ranges, first, last, state)
+    ranges = moved_ranges(batch.ranges, first, last, state)
     if len(ranges) > RANGES_MAX:
         return refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
     draft.rows[key] = amended(batch, ranges=ranges)
     return Reason.APPROVED
 
 
-def _states(batch: CardBatch, first: int, last: int) -> set[str]:
-    """The states of the cards of a range."""
+def states_of(ranges: tuple[tuple[int, int, str], ...], first: int, last: int) -> set[str]:
+    """The states of the cards of a range; those that no range names are produced."""
     found: set[str] = set()
     known = 0
-    for start, end, state in batch.ranges:
+    for start, end, state in ranges:
         overlap = min(end, last) - max(start, first) + 1
         if overlap > 0:
             found.add(state)
@@ -223,7 +223,7 @@ def _states(batch: CardBatch, first: int, last: int) -> set[str]:
     return found
 
 
-def _moved(
+def moved_ranges(
     ranges: tuple[tuple[int, int, str], ...], first: int, last: int, state: str
 ) -> tuple[tuple[int, int, str], ...]:
     """Ranges in which one has another state; neighbours of one state are joined."""

@@ -108,14 +108,14 @@ def _load(command: TopUp, draft: Draft) -> Reason:
     if tariff is None:
         return Reason.NO_TERMS
     wallet = draft.wallet(draft.member)
-    bad = _may_load(draft, wallet, command.amount)
+    bad = may_load(draft, wallet, command.amount)
     if bad is None and tariff.limits is not None:
         bad = limits.check(draft, command, tariff, "top_up", ((MONEY, command.amount),))
     if bad is not None:
         return bad
     draft.post(tariff.position, MONEY, -command.amount)
     wallet.move(command.amount)
-    _begin_validity(draft, wallet)
+    begin_validity(draft, wallet)
     draft.show()
     draft.counted = ((MONEY, "C", command.amount),)
     return limits.count(draft) if draft.uses is not None else Reason.APPROVED
@@ -202,7 +202,7 @@ def convert(command: Conversion, draft: Draft) -> Reason:
         return Reason.PROGRAM_NOT_SETTLED
     wallet = draft.wallet(draft.member)
     value = rounding.value_of_points(command.amount, program)
-    bad = _may_load(draft, wallet, command.amount and value)
+    bad = may_load(draft, wallet, command.amount and value)
     if bad is not None:
         if bad is Reason.AMOUNT_ZERO and command.amount > 0:
             return Reason.CONVERTS_TO_NOTHING
@@ -224,7 +224,7 @@ def convert(command: Conversion, draft: Draft) -> Reason:
     draft.post(tariff.fund, MONEY, -worth)
     wallet.move(value)
     draft.post(tariff.margin, MONEY, worth - value)
-    _begin_validity(draft, wallet)
+    begin_validity(draft, wallet)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), *draft.facts)
     draft.counted = ((program.id, "D", points), (MONEY, "C", value))
@@ -255,7 +255,7 @@ def _by_phone_alone(tokens: tuple[Token, ...], program: Program) -> bool:
 # Loading.
 
 
-def _may_load(draft: Draft, wallet: Wallet, amount: int) -> Reason | None:
+def may_load(draft: Draft, wallet: Wallet, amount: int) -> Reason | None:
     """Why fen cannot be loaded, if they cannot."""
     product = _product(draft, wallet)
     if wallet.expired(draft.today):
@@ -270,7 +270,7 @@ def _may_load(draft: Draft, wallet: Wallet, amount: int) -> Reason | None:
     return Reason.AMOUNT_TOO_LARGE if after > VALUE_MAX else None
 
 
-def _begin_validity(draft: Draft, wallet: Wallet) -> None:
+def begin_validity(draft: Draft, wallet: Wallet) -> None:
     """Let the validity of a wallet that was loaded begin today, unless it lasts longer already."""
     product = _product(draft, wallet)
     last = NEVER if product is None else cards.valid_until(product, draft.today)

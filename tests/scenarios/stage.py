@@ -55,6 +55,7 @@ from tests.scenarios import (
     holds,
     limits,
     lotteries,
+    recharge,
     sweeps,
     tiers,
 )
@@ -67,6 +68,7 @@ from tests.scenarios.gifts import Gifts
 from tests.scenarios.holds import Holds
 from tests.scenarios.limits import LimitsOnStage
 from tests.scenarios.lotteries import Lotteries
+from tests.scenarios.recharge import Recharging
 from tests.scenarios.sweeps import Sweeping
 from tests.scenarios.tiers import Tiers
 from tests.scenarios.value import (
@@ -176,6 +178,7 @@ class Stage(
     Gifts,
     Holds,
     Lotteries,
+    Recharging,
     Sweeping,
     LimitsOnStage,
     ValueStage,
@@ -662,6 +665,7 @@ ACTS = {
     **VALUE_ACTS,
     **code_batches.ACTS,
     **gifts.ACTS,
+    **recharge.ACTS,
     **lotteries.ACTS,
     **holds.ACTS,
     **limits.ACTS,

@@ -151,3 +151,24 @@ def test_options_that_do_not_go_together(house, tmp_path):
     members.write_text("M0000001\n")
     said = ("--campaign", "SPRING10", "--members", members, "--count", 3)
     assert run("issue", house, "coupons", *said).exit_code == 2
+
+
+def test_recharge_cards_are_produced_sold_and_activated(house, tmp_path):
+    output = tmp_path / "scratch.csv"
+    said = ("--count", 100, "--unit", "P01", "--amount", 500, "--expires", "2120-12-31")
+    result = run("issue", house, "recharge-cards", *said, "--output", output)
+    assert result.exit_code == 0, result.output
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    made = rows(output)
+    vault = open_vault(house, None)
+    assert codes.find(vault, made[4]["code"], codes.RECHARGE)[1:] == (1, 5)
+    assert codes.find(vault, made[4]["code"])[1:] != (1, 5)  # no coupon
+    span = ("--batch", "scratch", "--first", 1, "--last", 50)
+    assert run("issue", house, "activate-recharge", *span).exit_code == 1
+    sold = must("issue", house, "sell-recharge", *span, "--merchant", HOTEL, "--price", 450)
+    assert "are sold" in sold
+    assert "are active" in must("issue", house, "activate-recharge", *span)
+    assert "were so already" in must("issue", house, "activate-recharge", *span)
+    assert "are closed" in must("issue", house, "close-recharge", *span)
+    wrong = ("--count", 1, "--unit", "P1", "--amount", 5, "--expires", "2120-12-31")
+    assert run("issue", house, "recharge-cards", *wrong, "--output", output).exit_code == 2
