@@ -44,6 +44,7 @@ from engine.rules.reference import Opened, SetCalendar
 from engine.terms import Clock
 from engine.vault import Vault
 from ledger.book import Book, Limits
+from ledger.format import FormatUnknown, require_format
 from ledger.storage import Storage
 
 __all__ = [
@@ -88,12 +89,16 @@ def require_directory(directory: Path) -> None:
     """Refuse what is not a data directory.
 
     Raises:
-        DirectoryError: `directory` holds no book.
+        DirectoryError: `directory` holds no book, or one of a newer format.
     """
     if not (directory / "journal").is_dir() or not (directory / "tables").is_dir():
         raise DirectoryError(
             f"{directory} is not a data directory: make one with `counterfoil init {directory}`"
         )
+    try:
+        require_format(directory)
+    except FormatUnknown as error:
+        raise DirectoryError(str(error)) from None
 
 
 def key_path(configuration: Configuration, key: Path | None = None) -> Path:

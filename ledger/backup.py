@@ -22,6 +22,7 @@ from typing import BinaryIO
 from ledger import codec, schema
 from ledger.audit import digest
 from ledger.base import find_base
+from ledger.format import read_format
 from ledger.journal import chain_at
 from ledger.keeping import Keeping
 from ledger.segment import (
@@ -53,6 +54,7 @@ class Head:
     """What a backup says of itself.
 
     Attributes:
+        format: the data format of the directory.
         since: the entry that an increment is counted from; 0 for a full backup.
         first: first entry of the first segment inside, 0 for none.
         sequence: last entry inside, the end of a group.
@@ -66,6 +68,7 @@ class Head:
         size: bytes that it takes on disk when restored, besides tables that are folded anew.
     """
 
+    format: int
     since: int
     first: int
     sequence: int
@@ -248,6 +251,7 @@ def _head(
     if with_tables:
         size += (folder / "tables" / "data.mdb").stat().st_size
     return Head(
+        format=read_format(folder),
         since=since,
         first=wanted[0][0] if wanted else 0,
         sequence=last,

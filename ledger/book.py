@@ -27,6 +27,7 @@ from typing import Any
 
 from ledger import codec, schema
 from ledger.follower import Follower
+from ledger.format import require_format, write_format
 from ledger.journal import DurableMark, Journal, Reader
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.staging import OutcomeUnknown, Staging
@@ -125,6 +126,7 @@ class Book:
             for name in ("lock", "follower.lock"):
                 (made / name).touch(mode=0o600)
             DurableMark(made, writable=True).close()
+            write_format(made)
             environment = open_environment(made)
             environment.sync(True)
             environment.close()
@@ -172,6 +174,7 @@ class Book:
 
     def _open(self, progress: Progress | None) -> None:
         limits, folder = self.limits, self._folder
+        require_format(folder)
         self._mark = DurableMark(folder, writable=True)
         self._journal = Journal(
             folder,

@@ -27,6 +27,7 @@ from ledger.audit import digest
 from ledger.backup import BASE, FILE, HEAD, JOURNAL, TABLES, Head, read_small, walk
 from ledger.base import NAME as BASE_NAME
 from ledger.book import Book
+from ledger.format import FORMAT
 from ledger.journal import Reader
 from ledger.segment import Segment, segments
 from ledger.storage import MEBIBYTE, Limits, Storage
@@ -152,6 +153,11 @@ def _take(work: _Work, name: str, file: BinaryIO) -> None:
 
 
 def _judge_head(work: _Work, name: str, head: Head) -> None:
+    if head.format > FORMAT:
+        raise RestoreRefused(
+            f"{name} has data format {head.format} and this version knows up to {FORMAT}: restore"
+            " it with the version that wrote it, or a newer one"
+        )
     if not work.heads:
         if head.since:
             raise RestoreRefused(

@@ -22,6 +22,7 @@ from typing import Any, Self
 import lmdb
 
 from ledger import codec, schema
+from ledger.format import require_format
 from ledger.journal import Reader, durable_end
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock
@@ -172,6 +173,7 @@ class Snapshot:
         self._limits = limits or Limits()
 
     def __enter__(self) -> Self:
+        require_format(self._folder)
         self._environment = _open_to_read(self._folder)
         try:
             self.view = TailView(self._environment, self._limits)

@@ -180,3 +180,10 @@ def test_a_file_that_does_not_take_the_stream_is_told(folder):
     with os.fdopen(writing, "wb", buffering=0) as pipe, suppress(BrokenPipeError):
         write_backup(folder, pipe)
         pytest.fail("nobody read it")
+
+
+def test_a_backup_of_a_newer_format_is_refused(stream, tmp_path, monkeypatch):
+    monkeypatch.setattr("ledger.restore.FORMAT", 0)
+    with pytest.raises(RestoreRefused, match="has data format 1 and this version knows up to 0"):
+        restored([stream], tmp_path / "there")
+    assert list(tmp_path.iterdir()) == []
