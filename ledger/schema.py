@@ -59,6 +59,7 @@ them. Nothing else in the project packs or cuts a key.
 | 55 | code series | series | batches and codes produced so far |
 | 56 | recharge batch | batch u32 | recharge cards: `engine.recharge.RechargeBatch` |
 | 57 | recharge card | digest (16) of the code | a recharge card that was used |
+| 58 | resent | digest (16) of the code | how often a code was told again |
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
@@ -123,6 +124,7 @@ CODE_NAME: Final = 54
 CODE_SERIES: Final = 55
 RECHARGE_BATCH: Final = 56
 RECHARGE_CARD: Final = 57
+RESENT: Final = 58
 GIFT: Final = 60
 GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62
@@ -295,6 +297,11 @@ def replacement(card: bytes) -> bytes:
 def gift_taken(gift: str, member: str) -> bytes:
     """Key of how many pieces of a gift a member has taken."""
     return f"\x3d{gift}\x00{member}".encode()
+
+
+def resent(digest: bytes) -> bytes:
+    """Key of how often the code with this keyed digest was told again."""
+    return bytes((RESENT,)) + digest
 
 
 def recharge_batch(number: int) -> bytes:

@@ -94,6 +94,7 @@ class Command(click.Group):
         "backup": "tools.backup:backup",
         "campaign": "tools.campaign",
         "clear": "clearing.cli",
+        "coupon": "tools.coupon",
         "config": "tools.configure",
         "doctor": "tools.doctor",
         "export": "tools.export",

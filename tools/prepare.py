@@ -72,6 +72,8 @@ SETUP = frozenset(
 TRAFFIC = frozenset(
     {
         "pin check",
+        "code resent",
+        "resealed",
         "recharge expiry",
         "adjustment proposed",
         "adjustment confirmed",

@@ -3,6 +3,7 @@
 Acts::
 
     open-codes B1 of SPRING count 10 [length 16] [rows]
+    resend X                      (the code of this name)
     import-codes 1 X Y Z          (codes of these names, into the batch of this number)
 
 Expectations::
@@ -13,6 +14,7 @@ Expectations::
 from typing import Any
 
 from engine.rules.code_batches import ImportCodes, OpenCodes
+from engine.rules.resending import ResendCode
 from tests.engine.house import sealed, token
 from tests.scenarios.words import options
 
@@ -33,9 +35,16 @@ class CodeBatches:
             int(number), tuple((token("K", name)[1], sealed(name)) for name in names)
         )
 
+    def resend(self, words: Any) -> Any:
+        return ResendCode(token("K", words.rest[0])[1], "clerk", "why")
+
     def expect_number(self, number: str) -> None:
         self.same("the number", self.facts()["number"], int(number))
 
 
-ACTS = {"open-codes": CodeBatches.open_codes, "import-codes": CodeBatches.import_codes}
+ACTS = {
+    "resend": CodeBatches.resend,
+    "open-codes": CodeBatches.open_codes,
+    "import-codes": CodeBatches.import_codes,
+}
 EXPECTATIONS = [(r"number (\d+)", CodeBatches.expect_number)]
