@@ -61,6 +61,7 @@ SETUP = frozenset(
         "codes",
         "codes imported",
         "key component",
+        "resealed",
         "lottery",
         "lottery approved",
         "recharge batch",

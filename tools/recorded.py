@@ -288,7 +288,8 @@ def message(entry: Entry, names: Names) -> Recorded | None:
     if said.get("reference"):
         elements.append(("17", said["reference"].encode("ascii")))
     if entry.kind == "card replacement":
-        said["new_number"] = names.vault.unseal("token:C", said["sealed"]).decode()
+        known = names.clear(("C", said["new_card"]))[1:]
+        said["new_number"] = known or names.vault.unseal("token:C", said["sealed"]).decode()
     other = ""
     if said.get("other"):
         token = said["other"][0]
@@ -347,11 +348,10 @@ def _name(
     """Name the member as the message did; what to make a PIN block of, where it had one."""
     card = ""
     for number, token in enumerate(said.get("tokens", ())):
-        if isinstance(said.get("sealed"), tuple):  # an enrolment brings its own ciphertexts
+        clear = names.clear(token)
+        if not clear and isinstance(said.get("sealed"), tuple):  # an enrolment that was declined
             label = f"token:{token[0]}"
             clear = token[0] + names.vault.unseal(label, said["sealed"][number]).decode()
-        else:
-            clear = names.clear(token)
         if clear[:1] == "C" and not card:
             card = body[2] = clear[1:]
         elif token[0] == "I":
