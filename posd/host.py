@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from posd.downloads import Download, waiting
 from posd.incoming import Incoming
 from posd.iso8583.assemble import Assembler, field
 from posd.iso8583.compile import COMPILED_MAX, Codec
+from posd.iso8583.spec import FIELDS
 from posd.metrics import Meter
 from posd.terminals import STANDINGS_MAX, Guards, Standing
 
@@ -39,6 +41,41 @@ PRIVATE_NAMED: Final = 11
 UNCONTENT_TAGS: Final = frozenset({"19", "1B", "1C", "1D"})
 
 _pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+_BETWEEN: Final = "\x1f"
+"""Stands between the values of fields, none of which can hold it: they are printable."""
+_END: Final = b"\x1e"
+"""Stands behind the last of them, where something follows."""
+
+
+class _Content:
+    """Which of a message's fields are its content.
+
+    Attributes:
+        names: their numbers, between two separators.
+        texts: cuts those that are text out of the fields; a tuple.
+        blobs: numbers of those that are bytes.
+        both: True where field 2 and field 35 name a card.
+    """
+
+    __slots__ = ("blobs", "both", "names", "texts")
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        content = [number for number in sorted(numbers) if number not in UNCONTENT]
+        blobs = [number for number in content if FIELDS[number].content == "bytes"]
+        texts = [number for number in content if number not in blobs]
+        self.names = f"{_BETWEEN}{','.join([str(number) for number in content])}{_BETWEEN}"
+        self.texts: Callable[[dict[int, Any]], tuple[str, ...]] = _cutter(texts)
+        self.blobs = tuple(blobs)
+        self.both = TRACK in numbers and CARD in numbers
+
+
+def _cutter(numbers: list[int]) -> Callable[[dict[int, Any]], tuple[str, ...]]:
+    """What gets the fields of these numbers."""
+    if len(numbers) > 1:
+        return itemgetter(*numbers)
+    return lambda fields: tuple([fields[number] for number in numbers])
 
 
 class Gate(Protocol):
@@ -108,7 +145,7 @@ class Host:
         self.codec = Codec()
         self._standings: dict[str, Standing] = {}
         self.guards = Guards()
-        self._plans: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._plans: dict[tuple[int, ...], _Content] = {}
         self.replies = Assembler()
         self._second = 0
         self._time = (b"", b"")
@@ -185,20 +222,21 @@ class Host:
         if plan is None:
             if len(self._plans) >= COMPILED_MAX:
                 self._plans.clear()
-            plan = tuple(number for number in sorted(numbers) if number not in UNCONTENT)
-            self._plans[numbers] = plan
-        parts: list[Any] = [incoming.mti[:3], incoming.pan, plan]
-        parts += [fields[number] for number in plan]
+            plan = self._plans[numbers] = _Content(numbers)
+        mti = incoming.mti
+        text = f"{mti[0:3]}{_BETWEEN}{incoming.pan}{plan.names}{_BETWEEN.join(plan.texts(fields))}"
+        further: list[Any] = [(number, fields[number]) for number in plan.blobs]
         if incoming.elements:
             elements = [pair for pair in incoming.elements if pair[0] not in UNCONTENT_TAGS]
             if elements:
-                parts.append(sorted(elements))
+                further.append(sorted(elements))
         private = fields[PRIVATE]
         if len(private) > PRIVATE_NAMED:
-            parts.append(private[PRIVATE_NAMED:])
-        if TRACK in fields and CARD in fields:
+            further.append(private[PRIVATE_NAMED:])
+        if plan.both:
             # Where both name the same card, field 35 says nothing more.
             number = fields[TRACK].partition("D")[0]
             if number != incoming.pan:
-                parts.append({TRACK: number})
-        return self.vault.content_digest(_pack(parts))
+                further.append({TRACK: number})
+        data = text.encode("utf-8")
+        return self.vault.content_digest(data + _END + _pack(further) if further else data)
