@@ -41,7 +41,7 @@ from ledger import codec, schema
 from ledger.model import Entry, Posting, assert_balanced, values_of
 
 DEFAULT_CALENDAR: Final = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
-BALANCE_KEYS_MAX: Final = 100_000
+PLACES_MAX: Final = 100_000
 
 _REFERENCE: Final = schema.REFERENCE
 _TRANSITS: Final = bytes((schema.TRANSIT,))
@@ -81,6 +81,23 @@ class Store(Protocol):
         ...
 
 
+class _Place:
+    """An account of postings.
+
+    Attributes:
+        unit: the unit of its postings, of the last one where there are several.
+        key: its key in the balances table; empty where it has none.
+        packed: account and unit as an entry has them.
+    """
+
+    __slots__ = ("key", "packed", "unit")
+
+    def __init__(self, unit: str, key: bytes, packed: bytes) -> None:
+        self.unit = unit
+        self.key = key
+        self.packed = packed
+
+
 class SwapFailed(Exception):
     """Something failed after the swap began: the process must stop, nothing more may leave."""
 
@@ -94,11 +111,11 @@ class Machine:
     """
 
     __slots__ = (
-        "_balance_keys",
         "_clock",
         "_cutoff_at",
         "_date",
         "_last_at",
+        "_places",
         "_read",
         "_replays",
         "_scan",
@@ -122,7 +139,7 @@ class Machine:
         self._read: Callable[[bytes], Any] = book.view.get
         self._scan: Callable[[bytes], Any] = book.view.scan
         self._tariffs = Tariffs(self._read)
-        self._balance_keys: dict[str, bytes] = {}
+        self._places: dict[str, _Place] = {}
         self._clock = Clock(DEFAULT_CALENDAR.zone)
         self._cutoff_at = 0
         self._date = 0
@@ -296,12 +313,23 @@ class Machine:
             postings = (*inner, *outer)
             outcome = Outcome(0, draft.member, draft.balances, draft.facts, draft.counted)
         else:
+            inner = []
             outer = []
             postings = ()
             outcome = Outcome(reason_number, draft.member, (), draft.facts, ())
         if postings:
             assert_balanced(postings)
-        packed_entry = codec.pack_entry(
+        rows = draft.rows
+        packed: dict[bytes, bytes | int | None] = {}
+        for key, row in rows.items():
+            packed[key] = None if row is None else codec.pack_record(row)
+        legs: list[bytes] = []
+        for account, unit, amount in inner:
+            legs.append(codec.pack_account(account, unit))
+            legs.append(codec.pack_amount(amount))
+        if outer:
+            self._balances(outer, rows, packed, legs)
+        packed_entry = codec.pack_entry_with(
             (
                 draft.sequence,
                 draft.at,
@@ -310,16 +338,11 @@ class Machine:
                 rule.kind,
                 values_of(command),
                 (reason_number, outcome.member, outcome.balances, outcome.facts, outcome.counted),
-                postings,
-                draft.versions,
-            )
+            ),
+            len(postings),
+            legs,
+            draft.versions,
         )
-        rows = draft.rows
-        packed: dict[bytes, bytes | int | None] = {}
-        for key, row in rows.items():
-            packed[key] = None if row is None else codec.pack_record(row)
-        if outer:
-            self._balances(outer, rows, packed)
         try:
             self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
         except Exception as error:
@@ -343,21 +366,38 @@ class Machine:
         postings: list[Posting],
         rows: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
+        legs: list[bytes],
     ) -> None:
-        """Add the new balances of accounts of the balances table to the changed rows."""
-        keys = self._balance_keys
-        for account, _, amount in postings:
-            key = keys.get(account)
-            if key is None:
-                if account.startswith("Value:"):  # in the member's row, never in `keys`
-                    continue
-                if len(keys) >= BALANCE_KEYS_MAX:
-                    keys.clear()
-                key = keys[account] = schema.balance(account)
-            before: int | None = rows.get(key)
-            if before is None:
-                before = self._read(key) or 0
-            rows[key] = packed[key] = before + amount
+        """Add the new balances of accounts of the balances table to the changed rows.
+
+        Args:
+            postings: on such accounts, and on members' stored value, which is in their rows.
+            rows: the changed rows.
+            packed: the same, packed.
+            legs: takes the postings packed.
+        """
+        places = self._places
+        for account, unit, amount in postings:
+            place = places.get(account)
+            if place is None or place.unit != unit:
+                place = self._place(account, unit)
+            legs.append(place.packed)
+            legs.append(codec.pack_amount(amount))
+            key = place.key
+            if key:
+                before: int | None = rows.get(key)
+                if before is None:
+                    before = self._read(key) or 0
+                rows[key] = packed[key] = before + amount
+
+    def _place(self, account: str, unit: str) -> _Place:
+        packed = codec.pack_account(account, unit)
+        if account.startswith("Value:"):  # one a member, of which there are too many to keep
+            return _Place(unit, b"", packed)
+        if len(self._places) >= PLACES_MAX:
+            self._places.clear()
+        made = self._places[account] = _Place(unit, schema.balance(account), packed)
+        return made
 
     # The calendar.
 

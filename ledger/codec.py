@@ -22,6 +22,10 @@ from ledger import schema
 from ledger.model import Entry, values_of
 
 LAYOUT: Final = 1
+ENTRY_FIELDS: Final = 9
+"""Fields of `ledger.model.Entry`."""
+VERSIONS_MAX: Final = 4096
+"""Combinations of versions of terms whose bytes are kept."""
 
 
 def packer() -> Callable[[Any], bytes]:
@@ -34,6 +38,18 @@ def packer() -> Callable[[Any], bytes]:
 
 _pack: Final = packer()
 _unpack: Final[Callable[..., Any]] = msgpack.unpackb
+
+# Entries are put together from parts, since most accounts and versions occur again and again.
+_ENTRY: Final = _pack((LAYOUT, *(0,) * ENTRY_FIELDS))[:2]
+_POSTING: Final = _pack(("", "", 0))[:1]
+_COUNTS: Final[list[bytes]] = [_pack((0,) * count)[:1] for count in range(16)]
+_TEXT: Final = 100
+_TEXTS: Final[list[bytes]] = [_pack("x" * size).rstrip(b"x") for size in range(_TEXT)]
+_BYTE: Final = 1 << 8
+_SHORT: Final = 1 << 16
+_COUNTED: Final[list[bytes]] = [_pack(number) for number in range(_BYTE)]
+_NEGATIVE: Final[list[bytes]] = [_pack(-number) for number in range(_BYTE)]
+_versions: Final[dict[tuple[int, ...], bytes]] = {}
 
 
 class UnknownLayout(Exception):
@@ -116,6 +132,48 @@ def unpack_row(key: bytes, value: bytes) -> Any:
 def pack_entry(fields: tuple[Any, ...]) -> bytes:
     """Pack a journal entry, given as the fields of `ledger.model.Entry` in order."""
     return _pack((LAYOUT, *fields))
+
+
+def pack_entry_with(
+    head: tuple[Any, ...], postings: int, legs: list[bytes], versions: tuple[int, ...]
+) -> bytes:
+    """Pack a journal entry whose postings are packed: the same bytes as `pack_entry` gives.
+
+    Args:
+        head: the fields of `ledger.model.Entry` before the postings, in order.
+        postings: how many there are.
+        legs: of each posting `pack_account`, then `pack_amount`.
+        versions: the last field.
+    """
+    known = _versions.get(versions)
+    if known is None:
+        if len(_versions) >= VERSIONS_MAX:
+            _versions.clear()
+        known = _versions[versions] = _pack(versions)
+    count = _COUNTS[postings] if postings < len(_COUNTS) else b"\xdc" + postings.to_bytes(2, "big")
+    # The head's own array byte gives way to that of the whole entry.
+    legs[:0] = (_ENTRY, _pack(head)[1:], count)
+    legs.append(known)
+    return b"".join(legs)
+
+
+def pack_account(account: str, unit: str) -> bytes:
+    """Pack what a posting begins with: the array of three, account and unit."""
+    name, of = account.encode("utf-8"), unit.encode("utf-8")
+    if len(name) < _TEXT and len(of) < _TEXT:
+        return b"".join((_POSTING, _TEXTS[len(name)], name, _TEXTS[len(of)], of))
+    return b"".join((_POSTING, _pack(account), _pack(unit)))
+
+
+def pack_amount(amount: int) -> bytes:
+    """Pack an integer of 64 bits in its shortest form, as the library does, without asking it."""
+    if 0 <= amount < _SHORT:
+        return _COUNTED[amount] if amount < _BYTE else b"\xcd" + amount.to_bytes(2, "big")
+    if -_BYTE < amount < 0:
+        return _NEGATIVE[-amount]
+    if -_SHORT >> 1 <= amount < 0:
+        return b"\xd1" + (amount + _SHORT).to_bytes(2, "big")
+    return _pack(amount)
 
 
 def unpack_entry(data: bytes) -> Entry:
