@@ -1,7 +1,7 @@
 """Worked examples for makers of terminals: ``python -m tests.posd.vendor_examples`` writes them.
 
 A till of each key profile talks to the host in memory, with fixed keys, times and numbers. Each
-frame is written down in hexadecimal digits and explained. `test_vendor_examples`,
+frame is written down in hexadecimal digits and explained. `test_vendor_examples`
 finds the document out of date, and an example answered otherwise than it says.
 """
 
