@@ -74,7 +74,6 @@ TRAFFIC = frozenset(
     {
         "pin check",
         "code resent",
-        "resealed",
         "recharge expiry",
         "adjustment proposed",
         "adjustment confirmed",
