@@ -10,17 +10,18 @@ A fleet file is JSON or TOML (by its ending)::
                   "pin": "1234", "balances": {"P01": 5000}}],
      "points_per_yuan": {"P01": 100}, "reasons": ["SIGNIN"],
      "referral": {"code": "REFER", "points": 50},
-     "campaigns": ["SPRING10"], "gifts": {"MUG": "104110045110012"}}
+     "campaigns": ["SPRING10"], "gifts": {"MUG": "104110045110012"},
+     "lotteries": ["SPIN"]}
 
 `link` is `direct` for a connection of its own, or the name of the network access controller (NAC)
 that the terminal shares with others; `address` is its TPDU address, four hex digits, which tells
 those on one link apart. `units` are the programs in which it redeems points; `mix` gives weights
 of `KINDS`. `points_per_yuan` is what points are worth that become stored value, `reasons` are codes
 of accruals without a purchase, `referral` is the one that gives somebody else points too,
-`campaigns` have coupons for the bearer, `gifts` are SKUs and who supplies them: what no reply
-tells, a till has to know; without them it does not do such things. These, `seed`, `timeout_s`,
-`think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and `balances` may be left out.
-The file holds keys, so it belongs in mode 0600.
+`campaigns` have coupons for the bearer, `gifts` are SKUs and who supplies them, in `lotteries`
+members draw: what no reply tells, a till has to know; without them it does not do such things.
+These, `seed`, `timeout_s`, `think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and
+`balances` may be left out. The file holds keys, so it belongs in mode 0600.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ DEFAULT_MIX: Final = {
     "give_coupon": 0.3,
     "ask_coupon": 0.3,
     "gift": 1,
+    "draw": 1,
     "balance": 11,
     "statement": 1,
     "rate": 0.3,
@@ -132,6 +134,7 @@ class Fleet:
         referral: The code of one that gives a second member points, and how many; "" for none.
         campaigns: Ids of campaigns whose coupons members claim.
         gifts: SKU and the merchant that supplies it.
+        lotteries: Ids of lotteries in which members draw.
     """
 
     seed: int
@@ -145,6 +148,7 @@ class Fleet:
     referral: tuple[str, int] = ("", 0)
     campaigns: tuple[str, ...] = ()
     gifts: tuple[tuple[str, str], ...] = ()
+    lotteries: tuple[str, ...] = ()
 
     def with_pin(self) -> tuple[Customer, ...]:
         """The members that have a PIN."""
@@ -206,6 +210,7 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
         (str(referral["code"]), int(referral["points"])) if referral else ("", 0),
         tuple(map(str, data.get("campaigns", ()))),
         tuple((str(sku), str(owner)) for sku, owner in data.get("gifts", {}).items()),
+        tuple(map(str, data.get("lotteries", ()))),
     )
 
 

@@ -106,6 +106,9 @@ _CAMPAIGNS: Final[tuple[dict[str, Any], ...]] = (
 )
 _GIFTS: Final = {"MUG": ("马克杯", 300, 250), "TICKET": ("景区门票", 1200, 1000)}
 """SKU to name, points, and fen that the scenic area is paid for it."""
+LOTTERY: Final = "SPIN"
+_PRIZES: Final = {"P50": ("50积分", "1/4", 50), "P1000": ("1000积分", "1/100", 1000)}
+"""Id of a prize to its name, odds and points; a third one is a mug."""
 _SUPPLIER: Final = "104130079910001"
 
 _EXPIRIES: Final = ("2035-12-31", "2036-06-30", "2037-03-31")
@@ -241,6 +244,24 @@ def _rule_lines() -> Iterator[dict[str, Any]]:
             "prices": [{"from": "2026-01-01", "points": points, "agreed_fen": agreed}],
             "stock": 20_000,
         }
+    prizes: list[dict[str, Any]] = [
+        {"id": prize, "name": name, "odds": odds, "points": points}
+        for prize, (name, odds, points) in _PRIZES.items()
+    ]
+    yield {
+        "type": "lottery",
+        "id": LOTTERY,
+        "name": "幸运转盘",
+        "program": ALLIANCE,
+        "cost": 100,
+        "from": "2026-01-01",
+        "to": "2099-12-31",
+        "prizes": [
+            *prizes,
+            {"id": "MUG", "name": "马克杯", "odds": "1/20", "stock": 500, "worth_fen": 250},
+        ],
+        "state": "live",
+    }
 
 
 _BANK: Final = "102100099996"
@@ -293,6 +314,7 @@ def fleet(members: int, tills: int, seed: int = SEED) -> dict[str, Any]:
         "points_per_yuan": {ALLIANCE: 100},
         "reasons": list(_REASONS),
         "campaigns": [campaign["id"] for campaign in _CAMPAIGNS],
+        "lotteries": [LOTTERY],
         "gifts": dict.fromkeys(_GIFTS, _SUPPLIER),
         "referral": {"code": REFERRAL, "points": REFERRED_POINTS},
         "terminals": list(terminals(tills, seed)),

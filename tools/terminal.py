@@ -46,6 +46,7 @@ from tools.till_requests import (
     HARMLESS,
     REVERSIBLE,
     SALES,
+    UNVOIDABLE,
     WITH_PIN,
     Request,
     named,
@@ -561,7 +562,8 @@ class Terminal:
             lines = [(-int(told["33"]), COUPONS)]
         moved, program = lines[0] if lines else (0, "")
         member = request.presented.member
-        gained = tuple(Movement(member, unit, amount, "C") for amount, unit in lines[1:])
+        side = "C" if request.kind != "lottery draw" else ""  # prizes are in no totals
+        gained = tuple(Movement(member, unit, amount, side) for amount, unit in lines[1:])
         posted = Posted(
             request.kind,
             request.body,
@@ -585,7 +587,7 @@ class Terminal:
         self.books.move(self.registration.merchant, posted, moved)
         self._count_all(posted)
         self._items[posted.stan] = posted
-        if request.kind != "advice":  # which nothing undoes
+        if request.kind not in UNVOIDABLE:
             self.posted.append(posted)
         if len(self.posted) > self.POSTED_MAX:
             del self.posted[0]

@@ -227,6 +227,13 @@ class Till:
         spender, pieces = self._presented(to_spend=True), self._choice.randint(1, 2)
         return self._send(requests.gift(spender, sku, owner, pieces), now)
 
+    def _draw(self, now: float) -> bytes:
+        if not self._fleet.lotteries:
+            return self._redeem_points(now)
+        lottery = self._choice.choice(self._fleet.lotteries)
+        spender = self._presented(to_spend=True)
+        return self._send(requests.lottery_draw(spender, lottery), now)
+
     def _top_up(self, now: float) -> bytes:
         fen = 1000 * self._choice.randint(1, LOAD_YUAN_MAX // 10)
         return self.terminal.top_up(self._presented(), MONEY, fen, now)
@@ -427,6 +434,7 @@ class Till:
         "give_coupon": _give_coupon,
         "ask_coupon": _ask_coupon,
         "gift": _gift,
+        "draw": _draw,
         "balance": _balance,
         "statement": _statement,
         "rate": _rate,

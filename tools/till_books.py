@@ -14,7 +14,7 @@ from tools.till_replies import MONEY
 
 COUPONS: Final = "CPN"
 """The unit under which a batch counts what coupons took off; nobody has a balance of it."""
-SPENDING: Final = frozenset({"redemption", "capture", "coupon claim", "gift"})
+SPENDING: Final = frozenset({"redemption", "capture", "coupon claim", "gift", "lottery draw"})
 """Kinds of transactions by which points are spent at somebody."""
 ISSUING: Final = frozenset({"accrual", "advice", "reward", "referral"})
 """Kinds of transactions by which a merchant gives points."""
@@ -140,3 +140,5 @@ class Books:
             self.members[other.member, other.unit] += amount
             if posted.kind == "referral":
                 self.issued[merchant, other.unit] += amount
+            elif posted.kind == "lottery draw":
+                self.issued[posted.redeemer, other.unit] += amount

@@ -50,6 +50,7 @@ SALES: Final = frozenset(
         "coupon use",
         "coupon transfer",
         "gift",
+        "lottery draw",
     }
 )
 """What moves points or value of a member, or sets them aside."""
@@ -57,6 +58,8 @@ GIVING: Final = frozenset({"accrual", "reward", "referral", "advice", "top-up"})
 """What gives them to the member."""
 REVERSIBLE: Final = (SALES - {"advice"}) | {"void"}
 """What the protocol lets a 0400 undo; anything else is repeated."""
+UNVOIDABLE: Final = frozenset({"advice", "lottery draw"})
+"""What moves something, and no void undoes."""
 REFUNDABLE: Final = frozenset({"accrual", "reward", "redemption", "purchase", "capture"})
 """What may be given back in parts."""
 WITH_PIN: Final = frozenset(
@@ -70,6 +73,7 @@ WITH_PIN: Final = frozenset(
         "hold",
         "coupon claim",
         "gift",
+        "lottery draw",
         "balance",
         "statement",
         "PIN change",
@@ -215,6 +219,12 @@ def gift(presented: Presented, sku: str, owner: str, pieces: int) -> Request:
     told = build_tlv([("16", sku.encode("ascii")), ("15", b"%d" % pieces)])
     body = named({3: "936500", 48: told}, presented)
     return Request("gift", "0200", body, presented, redeemer=owner)
+
+
+def lottery_draw(presented: Presented, lottery: str) -> Request:
+    """0200: a draw for points; the reply tells the prize, and points where it has any."""
+    body = named({3: "946500", 48: build_tlv([("14", lottery.encode("ascii"))])}, presented)
+    return Request("lottery draw", "0200", body, presented, redeemer=lottery)
 
 
 def loss_report(presented: Presented) -> Request:
