@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.properties.gift_steps import GiftModel
 from tests.properties.limit_model import BLOCKED, LimitModel
 from tests.properties.value_model import ValueModel
 
@@ -20,7 +21,7 @@ FOR_EVER = 99991231
 MONEY = "156"
 ABSENT, RIGHT, WRONG = 0, 1, 2
 VOIDABLE = {"Accrual", "Reward", "Redemption", "TopUp", "Purchase", "Conversion"}
-VOIDABLE |= {"Capture", "ValueCapture", "Transfer", "Exchange"}
+VOIDABLE |= {"GiftExchange", "Capture", "ValueCapture", "Transfer", "Exchange"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -191,7 +192,7 @@ class Done:
         self.month = 0
 
 
-class Model(ValueModel, LimitModel):
+class Model(ValueModel, GiftModel, LimitModel):
     def __init__(self) -> None:
         ValueModel.__init__(self)
         LimitModel.__init__(self)

@@ -44,6 +44,7 @@ from engine.rules import (
     value,
 )
 from engine.rules.expiry import ExpirePoints
+from engine.rules.gifts import GiftExchange
 from engine.rules.pruning import PruneBatch
 from engine.rules.undo import legs_of
 from engine.sweeps import BY_NAME
@@ -53,6 +54,7 @@ from ledger.storage import Storage
 from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
 from tests.properties.clearing_steps import ClearingSteps
+from tests.properties.gift_steps import GiftSteps
 from tests.properties.hold_rules import HOLD_TRADES, HoldRules
 from tests.properties.limit_steps import LimitSteps
 from tests.properties.model import MERCHANTS, MONEY, PROGRAMS, ZONE
@@ -99,6 +101,7 @@ TRADES = (
     rewards.Reward,
     points.Redemption,
     undo.Void,
+    GiftExchange,
     value.TopUp,
     value.Purchase,
     value.Conversion,
@@ -120,7 +123,7 @@ class Unsynced(Storage):
         pass
 
 
-class Counter(HoldRules, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMachine):
+class Counter(HoldRules, GiftSteps, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMachine):
     """Terminals, a ledger that can crash, and the model."""
 
     def __init__(self):
@@ -178,6 +181,7 @@ class Counter(HoldRules, ValueSteps, LimitSteps, ClearingSteps, RuleBasedStateMa
         model.members |= dict.fromkeys((HOLDER, *WALLET[:2]), "M3")
         self.register_value(START)
         self.register_limits(START)
+        self.register_gifts(START)
         model.date, model.at, model.sequence = 20260301, START, self.book.sequence
         self.flush()
 
