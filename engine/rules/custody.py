@@ -88,20 +88,20 @@ def load_component(command: LoadComponent, draft: Draft) -> Reason:
         return refuse(draft, f"part {command.part} is the one that is there; load the other one")
     if waiting.by.casefold() == command.by.casefold():
         return refuse(draft, "both components are of one person; somebody else has to load this")
-    row = amended(
+    changed: Terminal = amended(
         terminal,
         tmk=command.tmk,
         tmk_check=command.tmk_check,
         revision=terminal.revision + 1,
     )
-    draft.rows[key] = row
+    draft.rows[key] = changed
     draft.rows[place] = None
     sets = schema.terminal(schema.KEYS, command.id)
     keys: Keys = draft.read(sets) or NO_KEYS
     draft.rows[sets] = Keys(keys.number + 1, False, 0, 0)
     draft.facts = (
         ("before", f"key {terminal.tmk_check}"),
-        ("after", f"key {row.tmk_check} by {waiting.by} and {command.by}"),
+        ("after", f"key {changed.tmk_check} by {waiting.by} and {command.by}"),
     )
     return Reason.APPROVED
 

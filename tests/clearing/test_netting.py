@@ -103,10 +103,13 @@ def test_the_digest_of_a_day_leaves_out_the_version_and_nothing_else():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("collect_limit = 5", "has no setting 'collect_limit'; known are account_name"),
-        ('working_days = "1"', "working_days in clearing has to be a whole number"),
-        ("operator = 5", "operator in clearing has to be a text in quotes"),
-        ("working_days = 0", "working_days in clearing is 1 at least"),
+        (
+            "collect_limit = 5",
+            "collect_limit = 5 is no setting of .clearing.: did you mean collect_limit_fen",
+        ),
+        ('working_days = "1"', 'working_days = "1" of .clearing. has to be a whole number'),
+        ("operator = 5", "operator = 5 of .clearing. has to be a text in quotes"),
+        ("working_days = 0", "working_days = 0 of .clearing. has to be a whole number from 1"),
     ],
 )
 def test_settings_are_told_in_a_sentence(tmp_path, line, told):

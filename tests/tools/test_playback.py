@@ -181,7 +181,7 @@ def trade_between(counter):
     used = (5_000, 0, "", Pin.ABSENT)
     do("old code", one, 1, 27, Use, (), made["coupon"], 0, 0, *used, function="900000")
     do("taken off", one, 1, 28, Use, (), given[5], 0, 0, *used, function="900000")
-    again = (sequences["taken off"], 1, 28, given[5])
+    again = (sequences["taken off"], 1, 28, "", Pin.ABSENT, given[5])
     do("put back", one, 1, 29, Void, (), "156", 5_000, *again, function="200000")
     do("wrong PIN", one, 1, 30, Use, (), given[5], 0, 0, 5_000, 0, "", Pin.WRONG, function="900000")
     do("unknown", one, 1, 31, Use, (), b"x" * 16, 0, 0, *used, function="900000")
