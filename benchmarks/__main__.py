@@ -188,7 +188,7 @@ def sweeping(table: Table, members: int, seconds: float) -> dict[str, dict[str, 
 def heat(table: Table) -> dict[str, Any]:
     """One hot member, merchant and link against the spread load."""
     found = hot.measure(FOLDER)
-    table.heading("One hot row or link against the same load spread out, 256 in flight")
+    table.heading("One hot row or link against the same load spread out")
     table.columns("shape", "rate/s", "part of the spread load")
     for shape, figures in found.items():
         table.row(shape, figures["rate"], figures["part"])
