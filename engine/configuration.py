@@ -521,6 +521,8 @@ def _shown(setting: Setting, value: Any) -> str:
 
 def _short(value: Any) -> str:
     text = _toml(value) if isinstance(value, str) else repr(value)
+    # One sentence is one line, whatever stands in the file.
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clearing.settings import Settings
@@ -173,6 +173,7 @@ def test_a_written_text_is_read_as_it_was(text):
         max_size=5,
     )
 )
+@example({"account_name": "\x85"})
 def test_any_values_are_taken_or_told_each_by_its_key(document):
     values, mistakes = examine({"limits": document}, FILE, {})
     assert all(len(sentence.splitlines()) == 1 for sentence in mistakes)
