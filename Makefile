@@ -16,6 +16,7 @@ SOURCES := $(wildcard ledger/*.py engine/*.py engine/rules/*.py posd/*.py posd/b
 
 demo: $(COMPILED)
 	$(BIN)/python -m tools.demo
+	$(BIN)/python -m tests.clearing.readers var/demo/settlement var/demo/data
 
 run: $(COMPILED)
 	@test -d var/data || $(BIN)/counterfoil init var/data --demo

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    beside,
     clearing,
     codec,
+    coupons,
     daemon,
     disk,
     echo,
@@ -120,11 +122,12 @@ def bulk(table: Table) -> None:
         table.row(count, *issue.measure(FOLDER, count).values())
 
 
-def rules(table: Table) -> None:
-    """What limits and earn rules cost."""
-    table.heading("One `execute` under limits and earn rules")
-    table.columns("rules", "transaction", "us", "more than without")
-    for row in limits.measure(FOLDER / "limits"):
+def rules(table: Table, *, quick: bool) -> None:
+    """What limits, tiers and earn rules cost, each alone and all together."""
+    table.heading("A transaction under limits and rules, µs of the daemon's processor time")
+    table.columns("rules", "transaction", "µs", "more than without")
+    size = {"members": 200, "count": 2_000, "rounds": 1} if quick else {}
+    for row in limits.measure(FOLDER / "limits", **size):
         table.row(*row)
 
 
@@ -148,17 +151,14 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     """The daemon under load; returns what was found."""
     field = Field(FOLDER / "data", members, daemon.terminals())
     found: dict[str, Any] = {"load_s": field.prepare()}
-    field.start()
-    found["single"] = daemon.singles(field, seconds, 35_000)
-    field.stop()
-    field.start()
-    found["pipelined"] = daemon.pipelined(field, hold, 40_000)
-    found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)
-    field.stop()
-    field.start()
+    with field.serving():
+        found["single"] = daemon.singles(field, seconds, 35_000)
+    with field.serving():
+        found["pipelined"] = daemon.pipelined(field, hold, 40_000)
+        found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)
     found["idle"] = daemon.idle(field)
-    found["kill"] = daemon.kill_under_load(field)
-    field.stop()
+    with field.serving():
+        found["kill"] = daemon.kill_under_load(field)
     began = time.monotonic()
     found["digest"] = field.verify()
     found["verify_s"] = time.monotonic() - began
@@ -174,14 +174,43 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     return found
 
 
-def sweeping(table: Table, members: int, seconds: float) -> dict[str, dict[str, Any]]:
+def sweeping(table: Table, members: int, *, quick: bool) -> dict[str, dict[str, Any]]:
     """A sweep beside terminals at half of the saturated rate; returns what was found."""
-    found = sweep.measure(FOLDER / "sweep", members, seconds)
-    table.heading(f"A sweep of {members} lots beside terminals at half of the saturated rate")
+    members = min(members, 50_000) if quick else members
+    found = sweep.measure(FOLDER / "sweep", members, sweep.SECONDS_MAX / (10 if quick else 1))
+    table.heading(f"A sweep of {members:,} lots beside terminals at half of the saturated rate")
     table.columns("figure", "value")
     for part, figures in found.items():
         for name, value in figures.items():
             table.row(f"{part}: {name}", value)
+    return found
+
+
+def clearing_beside(table: Table, *, quick: bool) -> dict[str, dict[str, Any]]:
+    """A date cleared beside terminals at half of the saturated rate; returns what was found."""
+    sizes = beside.QUICK if quick else beside.FULL
+    found = beside.measure(FOLDER, sizes)
+    table.heading(
+        f"A date of {sizes.transactions:,} transactions cleared beside terminals at half of the"
+        " saturated rate"
+    )
+    table.columns("figure", "value")
+    for part, figures in found.items():
+        for name, value in figures.items():
+            table.row(f"{part}: {name}", value)
+    return found
+
+
+def coupon_codes(table: Table, *, quick: bool) -> dict[str, dict[str, dict[str, Any]]]:
+    """Coupons at size: produced, claimed, used and expired; returns what was found."""
+    sizes = coupons.QUICK if quick else coupons.FULL
+    found = coupons.measure(FOLDER, sizes)
+    table.heading(f"Coupons: {sizes.produced} codes produced, {sizes.claimed} claimed")
+    table.columns("part", "figure", "value")
+    for rows in found.values():
+        for row, figures in rows.items():
+            for name, value in figures.items():
+                table.row(row, name, value)
     return found
 
 
@@ -208,8 +237,24 @@ def summary(table: Table, found: dict[str, Any], echoes: dict[str, float], rate:
     table.row("... part of a bare echo, pipelined", f"{pipelined / echoes['pipelined']:.2f}")
     table.row("p99 at half the rate: at most 10 ms", f"{found['open']['p99_us'] / 1000:.2f} ms")
     table.row("p99.9 at half the rate: at most 50 ms", f"{found['open']['p99_9_us'] / 1000:.2f} ms")
+    late = found["open"]["machine_late_percent"]
+    table.row("... meanwhile the machine itself stood still for 10 ms and more", f"{late} %")
     beside = found["sweep"]["beside the sweep"]["p99_us"]
-    table.row("... and while a sweep expires lots: at most 10 ms", f"{beside / 1000:.2f} ms")
+    lots = found["sweep"]["sweep"]["posted while terminals went on"]
+    table.row(f"... while a sweep expires {lots:,} lots: at most 10 ms", f"{beside / 1000:.2f} ms")
+    beside_it = found["beside"]["beside clearing"]["p99_us"]
+    entries = found["beside"]["clearing"]["entries"]
+    table.row(
+        f"... while a date of {entries:,} entries is cleared: at most 10 ms",
+        f"{beside_it / 1000:.2f} ms",
+    )
+    codes = found["coupons"]
+    made = codes["production"]["production"]["codes a second"]
+    table.row("coupon codes produced a second: at least 100,000", made)
+    shares = [row["part"] for row in codes["rates"].values() if "part" in row]
+    table.row("rate with all claimed, of that with one: not lost", min(shares))
+    beside = codes["expiry"]["beside the sweep"]["p99_us"]
+    table.row("p99 while all claimed expire: at most 10 ms", f"{beside / 1000:.2f} ms")
     coldest = min(figures["part"] for figures in found["hot"].values())
     table.row("a hot member, merchant or link: at least 0.9 of the spread load", coldest)
     table.row("idle connection: at most 16 KiB", f"{found['idle']['bytes_each'] / 1024:.1f} KiB")
@@ -228,12 +273,14 @@ def main() -> int:
     table = Table()
     parts(table)
     bulk(table)
-    rules(table)
+    rules(table, quick=options.quick)
     night(table, quick=options.quick)
     echoes, rate = yardsticks(table, seconds)
     found = load(table, options.members, seconds, hold)
     found["hot"] = heat(table)
-    found["sweep"] = sweeping(table, options.members, 40.0 if options.quick else 150.0)
+    found["sweep"] = sweeping(table, options.members, quick=options.quick)
+    found["beside"] = clearing_beside(table, quick=options.quick)
+    found["coupons"] = coupon_codes(table, quick=options.quick)
     summary(table, found, echoes, rate)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

@@ -1,11 +1,11 @@
 """A whole run of clearing over a journal of N transactions: seconds by step, and memory.
 
-``python -m benchmarks.clearing [--transactions N] [--merchants M] [--workers W] [--release]``
-writes a data directory under ``var`` by the ledger's own code: three accruals, then a redemption,
-of merchants of uneven size. The entries are those of the rules, made by arithmetic, since what is
-measured is the night and not the day. Then it clears the date, and prints seconds by step, entries
-a second, and the largest sum of memory that this process and its workers had (proportional set
-size, looked at five times a second).
+``python -m benchmarks.clearing [--transactions N] [--merchants M] [--workers W] [--release]
+[--folder F] [--keep]`` writes a data directory, under ``var`` unless told otherwise, by the
+ledger's own code: three accruals, then a redemption, of merchants of uneven size. The entries are
+those of the rules, made by arithmetic, since what is measured is the night and not the day. Then it
+clears the date, and prints seconds by step, entries a second, and the largest sum of memory that
+this process and its workers had (proportional set size, looked at five times a second).
 """
 
 from __future__ import annotations
@@ -225,8 +225,9 @@ def main() -> None:
     said.add_argument("--workers", type=int, default=2)
     said.add_argument("--release", action="store_true")
     said.add_argument("--keep", action="store_true", help="Keep and use again what is there.")
+    said.add_argument("--folder", type=Path, default=Path("var/clearing"))
     chosen = said.parse_args()
-    base = Path("var/clearing")
+    base = chosen.folder
     if not chosen.keep:
         shutil.rmtree(base, ignore_errors=True)
     found = measure(

@@ -13,9 +13,11 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import stalls
 from benchmarks.field import Field, Till
 from benchmarks.load import Load, LoadError, evenly
 
@@ -24,6 +26,7 @@ NAC_LINKS = 8
 TILLS_A_NAC = 32
 NAC_DEPTH = 64
 IDLE_CONNECTIONS = 10_000
+HEAPLESS = {"COUNTERFOIL_SERVE_HEAP_MIB": "0"}
 KILL_AFTER_S = 3.0
 OPEN_FIRST = SINGLE_LINKS
 NAC_FIRST = OPEN_FIRST + SINGLE_LINKS
@@ -64,16 +67,47 @@ def _closed_loop(
 
 def open_loop(field: Field, seconds: float, rate: float) -> dict[str, Any]:
     """Open loop over links of their own at a fixed rate; latency from the scheduled time."""
-    tills = field.tills(OPEN_FIRST, SINGLE_LINKS, seed=3)
-    conversations = [
-        till.frames(int(rate * (seconds + 2) / SINGLE_LINKS) + 10, field.members) for till in tills
-    ]
-    load = Load(field.address, conversations, warm_up_s=1.0)
-    return load.open_loop(evenly(rate, seconds + 1)).summary()
+    return steadily(field, field.tills(OPEN_FIRST, SINGLE_LINKS, seed=3), seconds, rate)
+
+
+def steadily(field: Field, tills: list[Till], seconds: float, rate: float) -> dict[str, Any]:
+    """An open loop of these tills, after a second that does not count."""
+    conversations = conversations_of(field, tills, seconds + 1, rate)
+    return paced(Load(field.address, conversations, warm_up_s=1.0), rate, seconds + 1)
+
+
+def paced(
+    load: Load, rate: float, seconds: float, over: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """An open loop at a fixed rate, and how long the machine itself stood still meanwhile.
+
+    Args:
+        load: what is sent.
+        rate: messages a second.
+        seconds: how long.
+        over: asked now and then whether it is to end before.
+    """
+    machine: dict[str, Any] = {}
+    with stalls.watched(machine):
+        report = load.open_loop(evenly(rate, seconds), over=over)
+    return {**report.summary(), **machine}
+
+
+def conversations_of(
+    field: Field, tills: list[Till], seconds: float, rate: float
+) -> list[list[bytes]]:
+    """For each till the frames of an open loop, and some to spare."""
+    count = int(rate * seconds / len(tills)) + 10
+    return [till.frames(count, field.members) for till in tills]
 
 
 def idle(field: Field, count: int = IDLE_CONNECTIONS) -> dict[str, float]:
-    """Memory of the daemon for each idle connection."""
+    """Memory of the daemon for each idle connection; nothing else of it is asked meanwhile.
+
+    It starts and stops the daemon, which takes no heap in advance (`HEAPLESS`): connections would
+    find room in that, and seem to cost nothing.
+    """
+    field.start(**HEAPLESS)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     before = field.resident_bytes()
@@ -88,6 +122,7 @@ def idle(field: Field, count: int = IDLE_CONNECTIONS) -> dict[str, float]:
         for connection in held:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        field.stop()
     return {"connections": count, "bytes_each": (after - before) / count}
 
 
@@ -110,11 +145,16 @@ def cpu_seconds(pid: int) -> float:
 
 def _nac_frames(field: Field, first: int, total: int) -> list[list[bytes]]:
     """For each controller the frames of its terminals, in turn."""
-    tills = field.tills(first, NAC_LINKS * TILLS_A_NAC, seed=2)
+    return in_turn(field, field.tills(first, NAC_LINKS * TILLS_A_NAC, seed=2), total)
+
+
+def in_turn(field: Field, tills: list[Till], total: int) -> list[list[bytes]]:
+    """The frames of `NAC_LINKS` links that share these tills, who speak in turn."""
     each = total // len(tills) + 1
+    share = len(tills) // NAC_LINKS
     links = []
     for link in range(NAC_LINKS):
-        mine: list[Till] = tills[link * TILLS_A_NAC : (link + 1) * TILLS_A_NAC]
+        mine = tills[link * share : (link + 1) * share]
         streams = [till.frames(each, field.members) for till in mine]
         links.append([frame for turn in zip(*streams, strict=True) for frame in turn])
     return links

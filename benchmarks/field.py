@@ -8,6 +8,7 @@ that the load generator costs little beside the daemon it measures.
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -17,6 +18,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from posd import security
@@ -30,7 +33,12 @@ BATCH = 1
 OPENING_POINTS = 1_000_000
 LAPSED_POINTS = 500
 ACCRUALS_PERMILLE = 800
-READY_SECONDS_MAX = 300
+STOP_SECONDS_MAX = 120
+ACCRUAL, REDEMPTION = "220065", "006500"
+PIN_BLOCK_BYTES = 16
+COUPON_KINDS = {"inquiry": ("0100", "390000"), "use": ("0200", "900000")}
+CODE_DIGITS = 20
+COUPON_SALE_FEN = 10_000
 
 
 def card_number(member: int) -> str:
@@ -48,7 +56,30 @@ def master_key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def reference(members: int, terminals: int, *, lapsed: bool = False) -> Iterator[dict[str, object]]:
+def merchant_line(number: int, terms: dict[str, object], **said: object) -> dict[str, object]:
+    """A merchant's line for `counterfoil load`, its terms with what differs from the usual."""
+    usual = {
+        "from": "2020-01-01",
+        "program": "P01",
+        "earn": "1/1",
+        "funding_fen_per_point": "1/1",
+        "settlement": "95/100",
+        "fee_permille": 6,
+    }
+    return {
+        "type": "merchant",
+        "id": merchant_id(number),
+        "name": f"Merchant {number}",
+        "institution": "HB01",
+        "category": "5411",
+        "terms": [usual | terms],
+        **said,
+    }
+
+
+def reference(
+    members: int, terminals: int, *, lapsed: bool = False, merchants: int = MERCHANTS
+) -> Iterator[dict[str, object]]:
     """Lines for `counterfoil load`: a program, merchants, terminals, members with points.
 
     With `lapsed`, each member also has points whose day has passed.
@@ -61,29 +92,13 @@ def reference(members: int, terminals: int, *, lapsed: bool = False) -> Iterator
         "expiry": "rolling:24m",
     }
     yield {"type": "institution", "id": "HB01", "name": "Hebei"}
-    for number in range(MERCHANTS):
-        yield {
-            "type": "merchant",
-            "id": merchant_id(number),
-            "name": f"Merchant {number}",
-            "institution": "HB01",
-            "category": "5411",
-            "terms": [
-                {
-                    "from": "2020-01-01",
-                    "program": "P01",
-                    "earn": "1/1",
-                    "funding_fen_per_point": "1/1",
-                    "settlement": "95/100",
-                    "fee_permille": 6,
-                }
-            ],
-        }
+    for number in range(merchants):
+        yield merchant_line(number, {})
     for number in range(terminals):
         yield {
             "type": "terminal",
             "id": f"{number:08d}",
-            "merchant": merchant_id(number % MERCHANTS),
+            "merchant": merchant_id(number % merchants),
             "profile": "aes",
             "tmk": master_key(number).hex(),
             "charset": "gb18030",
@@ -111,14 +126,22 @@ def reference(members: int, terminals: int, *, lapsed: bool = False) -> Iterator
 
 
 class Till:
-    """A terminal that builds accrual and redemption frames cheaply."""
+    """A terminal that builds accrual and redemption frames cheaply.
 
-    def __init__(self, number: int, seed: int) -> None:
+    Attributes:
+        operator: whom field 63 of its messages names; empty for nobody.
+        pin: of every member, in the PIN block of a redemption; empty for none.
+    """
+
+    def __init__(self, number: int, seed: int, merchants: int = MERCHANTS) -> None:
         self.number = number
         self.id = f"{number:08d}"
-        self.merchant = merchant_id(number % MERCHANTS)
+        self.merchant = merchant_id(number % merchants)
         self.tpdu = bytes.fromhex("601234") + number.to_bytes(2, "big")
         self.stan = 0
+        self.operator = ""
+        self.pin = ""
+        self._pin_key = b""
         self._random = random.Random(seed * 1_000_003 + number)
         self._codec = Codec()
         self._mac: security.Callable[[bytes], bytes]
@@ -147,34 +170,72 @@ class Till:
         assert isinstance(wrapped, bytes)  # noqa: S101 - field 62 is of kind b
         keys = security.unwrap_keys("aes", master_key(self.number), wrapped)
         self._mac = security.mac_calculator("aes", keys.mac_key)
+        self._pin_key = keys.pin_key
 
-    def frames(self, count: int, members: int) -> list[bytes]:
+    def frames(
+        self, count: int, members: int, accruals_permille: int = ACCRUALS_PERMILLE
+    ) -> list[bytes]:
         """The next `count` requests on random members, complete as they go on the wire."""
-        templates = [self._template("220065", "156"), self._template("006500", "P01")]
+        templates = [self._template(ACCRUAL, "156"), self._template(REDEMPTION, "P01")]
         draw = self._random.random
         mac = self._mac
         made = []
         for _ in range(count):
             self.stan += 1
-            redemption = draw() * 1000 >= ACCRUALS_PERMILLE
+            redemption = draw() * 1000 >= accruals_permille
             head, middle, tail = templates[redemption]
             amount = int(draw() * (100 if redemption else 50_000)) + 100
-            pan = bytes.fromhex(card_number(int(draw() * members)) + "0")
+            card = card_number(int(draw() * members))
             body = b"".join(
                 (
                     head,
-                    pan,
+                    bytes.fromhex(card + "0"),
                     middle,
                     bytes.fromhex(f"{amount:012d}{self.stan:06d}"),
                     tail,
+                    self._pin_block(card) if redemption and self.pin else b"",
                 )
             )
             made.append(frame(self.tpdu, HEADER, body + mac(body)))
         return made
 
-    def _template(self, function: str, unit: str) -> tuple[bytes, bytes, bytes]:
-        """The parts of a message before the card, before the amount, and after the STAN."""
+    def coupon_frames(self, kind: str, codes: Iterable[str]) -> list[bytes]:
+        """The next requests of a kind of `COUPON_KINDS`, one for each code, complete.
+
+        Args:
+            kind: which.
+            codes: of `CODE_DIGITS` digits.
+        """
+        message_type, function = COUPON_KINDS[kind]
         fields = {
+            3: function,
+            4: f"{COUPON_SALE_FEN:012d}",
+            11: "0" * 6,
+            41: self.id,
+            42: self.merchant,
+            48: f"12{CODE_DIGITS:03d}{'9' * CODE_DIGITS}".encode(),
+            49: "156",
+            60: f"00{BATCH:06d}000",
+            64: bytes(8),
+        }
+        message = self._codec.encode(message_type, fields)[:-8]
+        # type 2, bitmap 8, function 3, amount 6, STAN 3, then up to the code
+        code_at = message.index(b"9" * CODE_DIGITS)
+        head, middle, tail = message[:19], message[22:code_at], message[code_at + CODE_DIGITS :]
+        made = []
+        for code in codes:
+            self.stan += 1
+            stan = bytes.fromhex(f"{self.stan:06d}")
+            body = b"".join((head, stan, middle, code.encode(), tail))
+            made.append(frame(self.tpdu, HEADER, body + self._mac(body)))
+        return made
+
+    def _template(self, function: str, unit: str) -> tuple[bytes, bytes, bytes]:
+        """The parts of a message before the card, before the amount, and after the STAN.
+
+        A PIN block, which comes last, is left out.
+        """
+        fields: dict[int, str | bytes] = {
             2: card_number(0),
             3: function,
             4: "0" * 12,
@@ -185,27 +246,50 @@ class Till:
             42: self.merchant,
             49: unit,
             60: f"00{BATCH:06d}000",
-            64: bytes(8),
         }
-        message = self._codec.encode("0200", fields)[:-8]
-        # type 2, bitmap 8, length 1, card 10, function 3, amount 6, STAN 3
-        return message[:11], message[21:24], message[33:]
+        if self.operator:
+            fields[63] = self.operator.encode()
+        if self.pin and function == REDEMPTION:
+            fields |= {110: bytes(PIN_BLOCK_BYTES), 128: bytes(8)}
+            card, end = 2 + 16 + 1, -8 - PIN_BLOCK_BYTES
+        else:
+            fields[64] = bytes(8)
+            card, end = 2 + 8 + 1, -8
+        message = self._codec.encode("0200", fields)[:end]
+        # type 2, bitmap 8 or 16, length 1, card 10, function 3, amount 6, STAN 3
+        return message[:card], message[card + 10 : card + 13], message[card + 22 :]
+
+    def _pin_block(self, card: str) -> bytes:
+        return security.pin_block("aes", self._pin_key, self.pin, card, bytes(8))
 
 
 class Field:
     """A data directory with members and terminals, and the daemon on it."""
 
-    def __init__(self, folder: Path, members: int, terminals: int, *, lapsed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        members: int,
+        terminals: int,
+        *,
+        lapsed: bool = False,
+        merchants: int = MERCHANTS,
+    ) -> None:
         self.folder = folder
         self.lapsed = lapsed
+        self.merchants = merchants
         self.members = members
         self.terminals = terminals
         self.address = ("127.0.0.1", 0)
         self.metrics_url = ""
         self._daemon: subprocess.Popen[str] | None = None
 
-    def prepare(self) -> float:
-        """Make and load the directory; returns the seconds that loading took."""
+    def prepare(self, more: Iterable[dict[str, object]] = ()) -> float:
+        """Make and load the directory; returns the seconds that loading took.
+
+        Args:
+            more: lines to load behind the usual ones.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         for left in (self.folder.with_suffix(".key"), Path(f"{self.folder}.key")):
@@ -213,18 +297,25 @@ class Field:
         lines = self.folder.with_suffix(".jsonl")
         lines.touch(mode=0o600)
         with lines.open("w") as out:
-            for line in reference(self.members, self.terminals, lapsed=self.lapsed):
+            usual = reference(
+                self.members, self.terminals, lapsed=self.lapsed, merchants=self.merchants
+            )
+            for line in chain(usual, more):
                 out.write(json.dumps(line) + "\n")
         lines.chmod(0o600)
-        _counterfoil("init", str(self.folder))
+        counterfoil("init", str(self.folder))
         began = time.monotonic()
-        _counterfoil("load", str(self.folder), str(lines))
+        counterfoil("load", str(self.folder), str(lines))
         took = time.monotonic() - began
         lines.unlink()
         return took
 
-    def start(self) -> float:
-        """Start the daemon; returns the seconds until it was ready."""
+    def start(self, **settings: str) -> float:
+        """Start the daemon; returns the seconds until it was ready.
+
+        Args:
+            settings: variables of the environment that override its configuration.
+        """
         began = time.monotonic()
         self._daemon = subprocess.Popen(
             [
@@ -234,10 +325,12 @@ class Field:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **settings},
         )
         assert self._daemon.stdout is not None  # noqa: S101 - asked for above
         line = self._daemon.stdout.readline().split()
         if line[:1] != ["ready"]:
+            self.kill()
             raise RuntimeError("the daemon did not get ready")
         host, _, port = line[1].rpartition(":")
         self.address = (host, int(port))
@@ -254,15 +347,31 @@ class Field:
         """Stop the daemon in order; it must say that all went well."""
         assert self._daemon is not None  # noqa: S101 - started before
         self._daemon.send_signal(signal.SIGTERM)
-        status = self._daemon.wait(120)
+        with self._daemon as ending:
+            try:
+                status = ending.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                ending.kill()
+                raise
         if status:
             raise RuntimeError(f"the daemon ended with status {status}")
 
     def kill(self) -> None:
         """Kill the daemon where it stands."""
         assert self._daemon is not None  # noqa: S101 - started before
-        self._daemon.kill()
-        self._daemon.wait()
+        with self._daemon as ending:
+            ending.kill()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """The daemon, for as long as something is measured and ended whatever comes of it."""
+        self.start()
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
+        self.stop()
 
     def tills(self, first: int, count: int, seed: int) -> list[Till]:
         """Terminals `first` and following, signed on."""
@@ -270,7 +379,7 @@ class Field:
 
     def some(self, numbers: Iterable[int], seed: int = 1) -> list[Till]:
         """Terminals of these numbers, signed on."""
-        tills = [Till(number, seed) for number in numbers]
+        tills = [Till(number, seed, self.merchants) for number in numbers]
         with socket.create_connection(self.address) as connection:
             for till in tills:
                 till.sign_on(connection)
@@ -291,10 +400,11 @@ class Field:
 
     def verify(self) -> str:
         """Run every audit check; returns the last line, the digest."""
-        return _counterfoil("verify", str(self.folder)).splitlines()[-1]
+        return counterfoil("verify", str(self.folder)).splitlines()[-1]
 
 
-def _counterfoil(*arguments: str) -> str:
+def counterfoil(*arguments: str) -> str:
+    """Run a command that has to succeed, as a process of its own; returns what it says."""
     done = subprocess.run(
         [sys.executable, "-m", "tools", *arguments],
         check=False,

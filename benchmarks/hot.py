@@ -44,22 +44,21 @@ def measure(folder: Path, members: int = 100_000, seconds: float = 4.0) -> dict[
     """
     field = Field(folder / "hot", members, terminals())
     field.prepare()
-    field.start()
-    spread = list(range(1, TILLS + 1))
-    one_merchant = [
-        number * MERCHANTS + HOT_MERCHANT for number in range(FIRST_HOT, FIRST_HOT + TILLS)
-    ]
-    shapes = {
-        "spread": (field.some(spread), members, LINKS),
-        "one member": (field.some([n + TILLS for n in spread]), 1, LINKS),
-        "one merchant": (field.some(one_merchant), members, LINKS),
-        "one link": (field.some([n + 2 * TILLS for n in spread]), members, 1),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in shapes}
-    for _ in range(ROUNDS):
-        for name, (tills, among, links) in shapes.items():
-            rates[name].append(_run(field, tills, among, links, seconds))
-    field.stop()
+    with field.serving():
+        spread = list(range(1, TILLS + 1))
+        one_merchant = [
+            number * MERCHANTS + HOT_MERCHANT for number in range(FIRST_HOT, FIRST_HOT + TILLS)
+        ]
+        shapes = {
+            "spread": (field.some(spread), members, LINKS),
+            "one member": (field.some([n + TILLS for n in spread]), 1, LINKS),
+            "one merchant": (field.some(one_merchant), members, LINKS),
+            "one link": (field.some([n + 2 * TILLS for n in spread]), members, 1),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in shapes}
+        for _ in range(ROUNDS):
+            for name, (tills, among, links) in shapes.items():
+                rates[name].append(_run(field, tills, among, links, seconds))
     field.verify()
     medians = {name: statistics.median(found) for name, found in rates.items()}
     return {

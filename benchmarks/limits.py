@@ -1,171 +1,218 @@
-"""What limits, earn rules, tiers, credit and pending points cost a transaction.
+"""What each kind of limit and rule costs a transaction of the daemon, alone and all together.
 
-The machine executes the same accruals and redemptions on a real book under several sets of rules,
-each set with a book of its own, in turns of `CHUNK` commands, so that all of them meet the same
-machine. Told is the median turn's mean of processor time: microseconds of one `execute`, and what
-that is more than without any rule.
+Each set of rules has a data directory of its own, loaded through the command line. The daemons take
+turns, so that all sets meet the same machine: one is started, answers a turn of accruals and one of
+redemptions from its terminals, one message in flight each, and is stopped. Told is the median
+turn's processor time of the daemon for a transaction, in microseconds, and what that is more than
+without any rule. Its helpers (syncer, follower) and the load generator are not in it.
+
+    python -m benchmarks.limits [--members N] [--count N] [--rounds N]
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from engine.rules import earning, limits, points
-from ledger.book import Book
-from tests.engine.house import House, moment, token
+from benchmarks.daemon import cpu_seconds
+from benchmarks.field import Field, Till, card_number, merchant_id, merchant_line
+from benchmarks.load import Load
 
-AT = moment(20260302)
-NEVER = 99991231
 MEMBERS = 2_000
-TERMINALS = 50
+TERMINALS = 32
 MERCHANTS = 10
-CHUNK = 250
-ROUNDS = 40
-
-Rules = Callable[[House], None]
-
-
-def _limit(house: House, name: str, scope: str, per: str, **said: Any) -> None:
-    row = {"amount_min": 0, "amount_max": 10**11, "count_max": 10**9, "hard": True} | said
-    command = limits.PutLimit(name, scope, "", "any", "P01", per, **row, since=0, until=NEVER)
-    house.machine.execute(command, AT)
-
-
-def _members(house: House) -> None:
-    _limit(house, "MD", "member", "day")
-    _limit(house, "MM", "member", "month")
+COUNT = 20_000
+"""Transactions of a kind in a turn: the clock of processor time ticks in hundredths."""
+ROUNDS = 3
+PIN = "135790"
+OPERATOR = "001"
+PLENTY = 99_999_999_999
+"""An amount that no limit reaches."""
+OFTEN = 999_999_999
+KINDS = {"accrual": 1000, "redemption": 0}
+"""Kinds of transactions, and how many of a thousand are accruals."""
 
 
-def _tills(house: House) -> None:
-    _limit(house, "TD", "terminal", "day")
-    _limit(house, "HD", "merchant", "day")
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A set of rules.
+
+    Attributes:
+        lines: of `counterfoil load`.
+        terms: what the terms of all merchants say besides.
+        operators: True where each message names one.
+        pin: True where each redemption has to come with the member's.
+    """
+
+    lines: tuple[dict[str, Any], ...] = ()
+    terms: dict[str, Any] = field(default_factory=dict)
+    operators: bool = False
+    pin: bool = False
+
+    def __or__(self, other: Rules) -> Rules:
+        """Both of them."""
+        return Rules(
+            self.lines + other.lines,
+            self.terms | other.terms,
+            self.operators or other.operators,
+            self.pin or other.pin,
+        )
+
+    def load_lines(self, members: int) -> Iterator[dict[str, Any]]:
+        """All lines that make merchants and members keep to these rules."""
+        yield from self.lines
+        if self.terms or self.operators:
+            for number in range(MERCHANTS):
+                yield merchant_line(number, self.terms, operators=self.operators)
+        if self.operators:
+            for number in range(MERCHANTS):
+                name = {"merchant": merchant_id(number), "id": OPERATOR, "name": "Till"}
+                yield {"type": "operator", **name}
+        if self.pin:
+            for number in range(members):
+                name = {"id": f"M{number:08d}", "cards": [card_number(number)]}
+                yield {"type": "member", **name, "pin": PIN}
 
 
-def _pools(house: House) -> None:
-    _limit(house, "PD", "program", "day")
-    _limit(house, "PM", "program", "month")
+def _bounds(scope: str) -> Rules:
+    """Bounds of one transaction, and of what all of a day and of a month come to."""
+    row = {"type": "limit", "scope": scope, "unit": "P01", "max_amount": PLENTY}
+    one = row | {"id": f"{scope}-each", "per": "transaction", "min_amount": 1}
+    sums = [
+        row | {"id": f"{scope}-{per}", "per": per, "max_count": OFTEN} for per in ("day", "month")
+    ]
+    return Rules((one, *sums))
 
 
-def _each(house: House) -> None:
-    _limit(house, "ONE", "member", "transaction", amount_min=1, count_max=0)
+def _tier(name: str, rank: int, **needs: int) -> dict[str, Any]:
+    rules = [{"from": "2020-01-01", **needs}]
+    return {"type": "tier", "id": name, "name": name, "rank": rank, "rules": rules}
 
 
-def _credit(house: House) -> None:
-    for number in range(MERCHANTS):
-        house.machine.execute(earning.PutCredit(f"SHOP{number}", 10**11), AT)
+def _earn_rule(name: str, multiplier: str, **said: str) -> dict[str, Any]:
+    row = {"type": "earn_rule", "program": "P01", "id": name, "multiplier": multiplier}
+    return row | said
 
 
-def _rules(house: House) -> None:
-    house.earn_rule("GOLD", AT, tier="gold", multiplier=(3, 2))
-    house.earn_rule("SPRING", AT, multiplier=(2, 1))
-
-
-def _bonus(house: House) -> None:
-    house.earn_rule("SPONSOR", AT, multiplier=(2, 1), funder="HB01")
-
-
-SETS: dict[str, tuple[Rules, ...]] = {
-    "none": (),
-    "bounds of one transaction": (_each,),
-    "member, day and month": (_members,),
-    "terminal and merchant, day": (_tills,),
-    "program, day and month": (_pools,),
-    "credit of the merchant": (_credit,),
-    "tiers and two earn rules": (_rules,),
-    "a bonus that another pays for": (_bonus,),
-    "all of them": (_each, _members, _tills, _pools, _credit, _rules, _bonus),
+TIERS = Rules(
+    (_tier("silver", 1, visits=5), _tier("gold", 2, spending_fen=PLENTY)),
+    {"tier_earn": {"silver": "6/5", "gold": "3/2"}},
+)
+NONE = "none"
+ALL = "all of them"
+SETS: dict[str, Rules] = {
+    NONE: Rules(),
+    "member: each, day, month": _bounds("member"),
+    "terminal: each, day, month": _bounds("terminal"),
+    "merchant: each, day, month": _bounds("merchant"),
+    "program: each, day, month (pools)": _bounds("program"),
+    "credit of the merchant": Rules(
+        tuple(
+            {"type": "credit", "party": merchant_id(number), "limit_fen": PLENTY}
+            for number in range(MERCHANTS)
+        )
+    ),
+    "tiers by spending and visits": TIERS,
+    "earn rule of a category": Rules((_earn_rule("FOOD", "11/10", scope="category", key="5411"),)),
+    "multiplier of a campaign": Rules(
+        (_earn_rule("SPRING", "2/1", **{"from": "2020-01-01", "until": "2099-12-31"}),)
+    ),
+    "a bonus that another pays for": Rules((_earn_rule("SPONSOR", "3/2", funder="HB01"),)),
+    "points that are pending": Rules(terms={"pending_days": 1}),
+    "revenue share": Rules(
+        terms={
+            "funding_fen_per_point": "3/2",
+            "margin_share": {"HB01": "1/4", "issuer": "1/4"},
+            "fee_share": {"HB01": "1/2"},
+        }
+    ),
+    "PIN of each redemption": Rules(terms={"pin_above_fen": 0}, pin=True),
+    "operators": Rules(operators=True),
 }
 
 
-@dataclass
-class Field:
-    """A book under a set of rules, and what was measured on it."""
+def everything() -> Rules:
+    """All sets together."""
+    whole = Rules()
+    for rules in SETS.values():
+        whole |= rules
+    return whole
 
-    house: House
-    stans: dict[str, int] = field(default_factory=dict)
-    turns: dict[str, list[float]] = field(default_factory=lambda: {"accrual": [], "redemption": []})
 
-    def commands(self, kind: str, rng: random.Random) -> list[Any]:
-        """The next commands of a kind."""
-        found = []
-        for _ in range(CHUNK):
-            terminal = f"{rng.randrange(TERMINALS):08d}"
-            stan = self.stans[terminal] = self.stans.get(terminal, 0) + 1
-            merchant = self.house.merchant_of[terminal]
-            who = (token("C", f"card{rng.randrange(MEMBERS)}"),)
-            amount = rng.randrange(100, 50_000)
-            head = (terminal, merchant, 1, stan, stan.to_bytes(16, "big"))
-            if kind == "accrual":
-                found.append(points.Accrual(*head, "220065", who, amount))
-            else:
-                found.append(points.Redemption(*head, "006500", who, "P01", amount % 50 + 1, 0))
-        return found
+class Place:
+    """A data directory under a set of rules, and what was measured on it."""
 
-    def turn(self, kind: str, rng: random.Random) -> None:
-        """Execute a chunk and note the mean."""
-        commands = self.commands(kind, rng)
-        execute = self.house.machine.execute
-        began = time.thread_time_ns()
-        answers = [execute(command, AT) for command in commands]
-        took = time.thread_time_ns() - began
-        self.house.book.flush()
-        if not all(answer.approved for answer in answers):
+    def __init__(self, folder: Path, rules: Rules, members: int) -> None:
+        self.turns: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        self._rules = rules
+        self._field = Field(folder, members, TERMINALS, merchants=MERCHANTS)
+        self._field.prepare(rules.load_lines(members))
+        self._tills: list[Till] = []
+
+    def turn(self, count: int) -> None:
+        """Start the daemon, measure a turn of each kind of transaction, and stop it."""
+        self._field.start()
+        if not self._tills:
+            self._tills = self._field.tills(0, TERMINALS, seed=1)
+            for till in self._tills:
+                till.operator = OPERATOR if self._rules.operators else ""
+                till.pin = PIN if self._rules.pin else ""
+        self._measure("accrual", TERMINALS * 4)  # the first of all cost more
+        self.turns["accrual"].pop()
+        for kind in KINDS:
+            self._measure(kind, count)
+        self._field.stop()
+
+    def _measure(self, kind: str, count: int) -> None:
+        """Have `count` transactions answered, and note what one took of the daemon's time."""
+        place, each = self._field, -(-count // TERMINALS)
+        frames = [till.frames(each, place.members, KINDS[kind]) for till in self._tills]
+        approved, busy = self._approved(kind), cpu_seconds(place.pid)
+        replies = Load(place.address, frames).closed_loop().replies
+        busy = cpu_seconds(place.pid) - busy
+        if self._approved(kind) - approved != replies:
             raise RuntimeError("a transaction of the benchmark was declined")
-        self.turns[kind].append(took / CHUNK / 1000)
+        self.turns[kind].append(busy / replies * 1e6)
+
+    def _approved(self, kind: str) -> float:
+        name = f'counterfoil_replies_total{{code="00",transaction="{kind}"}}'
+        return self._field.scrape().get(name, 0.0)
 
 
-def open_field(folder: Path, rules: tuple[Rules, ...]) -> Field:
-    """A house with members and terminals on a new book, under some rules."""
-    Book.create(folder)
-    book = Book.open(folder, follower=False)
-    house = House(book)
-    house.open(20260302, at=AT)
-    house.program("P01", AT)
-    house.institution("HB01", AT)
-    terms = (20260101, "P01", (1, 1), (1, 1), (95, 100), 6, 0, 0, 0, False)
-    for number in range(MERCHANTS):
-        house.merchant(f"SHOP{number}", AT, (terms,))
-    for number in range(TERMINALS):
-        house.terminal(f"{number:08d}", f"SHOP{number % MERCHANTS}", AT)
-    for number in range(MEMBERS):
-        house.member(f"M{number}", AT, tokens=(("C", f"card{number}"),))
-        house.balance(f"M{number}", "P01", 10**9, AT)
-    for rule in rules:
-        rule(house)
-    book.flush()
-    return Field(house)
+def measure(
+    folder: Path, members: int = MEMBERS, count: int = COUNT, rounds: int = ROUNDS
+) -> list[tuple[str, str, float, float]]:
+    """Microseconds of the daemon's time a transaction, by set of rules.
 
-
-def measure(folder: Path, rounds: int = ROUNDS) -> list[tuple[str, str, float, float]]:
-    """Microseconds a transaction by set of rules.
+    Args:
+        folder: where to make the data; it is cleared.
+        members: how many there are.
+        count: transactions of a kind in a turn.
+        rounds: turns of each set.
 
     Returns:
         Set, kind of transaction, microseconds, and how many more than without rules.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    fields = {name: open_field(folder / str(n), SETS[name]) for n, name in enumerate(SETS)}
-    rng = random.Random(1)
+    sets = {**SETS, ALL: everything()}
+    places = {
+        name: Place(folder / str(number), rules, members)
+        for number, (name, rules) in enumerate(sets.items())
+    }
     for _ in range(rounds):
-        for place in fields.values():
-            for kind in place.turns:
-                place.turn(kind, rng)
+        for place in places.values():
+            place.turn(count)
     rows = []
-    for kind in ("accrual", "redemption"):
-        bare = median(fields["none"].turns[kind])
-        for name, place in fields.items():
+    for kind in KINDS:
+        bare = median(places[NONE].turns[kind])
+        for name, place in places.items():
             took = median(place.turns[kind])
             rows.append((name, kind, round(took, 1), round(took - bare, 1)))
-    for place in fields.values():
-        place.house.book.close(fold=False)
     shutil.rmtree(folder)
     return rows
 
@@ -174,10 +221,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("var/bench/limits"))
+    parser.add_argument("--members", type=int, default=MEMBERS)
+    parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     said = parser.parse_args()
-    for name, kind, took, more in measure(said.folder, said.rounds):
-        print(f"{kind:<12} {name:<32} {took:>7.1f} us {more:>+7.1f}")
+    for name, kind, took, more in measure(said.folder, said.members, said.count, said.rounds):
+        print(f"{kind:<12} {name:<36} {took:>7.1f} us {more:>+7.1f}")
 
 
 if __name__ == "__main__":

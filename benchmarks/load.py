@@ -43,6 +43,7 @@ OnReply = Callable[[int, bytes], None]
 
 RECEIVE_BUFFER_BYTES = 256 * 1024
 POLL_S_MAX = 0.05  # how late the end of a run may be noticed when nothing arrives
+LOOK_NS = 100_000_000  # how often it is asked whether a run is over
 SECOND_NS = 1_000_000_000
 
 
@@ -387,11 +388,14 @@ class Load:
             fleet.drain(self.drain_s)
             return fleet.report
 
-    def open_loop(self, schedule: Sequence[int]) -> Report:
+    def open_loop(
+        self, schedule: Sequence[int], over: Callable[[], bool] = lambda: False
+    ) -> Report:
         """Send one frame at each time of `schedule`, connections in turn, whatever comes back.
 
         `schedule` holds ascending nanoseconds after the start, see `evenly` and `poisson`. The
-        run ends early when the conversation whose turn it is has no frame left.
+        run ends early when the conversation whose turn it is has no frame left, or when `over`,
+        which is asked ten times a second, says so.
 
         Raises:
             LoadError: a connection was closed, or a reply was not asked for.
@@ -399,11 +403,15 @@ class Load:
         with _Fleet(self) as fleet:
             start = began = monotonic_ns()
             warm_at = start + int(self.warm_up_s * SECOND_NS)
-            before = sent = 0
+            before = sent = looked = 0
             while sent < len(schedule):
                 fleet.wait_until(start + schedule[sent])
                 fleet.serve(fleet.epoll.poll(0))
                 now = monotonic_ns()
+                if now - looked > LOOK_NS:
+                    looked = now
+                    if over():
+                        break
                 if began < warm_at <= now:
                     fleet.report.latency.clear()
                     fleet.report.lag.clear()

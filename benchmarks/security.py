@@ -24,6 +24,8 @@ from posd.security import (
 MESSAGE = bytes(range(100))
 """A message of the size that an accrual has with all its usual fields."""
 CARD = "6222020000000000018"
+TURN = 64
+"""Messages of a turn of the daemon, each of which names a card."""
 _ROUNDS = 7
 _CALLS = 20_000
 
@@ -40,6 +42,14 @@ def measure() -> dict[str, float]:
 
     vault = Vault(entropy)
     figures["token_digest"] = _time(lambda: vault.token_digest("C", CARD))
+    numbers = count()
+
+    def expect() -> None:
+        vault.expect([f"C62220200{next(numbers):011d}" for _ in range(TURN)])
+
+    figures[f"token_digest, each of {TURN} that a turn names"] = _time(expect, calls=500) / TURN
+    vault.expect([])
+    figures["seal_token"] = _time(lambda: vault.seal_token("C", CARD))
     figures["content_digest, 100 bytes"] = _time(lambda: vault.content_digest(MESSAGE))
     figures["pin_digest"] = _time(lambda: vault.pin_digest("000000000001", "1234"))
     sealed = vault.seal("card", MESSAGE)

@@ -2,8 +2,8 @@
 
 Every member has a lot whose day has passed long ago and one that lasts. The saturated rate is found
 first, then the latencies at half of it, without and with ``counterfoil sweep`` running beside the
-daemon as a process of its own (which lowers its own priority). The load generator is an open loop:
-a latency counts from the scheduled time. All of it shares the same cores.
+daemon as a process of its own, from its start to its end. The load generator is an open loop: a
+latency counts from the scheduled time. All of it shares the same cores.
 
     python -m benchmarks.sweep [--members N] [--seconds S] [--rate R]
 """
@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import daemon
-from benchmarks.field import ROOT, Field, Till
-from benchmarks.load import Load, evenly
+from benchmarks.field import ROOT, Field
+from benchmarks.load import Load
 
 FOLDER = Path("var/bench")
+SECONDS_MAX = 300.0
+"""Time for a million lots; the frames of all terminals are built beforehand."""
 SATURATING_S = 5.0
 BASELINE_S = 10.0
 RATE_GUESS = 35_000
@@ -36,7 +38,7 @@ def measure(
     Args:
         folder: where to make the data.
         members: how many, each with one lot to expire.
-        seconds: how long the terminals go on beside the sweep; long enough for all lots.
+        seconds: how long the terminals go on beside the sweep, unless it ends before.
         rate: of the open loops, messages a second; by default half of the saturated rate.
 
     Returns:
@@ -45,58 +47,56 @@ def measure(
     """
     field = Field(folder / "data", members, daemon.terminals(), lapsed=True)
     field.prepare()
-    field.start()
+    with field.serving():
+        return beside_terminals(field, "points", seconds, rate)
+
+
+def beside_terminals(
+    field: Field, name: str, seconds: float, rate: float = 0.0
+) -> dict[str, dict[str, Any]]:
+    """Run the sweep of this name on a field whose daemon runs; else as `measure`."""
     found: dict[str, dict[str, Any]] = {}
     if not rate:
         found["saturated"] = daemon.singles(field, SATURATING_S, RATE_GUESS)
         rate = found["saturated"]["rate"] / 2
     tills = field.tills(daemon.OPEN_FIRST, daemon.SINGLE_LINKS, seed=3)
-    found["alone"] = _open_loop(field, tills, BASELINE_S, rate)
-    conversations = _conversations(field, tills, seconds, rate)
+    found["alone"] = daemon.steadily(field, tills, BASELINE_S, rate)
+    load = Load(field.address, daemon.conversations_of(field, tills, seconds, rate))
     before = field.scrape()
     began = time.monotonic()
     sweep = subprocess.Popen(
-        [sys.executable, "-m", "tools", "sweep", str(field.folder), "points", "--json"],
+        [sys.executable, "-m", "tools", "sweep", str(field.folder), name, "--json"],
         stdout=subprocess.PIPE,
         cwd=ROOT,
         text=True,
     )
-    load = Load(field.address, conversations)
-    report = load.open_loop(evenly(rate, seconds))
-    within = field.scrape()
-    still = sweep.poll() is None
-    told = json.loads(sweep.communicate()[0])[0]
+    beside = daemon.paced(load, rate, seconds, over=lambda: sweep.poll() is not None)
     took = time.monotonic() - began
-    entries = within["counterfoil_entries_total"] - before["counterfoil_entries_total"]
-    found["beside the sweep"] = report.summary()
+    within = field.scrape()
+    ended = sweep.poll() is not None
+    said = sweep.communicate()[0]
+    if sweep.returncode:
+        raise RuntimeError(f"the sweep ended with status {sweep.returncode} before its report")
+    told = json.loads(said)[0]
+    posted = within["counterfoil_entries_total"] - before["counterfoil_entries_total"]
+    posted -= beside["replies"]
+    found["beside the sweep"] = beside
     found["sweep"] = {
-        "lots": told["done"],
-        "lots while terminals went on": int(entries - report.replies),
-        "ended before the terminals": not still,
+        "posted": told["done"],
+        "posted while terminals went on": int(posted),
+        "all of them": ended,
         "seconds": round(took, 1),
+        "posted a second": round(posted / took),
         "refused": told["refused"],
     }
-    field.stop()
     return found
-
-
-def _conversations(
-    field: Field, tills: list[Till], seconds: float, rate: float
-) -> list[list[bytes]]:
-    count = int(rate * seconds / len(tills)) + 10
-    return [till.frames(count, field.members) for till in tills]
-
-
-def _open_loop(field: Field, tills: list[Till], seconds: float, rate: float) -> dict[str, Any]:
-    load = Load(field.address, _conversations(field, tills, seconds + 1, rate), warm_up_s=1.0)
-    return load.open_loop(evenly(rate, seconds + 1)).summary()
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=SECONDS_MAX)
     parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args()
     found = measure(FOLDER, options.members, options.seconds, options.rate)

@@ -122,7 +122,7 @@ def read_csv(data: bytes) -> Confirmations:
                 cells.get("reason", ""),
             )
     except csv.Error:
-        raise Unreadable(f"line {rows.line_num} is not CSV") from None
+        raise Unreadable(f"line {max(rows.line_num, 1)} is not CSV") from None
     return result
 
 

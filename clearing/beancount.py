@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine.terms import add_days
+from engine.terms import add_days, spoken
 from ledger import chart
 from ledger.model import MONEY, Account
 
@@ -74,11 +74,6 @@ def amount_of(unit: str, amount: int) -> str:
     return f"{sign}{abs(amount) // 100}.{abs(amount) % 100:02} CNY"
 
 
-def iso(date: int) -> str:
-    """A date as YYYY-MM-DD."""
-    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
-
-
 def write(entries: Iterable[tuple[Any, ...]], put: Callable[[str], object]) -> int:
     """Write entries, given as the fields of `ledger.model.Entry`; returns how many had postings.
 
@@ -92,12 +87,12 @@ def write(entries: Iterable[tuple[Any, ...]], put: Callable[[str], object]) -> i
     names: dict[Account, str] = {}
     sums: dict[tuple[Account, str], int] = {}
     count = date = 0
-    for sequence, _, date_now, _, kind, _, _, postings, _ in entries:
+    for sequence, _, date_now, _, kind, _, _, postings, *_ in entries:
         if not postings:
             continue
         # What was loaded before the calendar had a date stands on the first day of time.
         date = date_now or 19700101
-        day = iso(date)
+        day = spoken(date)
         lines = []
         for account, unit, amount in postings:
             name = names.get(account)
@@ -110,7 +105,7 @@ def write(entries: Iterable[tuple[Any, ...]], put: Callable[[str], object]) -> i
         put(f"{day} * {json.dumps(kind)} {json.dumps(str(sequence))}\n{''.join(lines)}\n")
         count += 1
     if count:
-        day = iso(add_days(date, 1))
+        day = spoken(add_days(date, 1))
         for (account, unit), total in sums.items():
             put(f"{day} balance {names[account]}  {amount_of(unit, total)}\n")
     return count

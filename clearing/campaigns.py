@@ -1,7 +1,8 @@
 """What came of each campaign on each business date, from the journal: the report *campaign effect*.
 
 A use that was undone, or refunded, counts on the date on which that happened, so that the dates of
-a campaign sum to what its counters say (`engine.campaigns.Effect`).
+a campaign sum to what its counters say (`engine.campaigns.Effect`); so do codes that were handed
+out and came back.
 """
 
 from __future__ import annotations
@@ -14,13 +15,8 @@ from engine.rules.undo import FIELDS
 from ledger import schema
 from ledger.model import MONEY, Entry
 
-CLAIM, GRANT, USE, HANDOVER, EXPIRY = (
-    "coupon claim",
-    "coupon grant",
-    "coupon use",
-    "coupon transfer",
-    "coupon expiry",
-)
+USE, EXPIRY, INQUIRIES = "coupon use", "coupon expiry", "coupon inquiries"
+HANDED: Final = ("codes handed out", "codes taken back")
 UNDOES: Final = ("void", "reversal")
 VOIDS_MAX: Final = 100
 """Voids of reversals of voids … that are followed; a terminal sends one or two."""
@@ -33,8 +29,10 @@ Read = Callable[[bytes], Any]
 class Day:
     """A campaign's business date: counts, fen of sales and discounts, fen by who pays."""
 
+    distributed: int = 0
     issued: int = 0
     claimed: int = 0
+    inquired: int = 0
     used: int = 0
     restored: int = 0
     expired: int = 0
@@ -60,6 +58,11 @@ def effects(entries: Iterable[Row], read: Read) -> dict[tuple[int, str], Day]:
             _undone(found, date, facts, read)
         elif kind == "refund":
             _refunded(found, fields)
+        elif kind == INQUIRIES:
+            for campaign, count in fields[5][0]:
+                _day(found, date, campaign).inquired += count
+        elif kind in HANDED:
+            _day(found, date, facts["campaign"]).distributed += facts["distributed"]
         elif kind == EXPIRY:
             _day(found, date, facts["campaign"]).expired += facts["expired"]
         elif "taken" in facts or kind == USE:
@@ -149,8 +152,10 @@ def rows(found: dict[tuple[int, str], Day]) -> Iterator[Row]:
         yield (
             date,
             campaign,
+            day.distributed,
             day.issued,
             day.claimed,
+            day.inquired,
             day.used,
             day.restored,
             day.expired,

@@ -8,28 +8,39 @@ usage.
 
 from __future__ import annotations
 
-import json
-import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from clearing import matching, partner, paying
 from clearing.bank import Unreadable
-from clearing.calendar import NotCovered, check_coverage
-from clearing.day import NICE, NotCut, first_date, spoken
+from clearing.calendar import NotCovered, WrongHolidays
+from clearing.console import (
+    REFUSED,
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+    print_fitting,
+)
+from clearing.dates import DAY, as_number
+from clearing.day import NotCut, first_date
 from clearing.files.folder import Refused as FolderRefused
+from clearing.files.lists import credits_of
 from clearing.files.settlement import Unwritable
-from clearing.model import Inconsistent
+from clearing.model import Day, Inconsistent
 from clearing.netting import DoesNotHold
 from clearing.run import (
     WORKERS,
@@ -46,10 +57,11 @@ from engine.directory import open_vault, require_directory
 from engine.records import CALENDAR, Calendar
 from engine.rules.clearing import ResolveDiscrepancy
 from engine.submit import Submitter
-from engine.terms import add_days
+from engine.terms import add_days, spoken
+from ledger.model import MONEY
+from ledger.priority import stepping_back
 from ledger.tables import Snapshot
 
-REFUSED: Final = 1
 STATUS_DATES: Final = 14
 FINDINGS_SHOWN: Final = 50
 
@@ -62,26 +74,12 @@ ERRORS: Final = (
     NotCut,
     Unreadable,
     Unwritable,
+    WrongHolidays,
     partner.NotAPartnerFile,
 )
 """Errors whose text is a sentence for settlement staff."""
 
-directory_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-date_option = click.option(
-    "--date", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Business date."
-)
-key_option = click.option("--key", type=click.Path(path_type=Path), help="Key file.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class Refusal(click.ClickException):
-    """A refusal in one sentence; exit status 1."""
-
-    exit_code = REFUSED
-
-    def show(self, file: Any = None) -> None:
-        """Print the sentence alone."""
-        click.echo(f"counterfoil: {self.message}", err=True, file=file)
+date_option = click.option("--date", required=True, type=DAY, help="Business date.")
 
 
 class ClearGroup(click.Group):
@@ -110,31 +108,30 @@ def command() -> None:
     """
 
 
-def _number(date: datetime) -> int:
-    return int(date.strftime("%Y%m%d"))
-
-
 def yuan(fen: int) -> str:
     """An amount of money for people: yuan with two decimals."""
     whole, rest = divmod(abs(fen), 100)
     return f"{'-' if fen < 0 else ''}{whole:,}.{rest:02}"
 
 
-def _echo_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _print(table: Table) -> None:
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
+def _table(title: str, *columns: str) -> Table:
+    """A table with these columns; one whose heading ends with ``>`` has figures, flush right."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in columns:
+        english, _, chinese = heading.rstrip(">").rpartition(" ")
+        # An id that were cut could not be typed again.
+        table.add_column(
+            f"{english}\n{chinese}",
+            justify="right" if heading[-1] == ">" else "left",
+            overflow="fold",
+        )
+    return table
 
 
 @contextmanager
 def _working(options: Options) -> Iterator[Options]:
     """Yield to whoever answers terminals, and show how far the work is."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, before))
-    try:
+    with stepping_back():
         if not sys.stderr.isatty():
             yield options
             return
@@ -147,9 +144,6 @@ def _working(options: Options) -> Iterator[Options]:
 
             options.progress = show
             yield options
-    finally:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 # Clearing.
@@ -161,7 +155,7 @@ def _working(options: Options) -> Iterator[Options]:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of its own.")
 @click.option("--release", "then_release", is_flag=True, help="Release as well.")
 @click.option("--correct", default="", metavar="WHY", help="Replace the run that is filed.")
-@click.option("--value-date", type=click.DateTime(["%Y-%m-%d"]), help="In place of the calendar's.")
+@click.option("--value-date", type=DAY, help="In place of the calendar's.")
 @click.option(
     "--encoding",
     type=click.Choice(["utf-8-sig", "gb18030"]),
@@ -169,20 +163,25 @@ def _working(options: Options) -> Iterator[Options]:
     show_default=True,
     help="Of the parties' CSV.",
 )
-@click.option("--workers", type=click.IntRange(1, 16), default=WORKERS, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=WORKERS,
+    show_default=True,
+    help="Processes that write statements.",
+)
 @key_option
 @json_option
 def run_command(
     directory: Path, date: datetime, out: Path, *, then_release: bool, as_json: bool, **said: Any
 ) -> None:
-    """Clear a date, and before it the dates that were missed, up to their files.
+    """Clear a date, and dates missed before it, up to their files.
 
     The files of the date go into FOLDER, those of missed dates into folders beside it with the date
     behind the name. Run again it continues where it was interrupted, or writes the same files.
     """
-    day = _number(date)
-    pay_on = _number(said["value_date"]) if said["value_date"] else 0
-    warning = check_coverage(day) if not pay_on else ""
+    day = as_number(date)
+    pay_on = as_number(said["value_date"])
     options = Options(
         said["key"], said["workers"], said["encoding"], said["correct"].strip(), pay_on
     )
@@ -193,13 +192,18 @@ def run_command(
                 if result.begun.run.state != "CONFIRMED":
                     release(directory, result.begun.date, options)
                     result.begun = _begun_now(directory, result)
-    if warning:
-        click.echo(f"counterfoil: {warning}", err=True)
+    tell_warnings(results)
     if as_json:
-        _echo_json([result_data(result) for result in results])
+        echo_json([result_data(result) for result in results])
         return
     for result in results:
         _print_result(result)
+
+
+def tell_warnings(results: list[Result]) -> None:
+    """Say on stderr what the operator has to see to soon."""
+    for warning in sorted({result.warning for result in results if result.warning}):
+        click.echo(f"counterfoil: {warning}", err=True)
 
 
 def _begun_now(directory: Path, result: Result) -> Any:
@@ -237,23 +241,19 @@ def result_data(result: Result) -> dict[str, Any]:
         ],
         "programs": [asdict(program) for program in day.programs],
         "exceptions": len(day.exceptions),
+        "transit": result.transit,
+        "chain": day.chain,
     }
 
 
 def _print_result(result: Result) -> None:
     day = result.day
-    table = Table(title=f"{spoken(day.date)}, run {day.run}: {result.begun.run.state}")
-    for name, justify in (
-        ("merchant 商户", "left"),
-        ("name 名称", "left"),
-        ("lines 笔数", "right"),
-        ("net 净额", "right"),
-        ("carried in 上期结转", "right"),
-        ("payable 应付", "right"),
-        ("carried forward 结转下期", "right"),
-        ("to collect 应收", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = _table(
+        f"{spoken(day.date)}, run {day.run}: {result.begun.run.state}",
+        *("party 编号", "name 名称"),
+        *("lines 笔数>", "net 净额>", "carried in 上期结转>", "payable 应付>"),
+        *("carried forward 结转下期>", "to collect 应收>"),
+    )
     moved = [party for party in day.parties if party.lines or party.carried_in or party.net]
     for party in moved[:_PARTIES_SHOWN]:
         table.add_row(
@@ -266,7 +266,7 @@ def _print_result(result: Result) -> None:
             yuan(party.carried_forward),
             yuan(party.collect),
         )
-    _print(table)
+    print_fitting(table)
     idle = len(day.parties) - len(moved)
     more = (
         f"{len(moved) - _PARTIES_SHOWN} more are in the files; " if moved[_PARTIES_SHOWN:] else ""
@@ -276,6 +276,10 @@ def _print_result(result: Result) -> None:
         f" {yuan(sum(party.payable for party in day.parties))} on {spoken(day.value_date)};"
         f" {len(day.exceptions)} exceptions"
     )
+    _tell_unpaid(day)
+    for program, points in sorted(result.transit.items()):
+        click.echo(f"{points:,} {program} were in transit: `counterfoil verify` names for whom")
+    click.echo(f"chain {day.chain}")
     again = "the same files as before" if result.repeated else "files"
     click.echo(f"{again}: {result.folder}")
 
@@ -283,15 +287,24 @@ def _print_result(result: Result) -> None:
 _PARTIES_SHOWN: Final = 40
 
 
+def _tell_unpaid(day: Day) -> None:
+    unpaid = credits_of(day)[1]
+    if unpaid:
+        click.echo(
+            f"{len(unpaid)} of those to pay lack an account, theirs or the operator's: they stand"
+            " on the list of the unpaid, not in the payment file"
+        )
+
+
 @command.command("status")
 @directory_argument
-@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="One date, else the latest ones.")
+@click.option("--date", type=DAY, help="One date, else the latest ones.")
 @click.option("--unconfirmed", is_flag=True, help="Payments that the bank has not confirmed.")
 @json_option
 def status_command(
     directory: Path, date: datetime | None, *, unconfirmed: bool, as_json: bool
 ) -> None:
-    """Tell how business dates stand: OPEN, CUT, … CONFIRMED, or FAILED and why."""
+    """Tell how business dates stand. OPEN, CUT, … CONFIRMED, or FAILED and why."""
     require_directory(directory)
     with Snapshot(directory) as snapshot:
         calendar: Calendar | None = snapshot.view.get(CALENDAR)
@@ -299,16 +312,18 @@ def status_command(
         if unconfirmed:
             _show_unpaid(paying.unpaid(snapshot, today), as_json=as_json)
             return
-        rows = _states(snapshot, _number(date) if date else 0, today)
+        rows = _states(snapshot, as_number(date), today)
     if as_json:
-        _echo_json(rows)
+        echo_json(rows)
         return
-    table = Table(title="Business dates 营业日")
-    for name in ("date", "state", "run", "to post", "posted", "unconfirmed", "value date", "why"):
-        table.add_column(name)
+    table = _table(
+        "Business dates 营业日",
+        *("date 日期", "state 状态", "run 批次", "to post 待过账", "posted 已过账"),
+        *("unconfirmed 未确认", "value date 付款日期", "why 原因"),
+    )
     for row in rows:
         table.add_row(*[str(value) for value in row.values()])
-    _print(table)
+    print_fitting(table)
 
 
 def _states(snapshot: Snapshot, date: int, today: int) -> list[dict[str, Any]]:
@@ -341,11 +356,13 @@ def _states(snapshot: Snapshot, date: int, today: int) -> list[dict[str, Any]]:
 
 def _show_unpaid(found: list[paying.Unpaid], *, as_json: bool) -> None:
     if as_json:
-        _echo_json([asdict(one) for one in found])
+        echo_json([asdict(one) for one in found])
         return
-    table = Table(title="Payments not confirmed 未确认付款")
-    for name in ("date", "run", "party", "yuan", "state", "value date", "days", "bank says"):
-        table.add_column(name, justify="right" if name in {"yuan", "days"} else "left")
+    table = _table(
+        "Payments not confirmed 未确认付款",
+        *("date 日期", "run 批次", "party 编号", "yuan 金额>", "state 状态"),
+        *("value date 付款日期", "days 天数>", "why 原因"),
+    )
     for one in found:
         table.add_row(
             spoken(one.date),
@@ -357,17 +374,20 @@ def _show_unpaid(found: list[paying.Unpaid], *, as_json: bool) -> None:
             str(one.age_days),
             one.text,
         )
-    _print(table)
+    print_fitting(table)
 
 
 @command.command("validate")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @json_option
 def validate_command(folder: Path, *, as_json: bool) -> None:
-    """Check a set of files without the ledger, and name what is wrong."""
-    findings = validate(folder)
+    """Check a set of files without the ledger. It names what is wrong."""
+    with _working(Options()) as options:
+        findings = validate(
+            folder, lambda done, whole: options.tell("checking files, bytes", done, whole)
+        )
     if as_json:
-        _echo_json({"good": not findings, "findings": [asdict(one) for one in findings]})
+        echo_json({"good": not findings, "findings": [asdict(one) for one in findings]})
     else:
         for one in findings[:FINDINGS_SHOWN]:
             click.echo(f"{one.reason:<16} {one.file}: {one.text}")
@@ -384,12 +404,12 @@ def validate_command(folder: Path, *, as_json: bool) -> None:
 @key_option
 @json_option
 def release_command(directory: Path, date: datetime, key: Path | None, *, as_json: bool) -> None:
-    """Release a filed date: from now on it is final, and its settlement is posted back."""
+    """Release a filed date. From now on it is final, and its settlement is posted back."""
     with _working(Options(key)) as options:
-        begun, day = release(directory, _number(date), options)
+        begun, day = release(directory, as_number(date), options)
     payable = sum(party.payable for party in day.parties)
     if as_json:
-        _echo_json(
+        echo_json(
             {
                 "date": begun.date,
                 "run": begun.number,
@@ -403,6 +423,7 @@ def release_command(directory: Path, date: datetime, key: Path | None, *, as_jso
         f"{spoken(begun.date)}, run {begun.number}: {begun.run.state}; {yuan(payable)} yuan to pay"
         f" on {spoken(day.value_date)}"
     )
+    _tell_unpaid(day)
 
 
 @command.command("confirm")
@@ -410,7 +431,7 @@ def release_command(directory: Path, date: datetime, key: Path | None, *, as_jso
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def confirm_command(directory: Path, file: Path, *, as_json: bool) -> None:
-    """Take in what the bank did with payments: CSV or camt.053 (clearing/FILES.md)."""
+    """Take in what the bank did with payments. CSV or camt.053, see clearing/FILES.md."""
     taken = paying.take_confirmations(directory, file)
     if as_json:
         data = asdict(taken)
@@ -418,7 +439,7 @@ def confirm_command(directory: Path, file: Path, *, as_json: bool) -> None:
             {"date": date, "run": run, "state": state}
             for (date, run), state in taken.states.items()
         ]
-        _echo_json(data)
+        echo_json(data)
     else:
         for problem in taken.problems:
             click.echo(problem)
@@ -439,11 +460,14 @@ def _fen(_ctx: Any, _param: Any, value: str | None) -> int:
     """An amount in yuan, either sign, as fen."""
     if value is None:
         return 0
-    sign, text = (-1, value[1:]) if value.startswith("-") else (1, value)
-    whole, _, cents = text.partition(".")
-    if not (whole.isascii() and whole.isdigit()) or len(cents) > 2 or not (cents or "0").isdigit():  # noqa: PLR2004
-        raise click.BadParameter("has to be yuan, like 12.50 or -3")
-    return sign * (int(whole) * 100 + int(cents.ljust(2, "0")))
+    amount = _YUAN.fullmatch(value)
+    if amount is None:
+        raise click.BadParameter("has to be yuan, like 12.50 or -3, of at most twelve digits")
+    fen = int(amount[2]) * 100 + int((amount[3] or "").ljust(2, "0"))
+    return -fen if amount[1] else fen
+
+
+_YUAN: Final = re.compile(r"(-?)(\d{1,12})(?:\.(\d{0,2}))?", re.ASCII)
 
 
 @command.command("exceptions")
@@ -455,7 +479,7 @@ def _fen(_ctx: Any, _param: Any, value: str | None) -> int:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Compare a partner's list (CSV, see clearing/CLEARING.md) with --date.",
 )
-@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Business date of --import.")
+@click.option("--date", type=DAY, help="Business date of --import.")
 @click.option("--resolve", metavar="ID", help="Resolve an exception.")
 @click.option("--because", default="", metavar="TEXT", help="Why, for the statement.")
 @click.option("--party", default="", help="Whose position is adjusted.")
@@ -463,7 +487,7 @@ def _fen(_ctx: Any, _param: Any, value: str | None) -> int:
 @key_option
 @json_option
 def exceptions_command(directory: Path, *, as_json: bool, **said: Any) -> None:
-    """List what the two sides tell differently; compare a partner's list; resolve.
+    """List what two sides tell differently. A partner's list is taken in by --import.
 
     An adjustment is posted on the open business date and settles with it.
     """
@@ -485,11 +509,13 @@ def exceptions_command(directory: Path, *, as_json: bool, **said: Any) -> None:
         ]
     found.sort(key=lambda one: (one.since, one.id))
     if as_json:
-        _echo_json([matching.rows_of(one) for one in found])
+        echo_json([matching.rows_of(one) for one in found])
         return
-    table = Table(title="Exceptions 差错")
-    for name in ("id", "reason", "since", "days", "owner", "unit", "here", "there", "what"):
-        table.add_column(name, justify="right" if name in {"days", "here", "there"} else "left")
+    table = _table(
+        "Exceptions 差异",
+        *("id 差异号", "reason 原因", "since 首次日期", "days 天数>", "owner 责任方"),
+        *("unit 单位", "here 本方>", "there 对方>", "what 说明"),
+    )
     for one in found:
         table.add_row(
             one.id,
@@ -498,12 +524,17 @@ def exceptions_command(directory: Path, *, as_json: bool, **said: Any) -> None:
             str(one.age_days),
             one.owner,
             one.unit,
-            f"{one.here:,}",
-            f"{one.there:,}",
+            _amount(one.unit, one.here),
+            _amount(one.unit, one.there),
             f"resolved by {one.resolution}: {one.text}" if one.resolution else one.text,
         )
-    _print(table)
+    print_fitting(table)
     click.echo(f"{len(found)} exceptions")
+
+
+def _amount(unit: str, amount: int) -> str:
+    """Money as yuan, points as they are."""
+    return yuan(amount) if unit == MONEY else f"{amount:,}"
 
 
 def _resolve(directory: Path, said: dict[str, Any], *, as_json: bool) -> None:
@@ -517,7 +548,7 @@ def _resolve(directory: Path, said: dict[str, Any], *, as_json: bool) -> None:
     if not result.done:
         raise Refusal(result.text)
     if as_json:
-        _echo_json({"resolved": wanted.id, "sequence": result.sequence, "date": result.date})
+        echo_json({"resolved": wanted.id, "sequence": result.sequence, "date": result.date})
     else:
         settled = f", settles with {spoken(result.date)}" if wanted.amount else ""
         click.echo(f"resolved {wanted.id}{settled}")
@@ -527,7 +558,7 @@ def _import(directory: Path, said: dict[str, Any]) -> None:
     items = partner.read_partner(said["file"])
     with clearing_lock(directory):
         vault = open_vault(directory, said["key"])
-        found = partner.match_partner(directory, _number(said["date"]), items, vault)
+        found = partner.match_partner(directory, as_number(said["date"]), items, vault)
         with Submitter(directory) as submitter:
             noted = sum(1 for one in submitter.submit_many(found.commands) if one.sequence)
     click.echo(

@@ -6,40 +6,35 @@ over the entries, each a point read, so it costs the same in a young book and in
 extent of a date that was cut never changes again.
 
 `read_entries` streams a range from the segments, beside a running daemon and without its help. A
-large day is read by several processes, each with a part of the range (`parts`), started anew and
-not forked, since a database environment must not be carried across a fork. They run at nice 19, so
-that terminals are served first.
+large day is read by several processes, each with a part of the range (`spread`), started anew and
+not forked, since a database environment must not be carried across a fork. They take what
+others leave of the processors (`ledger.priority`), so that terminals are served first.
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
-import os
-import signal
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgpack
 
+from engine.terms import spoken
 from ledger import schema
 from ledger.codec import LAYOUT, UnknownLayout
+from ledger.companion import die_with_parent
 from ledger.journal import entries
 from ledger.model import Entry
+from ledger.priority import step_back
 from ledger.tables import Snapshot
 
-NICE = 19
 CUT_OFF = "cut-off"
 """Name of the cut-off's entry in the engine's catalogue."""
 
-PART_ENTRIES_MIN = 20_000
-"""A range shorter than this is not worth a process of its own."""
-
-_PR_SET_PDEATHSIG = 1
 
 Result = TypeVar("Result")
 
@@ -108,11 +103,6 @@ def range_of(snapshot: Snapshot, first: int, last: int) -> tuple[int, int]:
     return before + 1, _last_through(snapshot, last) if last else snapshot.sequence
 
 
-def spoken(date: int) -> str:
-    """A date as people write it, YYYY-MM-DD."""
-    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
-
-
 def _entry(snapshot: Snapshot, sequence: int) -> Entry:
     found: Entry | None = snapshot.view.get(schema.entry(sequence))
     if found is None:
@@ -138,6 +128,8 @@ def _last_through(snapshot: Snapshot, date: int) -> int:
 def read_entries(folder: Path, first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Yield the entries of a range in order, as the fields of `ledger.model.Entry`.
 
+    The last of them, the trail, is there only where it says something.
+
     They stay tuples, because a record for each of ten million would cost more than all else that
     is done with them.
 
@@ -153,50 +145,33 @@ def read_entries(folder: Path, first: int, last: int) -> Iterator[tuple[Any, ...
         yield fields[1:]
 
 
-def parts(first: int, last: int, workers: int) -> list[tuple[int, int]]:
-    """Cut a range into at most `workers` ranges of about the same length, in order."""
-    count = last - first + 1
-    if count <= 0:
-        return []
-    pieces = max(1, min(workers, count // PART_ENTRIES_MIN))
-    edges = [first + count * piece // pieces for piece in range(pieces + 1)]
-    return [(start, end - 1) for start, end in pairwise(edges)]
-
-
 def spread(
     work: Callable[..., Result],
     tasks: list[tuple[Any, ...]],
     *,
     workers: int,
-    done: Callable[[int], None] | None = None,
-) -> list[Result]:
+) -> Iterator[Result]:
     """Run `work` on each task's arguments, beside each other; results in the order of the tasks.
 
-    A single task runs in this process.
+    A result is handed on as soon as those before it are there, and is not kept: a day of ten
+    million entries has fifty of several megabytes. A single task runs in this process.
 
     Args:
         work: a function of a module, so that a new process can find it.
         tasks: the arguments, which can be pickled.
         workers: how many processes at most.
-        done: called with the number of tasks that are finished.
     """
     if len(tasks) <= 1 or workers <= 1:
-        results = []
-        for number, task in enumerate(tasks, 1):
-            results.append(work(*task))
-            if done:
-                done(number)
-        return results
+        for task in tasks:
+            yield work(*task)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         min(workers, len(tasks)), mp_context=context, initializer=yield_to_others
     ) as pool:
-        futures = [pool.submit(work, *task) for task in tasks]
-        for number, future in enumerate(as_completed(futures), 1):
-            future.result()
-            if done:
-                done(number)
-        return [future.result() for future in futures]
+        futures = deque(pool.submit(work, *task) for task in tasks)
+        while futures:
+            yield futures.popleft().result()
 
 
 def yield_to_others() -> None:
@@ -204,5 +179,5 @@ def yield_to_others() -> None:
 
     A worker whose parent was killed would wait for its next task for ever.
     """
-    os.nice(NICE - os.nice(0))
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    step_back()
+    die_with_parent()

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from clearing.model import ExceptionItem
-from clearing.settle import DISPUTED, REQUESTS, Mark
+from clearing.settle import REQUESTS
+from clearing.totals import DISPUTED, Mark
 from engine.records import Undo, Upload, identity_of
 from engine.rules.clearing import NoteDiscrepancy
 from engine.settlement import Discrepancy

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 FEN_MAX = 10**13 - 1
 """The largest amount of money that the formats have columns for (100 billion yuan)."""
@@ -38,6 +38,11 @@ ACCOUNT = re.compile(r"[A-Za-z0-9-]{1,34}")
 """Account numbers and bank codes that a payment file can carry; never cut, never guessed."""
 
 KINDS = ("merchant", "institution", "sponsor", "channel")
+
+
+def account_known(number: str, bank_code: str) -> bool:
+    """Whether a payment file can carry this account, the payer's or the payee's."""
+    return bool(ACCOUNT.fullmatch(number) and ACCOUNT.fullmatch(bank_code))
 
 
 @dataclass(slots=True)
@@ -90,6 +95,13 @@ HEADINGS: tuple[Heading, ...] = (
 HEADING: dict[str, Heading] = {heading.code: heading for heading in HEADINGS}
 if len(HEADING) != len(HEADINGS) or list(HEADING) != sorted(HEADING):
     raise ValueError("HEADINGS must be in ascending order of distinct codes")
+
+FEE_KINDS: dict[str, str] = {
+    "accrual": "消费积分",
+    "redemption": "积分消费",
+    "purchase": "储值卡消费",
+}
+"""What a fee was taken on, as the rules name it, and what statements call that."""
 
 
 @dataclass(slots=True)
@@ -166,6 +178,29 @@ class PointsTotal:
 
 
 @dataclass(slots=True)
+class StoreTotal:
+    """What a merchant's tills in a store did in a day, of one unit.
+
+    Attributes:
+        store, name: which; both empty for what no till did that stood in a store.
+        unit: the program whose points moved, or ``156`` for money alone.
+        lines: how many of the merchant's lines.
+        issued, redeemed: points, net of what was undone.
+        sales: fen of the sales less those undone; of what moved two programs with the first.
+        net: fen, + owed to the merchant.
+    """
+
+    store: str
+    name: str
+    unit: str
+    lines: int
+    issued: int
+    redeemed: int
+    sales: int
+    net: int
+
+
+@dataclass(slots=True)
 class PartyDay:
     """A party's day: ``carried_in + net == payable + carried_forward - collect``.
 
@@ -185,6 +220,7 @@ class PartyDay:
         carried_forward: left for the next run, of either sign.
         collect: asked for by the collection list, ≥ 0.
         owing_since: first business date since which it owes, 0 if it does not.
+        stores: of a merchant that has stores, by store and unit, ascending.
     """
 
     id: str
@@ -206,15 +242,17 @@ class PartyDay:
     carried_forward: int
     collect: int
     owing_since: int
+    stores: tuple[StoreTotal, ...] = ()
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order, stores only where there are any: digests from before stay right."""
+        packed = tuple([getattr(self, name) for name in self.__dataclass_fields__])
+        return packed if self.stores else packed[:-1]
 
     @property
     def transferable(self) -> bool:
         """True when something is paid and it is known where to."""
-        return bool(
-            self.payable
-            and ACCOUNT.fullmatch(self.account_number)
-            and ACCOUNT.fullmatch(self.bank_code)
-        )
+        return bool(self.payable) and account_known(self.account_number, self.bank_code)
 
 
 @dataclass(slots=True)
@@ -339,6 +377,7 @@ class Day:
         first_sequence, last_sequence: the entries of the date, 0 and 0 if there are none.
         considered: the last entry that matching looked at.
         version: the software's.
+        chain: the head of the journal's chain at the cut-off, ``SEQ:HASH``.
         parties: by id, ascending.
         programs, matrix, channels, movements, checks, exceptions: each in ascending order of
             its first fields.
@@ -353,6 +392,7 @@ class Day:
     last_sequence: int
     considered: int
     version: str
+    chain: str
     operator: Operator
     parties: tuple[PartyDay, ...]
     programs: tuple[ProgramDay, ...]
@@ -402,7 +442,7 @@ def _check_party(party: PartyDay) -> None:
         {amount.heading for amount in party.amounts} & HEADING.keys()
     ):
         raise Inconsistent(f"party {party.id}: headings unknown, repeated or out of order")
-    figures = (
+    figures: tuple[tuple[str, int, int], ...] = (
         ("debit", party.debit, sum(amount.debit for amount in party.amounts)),
         ("credit", party.credit, sum(amount.credit for amount in party.amounts)),
         ("net", party.net, party.credit - party.debit),
@@ -412,6 +452,11 @@ def _check_party(party: PartyDay) -> None:
             party.payable + party.carried_forward - party.collect,
         ),
     )
+    if party.stores:
+        figures += (
+            ("net of its stores", sum(store.net for store in party.stores), party.net),
+            ("lines of its stores", sum(store.lines for store in party.stores), party.lines),
+        )
     for name, found, expected in figures:
         if found != expected:
             raise Inconsistent(f"party {party.id}: {name} is {found}, its parts give {expected}")

@@ -13,7 +13,7 @@ only. Both are pure functions.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clearing.model import (
     Amount,
@@ -27,17 +27,33 @@ from clearing.model import (
     PartyDay,
     PointsTotal,
     ProgramDay,
+    StoreTotal,
 )
 from clearing.register import Party, Register
-from clearing.settle import PartyTotals, Totals
+from clearing.totals import PartyTotals, Totals
 from engine import rounding
 from engine.records import Program
 from engine.settlement import Carry, Run
 from ledger import codec
 
+LEGS = "legs of the entries"
+POSITIONS = "positions against the operator's accounts"
+STORES = "store ledgers against the company ledger"
+VALUE = "stored value against what members have"
+KEPT_POSITIONS = "positions against those that the ledger keeps"
+"""Names of checks, beside that of the fund of each program."""
+
 
 class DoesNotHold(Exception):
-    """A check of the day fails: nothing is filed. The sentence names what, and the entries."""
+    """A check of the day fails: nothing is filed. The sentence names what, and the entries.
+
+    Attributes:
+        check: its name.
+    """
+
+    def __init__(self, check: str, text: str) -> None:
+        super().__init__(text)
+        self.check = check
 
 
 @dataclass(slots=True)
@@ -78,14 +94,18 @@ def balance(totals: Totals, opening: dict[str, int], register: Register) -> Bala
     """
     if totals.faults:
         more = f", and {totals.more_faults} more" if totals.more_faults else ""
-        raise DoesNotHold("; ".join(totals.faults) + more)
+        raise DoesNotHold(LEGS, "; ".join(totals.faults) + more)
     positions = sum(party.net for party in totals.parties.values())
     own = sum(totals.movements.values())
     if positions != -own:
         raise DoesNotHold(
-            f"positions of parties sum to {positions} fen, the operator's accounts moved {own}"
+            POSITIONS,
+            f"positions of parties sum to {positions} fen, the operator's accounts moved {own}",
         )
-    checks = [Check("positions against the operator's accounts", -own, positions)]
+    checks = [Check(POSITIONS, -own, positions)]
+    stores = compare_stores(totals)
+    if register.stores:
+        checks.append(Check(STORES, -own, stores))
     closing = dict(opening)
     programs: list[ProgramDay] = []
     true_ups = []
@@ -94,19 +114,22 @@ def balance(totals: Totals, opening: dict[str, int], register: Register) -> Bala
         moved = totals.programs.get(name, [0, 0, 0, 0, 0, 0])
         program = register.programs.get(name)
         if program is None:
-            raise DoesNotHold(f"points of {name} moved, which is no registered program")
+            raise DoesNotHold(
+                _fund_of(name), f"points of {name} moved, which is no registered program"
+            )
         outstanding = opening.get(f"points:{name}", 0) + moved[3]
         fund = opening.get(f"fund:{name}", 0) + moved[4]
         worth = value_of(outstanding, program) if program.settled else fund
         most = moved[5]
         if abs(worth - fund) > most:
             raise DoesNotHold(
+                _fund_of(name),
                 f"the fund of {name} holds {fund} fen and its {outstanding} points are worth"
-                f" {worth}: more apart than the {most} fen that rounding may have left"
+                f" {worth}: more apart than the {most} fen that rounding may have left",
             )
         if worth != fund:
             true_ups.append((name, worth - fund, most))
-        checks.append(Check(f"fund of {name}", worth, worth))
+        checks.append(Check(_fund_of(name), worth, worth))
         rounded = worth - fund
         programs.append(
             ProgramDay(
@@ -132,6 +155,43 @@ def balance(totals: Totals, opening: dict[str, int], register: Register) -> Bala
         tuple(true_ups),
         tuple(sorted(checks, key=lambda check: check.name)),
     )
+
+
+def _fund_of(program: str) -> str:
+    return f"fund of {program}"
+
+
+def compare_stores(totals: Totals) -> int:
+    """Compare the ledgers of each party's stores with the party's own: lines, money and points.
+
+    Returns:
+        The fen that all ledgers of stores sum to.
+
+    Raises:
+        DoesNotHold: naming the party.
+    """
+    sums: dict[str, list[int]] = {}
+    points: dict[tuple[str, str], int] = {}
+    for (party, _, unit), (lines, issued, redeemed, _, net) in totals.stores.items():
+        row = sums.setdefault(party, [0, 0])
+        row[0] += lines
+        row[1] += net
+        points[party, unit] = points.get((party, unit), 0) + issued - redeemed
+    for party in sorted(sums.keys() | totals.parties.keys()):
+        own = totals.parties.get(party) or PartyTotals()
+        pairs = [("lines", sums.get(party, [0, 0])[0], own.lines)]
+        pairs.append(("fen", sums.get(party, [0, 0])[1], own.net))
+        for program, (issued, redeemed) in own.points.items():
+            there = points.get((party, program), 0)
+            pairs.append((f"points of {program}", there, issued - redeemed))
+        for what, found, expected in pairs:
+            if found != expected:
+                raise DoesNotHold(
+                    STORES,
+                    f"the ledgers of the stores of {party} sum to {found} {what}, its own to"
+                    f" {expected}",
+                )
+    return sum(net for _, net in sums.values())
 
 
 @dataclass(slots=True)
@@ -175,6 +235,7 @@ def net(
     """
     date, number, run = begun.date, begun.number, begun.run
     names = sorted(register.always | totals.parties.keys() | carried.keys())
+    stores = _store_totals(totals, register)
     parties = tuple(
         _party_day(
             register.parties.get(name) or Party(name, "sponsor", name, "", "", "", ""),
@@ -182,6 +243,7 @@ def net(
             carried.get(name),
             date,
             run.collect_limit,
+            tuple(stores.get(name, ())),
         )
         for name in names
     )
@@ -196,6 +258,7 @@ def net(
         run.last,
         run.considered,
         run.version,
+        run.chain,
         Operator(run.operator[0], run.zone, *run.operator[1:]),
         parties,
         balanced.programs,
@@ -211,8 +274,23 @@ def net(
     )
 
 
+def _store_totals(totals: Totals, register: Register) -> dict[str, list[StoreTotal]]:
+    """Merchants that have stores to what these came to; nothing for the others."""
+    found: dict[str, list[StoreTotal]] = {row.merchant: [] for row in register.stores.values()}
+    for (party, store, unit), figures in sorted(totals.stores.items()):
+        if party in found:
+            name = register.stores[store].name if store else ""
+            found[party].append(StoreTotal(store, name, unit, *figures))
+    return found
+
+
 def _party_day(
-    party: Party, totals: PartyTotals, carried: Carry | None, date: int, limit: int
+    party: Party,
+    totals: PartyTotals,
+    carried: Carry | None,
+    date: int,
+    limit: int,
+    stores: tuple[StoreTotal, ...],
 ) -> PartyDay:
     amounts = tuple(
         Amount(heading, *numbers) for heading, numbers in sorted(totals.amounts.items())
@@ -245,13 +323,10 @@ def _party_day(
         left if left < 0 and not collect else 0,
         collect,
         since,
+        stores,
     )
 
 
 def digest(day: Day) -> bytes:
-    """SHA-256 of all that was netted, without the software's version."""
-    version, day.version = day.version, ""
-    try:
-        return hashlib.sha256(codec.pack_value(day)).digest()
-    finally:
-        day.version = version
+    """SHA-256 of all that was netted, without the software's version and the journal's chain."""
+    return hashlib.sha256(codec.pack_value(replace(day, version="", chain=""))).digest()

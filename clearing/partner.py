@@ -20,6 +20,7 @@ from pathlib import Path
 
 from clearing.day import Extent, find_extent, read_entries
 from clearing.matching import Found, Transaction, transaction_of
+from clearing.model import PARTY_ID
 from clearing.settle import REQUESTS
 from engine.rules.clearing import NoteDiscrepancy
 from engine.vault import Vault
@@ -28,6 +29,7 @@ from ledger.tables import Snapshot
 
 SIZE_MAX = 256 * 1024 * 1024
 COLUMNS = ("rrn", "date", "merchant", "unit", "amount", "state")
+_RRN = re.compile(r"\d{12}", re.ASCII)
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _UNIT = re.compile(r"156|P\d\d", re.ASCII)
 _YUAN = re.compile(r"(\d{1,12})(?:\.(\d{1,2}))?", re.ASCII)
@@ -65,19 +67,23 @@ def read_partner(path: Path) -> list[Item]:
     except UnicodeDecodeError:
         text = data.decode("gb18030", "replace")
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-    if missing:
-        raise NotAPartnerFile(f"the heading row has no column {missing[0]}")
     items = []
     try:
+        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
+            raise NotAPartnerFile(f"the heading row has no column {missing[0]}")
         for number, row in enumerate(rows, 2):
             items.append(_item(number, {name: (row[name] or "").strip() for name in COLUMNS}))
     except csv.Error as error:
-        raise NotAPartnerFile(f"line {rows.line_num} is not CSV: {error}") from None
+        raise NotAPartnerFile(f"line {max(rows.line_num, 1)} is not CSV: {error}") from None
     return items
 
 
 def _item(number: int, row: dict[str, str]) -> Item:
+    if not _RRN.fullmatch(row["rrn"]):
+        raise NotAPartnerFile(f"line {number}: rrn has to be 12 digits, as on the receipt")
+    if not PARTY_ID.fullmatch(row["merchant"]):
+        raise NotAPartnerFile(f"line {number}: merchant has to be a merchant's id")
     date = _DATE.fullmatch(row["date"])
     if date is None:
         raise NotAPartnerFile(f"line {number}: date has to be YYYY-MM-DD")
@@ -114,7 +120,7 @@ def match_partner(directory: Path, date: int, items: list[Item], vault: Vault) -
             ours = transaction_of(snapshot, place[1]) if place and not place[0] else None
             if ours is not None and ours.merchant != told[0].merchant:
                 ours = None
-            judged = _judge(ours, told, date)
+            judged = _judge(ours, told)
             if judged is not None:
                 found.commands.append(_noted(date, told[0].merchant, rrn, ours, told, judged))
         for ours in _here(directory, snapshot, extent, merchants):
@@ -125,7 +131,7 @@ def match_partner(directory: Path, date: int, items: list[Item], vault: Vault) -
     return found
 
 
-def _judge(ours: Transaction | None, told: list[Item], date: int) -> tuple[str, str] | None:
+def _judge(ours: Transaction | None, told: list[Item]) -> tuple[str, str] | None:
     """Reason and sentence where the two sides differ."""
     first = told[0]
     if len(told) > 1:
@@ -139,7 +145,7 @@ def _judge(ours: Transaction | None, told: list[Item], date: int) -> tuple[str, 
         return None
     if (ours.unit, ours.amount) != (first.unit, first.amount):
         return "amount", "the amounts differ"
-    if ours.date not in {first.date, date} or first.date != ours.date:
+    if ours.date != first.date:
         return "date", f"the host has it on {ours.date}, the partner on {first.date}"
     return None
 

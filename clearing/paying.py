@@ -1,9 +1,10 @@
 """Payments after release: what the bank confirmed or refused, and what has not been heard of.
 
 A payment is *sent* when its settlement is posted back, *confirmed* when the bank paid it, *refused*
-when it did not; a refused one stays payable and ages until it is confirmed after all. The ledger
-decides (`engine.rules.clearing.confirm`); here files of confirmations are matched with what was
-posted, and lists are made.
+when it did not; a refused one stays payable and ages until it is confirmed after all. One that no
+payment file could carry, for want of an account, is told as *unpaid*. The ledger decides
+(`engine.rules.clearing.confirm`); here files of confirmations are matched with what was posted, and
+lists are made.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from clearing.bank import Confirmation, read
+from clearing.files.lists import NO_ACCOUNT, NO_OPERATOR_ACCOUNT
 from clearing.files.payments import parse_end_to_end_id, short_party
+from clearing.model import account_known
+from clearing.register import Party, register_at
 from clearing.run import ClearingRefused, clearing_lock, confirm_when_complete
 from engine.rules.clearing import Confirm
 from engine.settlement import Posted, Run
@@ -47,8 +51,9 @@ class Unpaid:
     """A payment that is not confirmed, or an amount that a party owes.
 
     Attributes:
-        state: ``sent`` or ``refused``.
+        state: ``sent``, ``refused``, or ``unpaid`` where it stands in no payment file.
         age_days: days since the value date.
+        text: why not: the bank's words, or what is not on record.
     """
 
     date: int
@@ -136,24 +141,28 @@ def unpaid(snapshot: Snapshot, today: int) -> list[Unpaid]:
     for date, number, run in runs(snapshot):
         if not run.unconfirmed:
             continue
+        payees = register_at(snapshot, run.last).parties
         for key, row in snapshot.view.scan(schema.of_run(schema.POSTBACK, date, number, "")):
             posted: Posted = row
             if posted.state not in {"sent", "refused"}:
                 continue
+            party = schema.of_run_name(key)
+            state, text = posted.state, posted.text
+            missing = _missing(run, payees.get(party))
+            if missing and state == "sent":
+                state, text = "unpaid", missing
             age = (day_number(today) - day_number(run.value_date)).days
-            found.append(
-                Unpaid(
-                    date,
-                    number,
-                    schema.of_run_name(key),
-                    posted.net + posted.carried,
-                    posted.state,
-                    run.value_date,
-                    max(0, age),
-                    posted.text,
-                )
-            )
+            due = posted.net + posted.carried
+            found.append(Unpaid(date, number, party, due, state, run.value_date, max(0, age), text))
     return found
+
+
+def _missing(run: Run, payee: Party | None) -> str:
+    """Why a payment of a run stands in no payment file, empty where it does."""
+    if not account_known(*run.operator[2:]):
+        return NO_OPERATOR_ACCOUNT
+    known = payee is not None and account_known(payee.account_number, payee.bank_code)
+    return "" if known else NO_ACCOUNT
 
 
 def runs(snapshot: Snapshot) -> list[tuple[int, int, Run]]:

@@ -1,4 +1,4 @@
-"""Whom and what a date is settled with: parties and programs as they were at its cut-off.
+"""Whom and what a date is settled with: parties, programs and stores as they were at its cut-off.
 
 Reference rows change while clearing waits; files show what was true when the date ended. The ledger
 keeps each version of such a row with the entry that made it (`schema.VERSION`), so the register of
@@ -7,10 +7,10 @@ a date is the newest version of each row up to the cut-off, today and in ten yea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from engine.records import Program
+from engine.records import Program, Store
 from engine.settlement import unpack_version
 from ledger import schema
 from ledger.tables import Snapshot
@@ -31,7 +31,7 @@ class Party:
 
 @dataclass(slots=True)
 class Register:
-    """Parties and programs by id.
+    """Parties, programs and stores by id.
 
     Attributes:
         always: the parties that have a day even when nothing moved: merchants.
@@ -40,6 +40,7 @@ class Register:
     parties: dict[str, Party]
     programs: dict[str, Program]
     always: frozenset[str]
+    stores: dict[str, Store] = field(default_factory=dict)
 
     @property
     def worth(self) -> dict[str, int]:
@@ -56,11 +57,14 @@ def register_at(snapshot: Snapshot, last: int) -> Register:
             newest[row] = unpack_version(row, version)
     parties: dict[str, Party] = {}
     programs: dict[str, Program] = {}
+    stores: dict[str, Store] = {}
     merchants = []
     payees = []
     for key, row in newest.items():
         if key[0] == schema.PROGRAM:
             programs[row.id] = row
+        elif key[0] == schema.STORE:
+            stores[row.id] = row
         elif key[0] == schema.MERCHANT:
             merchants.append(row.id)
             parties[row.id] = Party(row.id, "merchant", row.name, row.institution, "", "", "")
@@ -74,4 +78,4 @@ def register_at(snapshot: Snapshot, last: int) -> Register:
         )
         party.account_name, party.account_number = row.account_name, row.account_number
         party.bank_code = row.bank_code
-    return Register(parties, programs, frozenset(merchants))
+    return Register(parties, programs, frozenset(merchants), stores)

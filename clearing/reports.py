@@ -7,47 +7,51 @@ inside and in yuan with two decimals where it is shown. Nothing here changes any
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-import xlsxwriter
-from rich.console import Console
-from rich.table import Table
 
-from clearing import campaigns
-from clearing.day import range_of, read_entries, spoken
-from clearing.files.details import free_text
+from clearing import administration, campaigns
+from clearing.console import whole
+from clearing.dates import DAY, span
+from clearing.day import range_of, read_entries
+from clearing.files.folder import as_text
 from clearing.model import HEADING, HEADINGS
 from clearing.netting import value_of
 from clearing.register import Register, register_at
+from clearing.report_forms import (
+    MONEY_COLUMN,
+    NUMBER_COLUMN,
+    SERIAL_COLUMN,
+    TEXT_COLUMN,
+    TIME_COLUMN,
+    Report,
+    Row,
+    column_key,
+    print_table,
+    write_csv,
+    write_xlsx,
+)
 from clearing.settle import Fold, LocalTimes, masked
+from clearing.stores import Placing, Tills, placings
+from clearing.totals import Totals
 from engine.directory import DEFAULT_ZONE, require_directory
 from engine.holdings import TABLES, holdings
-from engine.records import CALENDAR, Calendar
-from ledger import chart
+from engine.records import CALENDAR, NEVER, Calendar
+from engine.terms import spoken
+from ledger import chart, schema
 from ledger.model import MONEY
 from ledger.tables import Snapshot
 
 DUPLICATE_MS: Final = 10 * 60_000
 """Two like transactions of a member at a merchant within this time may be one sent twice."""
 RECENT_MAX: Final = 1_000_000
-TABLE_ROWS_MAX: Final = 1000
-"""Rows of a table for people; CSV and workbooks have all."""
-
-MONEY_COLUMN: Final = "yuan"
-POINTS_COLUMN: Final = "number"
-TEXT_COLUMN: Final = "text"
-
-Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -57,7 +61,8 @@ class Range:
     Attributes:
         first, last: sequence numbers of the entries.
         zone: the operator's time zone.
-        register: parties and programs as they are at the end.
+        register: parties, programs and stores as they are at the end.
+        moves: in which stores tills stood, see `clearing.stores.placings`.
     """
 
     directory: Path
@@ -66,20 +71,11 @@ class Range:
     last: int
     zone: str
     register: Register
+    moves: tuple[Placing, ...]
 
     def entries(self) -> Iterator[Row]:
         """The entries of the range."""
         return read_entries(self.directory, self.first, self.last)
-
-
-@dataclass(slots=True)
-class Report:
-    """A report: its titles, columns (heading, and how it is shown), and what makes its rows."""
-
-    english: str
-    chinese: str
-    columns: tuple[tuple[str, str], ...]
-    rows: Callable[[Range], Iterator[Row]]
 
 
 def account_of(account: str) -> str:
@@ -108,27 +104,30 @@ def _general_ledger(about: Range) -> Iterator[Row]:
         yield account, unit, opening, -debit, credit, opening + debit + credit
 
 
-def _folded(about: Range) -> Iterator[tuple[int, Fold, list[Row]]]:
-    """Each date of the range: its fold, and its lines since the last time."""
+def _folded(about: Range) -> Iterator[tuple[int, Totals]]:
+    """Each date of the range, and what it came to."""
     parties = frozenset(about.register.parties)
     fold: Fold | None = None
     date = 0
-    lines: list[Row] = []
     for fields in about.entries():
         if fold is None or fields[2] != date:
             if fold is not None:
-                yield date, fold, lines
-            lines = []
+                yield date, fold.totals
             date = fields[2]
-            fold = Fold(date, parties, about.zone, lines.append)
+            fold = Fold(date, parties, about.zone, moves=about.moves)
         fold.add(fields)
     if fold is not None:
-        yield date, fold, lines
+        yield date, fold.totals
 
 
 def _store_ledger(about: Range) -> Iterator[Row]:
-    """Every line of every merchant: what happened at which till, and what it came to."""
+    """Every line of every party: what happened at which till, and what it came to.
+
+    A line stands under the store in which the till stood then, of the party itself: what others
+    pay for, or get of, a merchant's sale is not of its stores.
+    """
     parties = frozenset(about.register.parties)
+    tills = Tills(about.moves)
     waiting: list[Row] = []
     fold: Fold | None = None
     date = 0
@@ -140,18 +139,27 @@ def _store_ledger(about: Range) -> Iterator[Row]:
         for line in waiting:
             money = dict(line[14])
             headings = ", ".join(HEADING[code].english for code in money)
+            store = tills.store(line[1], line[6]) if line[0] == line[5] else ""
             yield (
-                *(line[0], spoken(line[4]), line[3], line[6], line[1], line[10], line[11]),
+                *(line[0], store, spoken(line[4]), line[3], line[6], line[1], line[10], line[11]),
                 *(line[12], line[13], sum(money.values()), headings, line[15]),
             )
         waiting.clear()
 
 
+def _store_totals(about: Range) -> Iterator[Row]:
+    """A line a date, party, store and program, and one for what was not done at a store's till."""
+    for date, folded in _folded(about):
+        for (party, store, unit), figures in sorted(folded.stores.items()):
+            row = about.register.stores.get(store)
+            yield spoken(date), party, store, row.name if row is not None else "", unit, *figures
+
+
 def _merchant_settlement(about: Range) -> Iterator[Row]:
     """A line a date and party: by heading, and the net."""
-    for date, fold, _ in _folded(about):
-        for party in sorted(fold.totals.parties):
-            totals = fold.totals.parties[party]
+    for date, folded in _folded(about):
+        for party in sorted(folded.parties):
+            totals = folded.parties[party]
             if not totals.lines:
                 continue
             known = about.register.parties.get(party)
@@ -187,24 +195,35 @@ def _member_activity(about: Range) -> Iterator[Row]:
 
 
 def _liability_ageing(about: Range) -> Iterator[Row]:
-    """Points that members hold now, by the month in which they run out, and their value."""
+    """What members hold now, by the month in which it runs out, and its value.
+
+    Stored value that has run out is told as long as it can be given back.
+    """
+    view = about.snapshot.view
     sums: dict[tuple[str, str], int] = {}
     for table in TABLES:
-        for key, row in about.snapshot.view.scan(bytes((table,))):
+        for key, row in view.scan(bytes((table,))):
             for account, unit, amount in holdings(key, row):
-                if unit == MONEY:
+                if not amount:
                     continue
                 kind, *parts = account.split(":")
                 place = chart.KINDS[kind].parts
                 expiry = parts[place.index("expiry")] if "expiry" in place else ""
+                if unit == MONEY and amount >= 0:
+                    expiry = str(row.expires or NEVER)
                 month = f"{expiry[:4]}-{expiry[4:6]}" if expiry else "owed by members"
                 if expiry.startswith("9999"):
                     month = "never"
                 sums[unit, month] = sums.get((unit, month), 0) + amount
-    for (program, month), points in sorted(sums.items()):
-        row = about.register.programs.get(program)
-        worth = value_of(points, row) if row is not None and row.settled else 0
-        yield program, month, points, worth
+    run_out = sum(fen for _, fen in view.scan(schema.balance(chart.value_expired(""))))
+    if run_out:
+        sums[MONEY, "has run out"] = run_out
+    for (unit, month), amount in sorted(sums.items()):
+        if unit == MONEY:
+            yield unit, month, 0, amount
+            continue
+        row = about.register.programs.get(unit)
+        yield unit, month, amount, value_of(amount, row) if row and row.settled else 0
 
 
 def _suspects(about: Range) -> Iterator[Row]:
@@ -212,7 +231,7 @@ def _suspects(about: Range) -> Iterator[Row]:
     local = LocalTimes(about.zone)
     recent: dict[Row, tuple[int, int]] = {}
     for fields in about.entries():
-        sequence, at, date, _, kind, command, outcome, postings, _ = fields
+        sequence, at, date, _, kind, command, outcome, postings = fields[:8]
         if outcome[0] or not postings or not outcome[4] or any(s[1][0] == "-" for s in outcome[4]):
             continue
         key = (kind, command[1], outcome[1], outcome[4])
@@ -236,9 +255,25 @@ def _campaign_effect(about: Range) -> Iterator[Row]:
         yield spoken(date), *row
 
 
-_T, _N, _M = TEXT_COLUMN, POINTS_COLUMN, MONEY_COLUMN
+def _administration(about: Range) -> Iterator[Row]:
+    """Each command of administration: who gave it, and what it changed."""
+    return administration.deeds(about.entries(), about.zone)
+
+
+_T, _N, _M = TEXT_COLUMN, NUMBER_COLUMN, MONEY_COLUMN
+_S, _W = SERIAL_COLUMN, TIME_COLUMN
 
 REPORTS: dict[str, Report] = {
+    "administration": Report(
+        "Commands of administration",
+        "管理操作记录",
+        (
+            *(("entry 序号", _S), ("entries 笔数", _N), ("date 日期", _T), ("time 时间", _W)),
+            *(("operator 操作员", _T), ("account 系统账号", _T), ("command 操作", _T)),
+            *(("about 对象", _T), ("why 原因", _T), ("changed 变更", _T), ("outcome 结果", _T)),
+        ),
+        _administration,
+    ),
     "general-ledger": Report(
         "Company general ledger",
         "公司总账",
@@ -252,19 +287,37 @@ REPORTS: dict[str, Report] = {
         "Store detail ledger",
         "门店明细账",
         (
-            *(("merchant 商户", _T), ("date 日期", _T), ("time 时间", _T), ("terminal 终端", _T)),
-            *(("entry 序号", _N), ("kind 交易", _T), ("program 积分", _T), ("points 积分数", _N)),
+            *(("merchant 商户", _T), ("store 门店", _T), ("date 日期", _T), ("time 时间", _W)),
+            ("terminal 终端", _T),
+            *(("entry 序号", _S), ("kind 交易", _T), ("program 积分", _T), ("points 积分数", _N)),
             *(("sale 消费额", _M), ("money 结算额", _M), ("for 项目", _T), ("member 会员", _T)),
         ),
         _store_ledger,
+    ),
+    "store-totals": Report(
+        "Totals of stores",
+        "门店汇总",
+        (
+            *(("date 日期", _T), ("merchant 商户", _T), ("store 门店", _T), ("name 名称", _T)),
+            *(("program 积分", _T), ("lines 笔数", _N), ("points issued 发放积分", _N)),
+            *(("points taken 消费积分", _N), ("sales 消费额", _M), ("net 净额", _M)),
+        ),
+        _store_totals,
     ),
     "campaign-effect": Report(
         "Campaign effect",
         "活动效果",
         (
-            *(("date 日期", _T), ("campaign 活动", _T), ("issued 发放", _N), ("claimed 领取", _N)),
-            *(("used 使用", _N), ("restored 恢复", _N), ("expired 过期", _N), ("sales 消费额", _M)),
-            *(("discount 优惠额", _M), ("paid by 承担方", _T)),
+            *(("date 日期", _T), ("campaign 活动", _T), ("distributed 分发", _N)),
+            *(
+                ("issued 发放", _N),
+                ("claimed 领取", _N),
+                ("inquired 查询", _N),
+                ("used 使用", _N),
+                ("restored 恢复", _N),
+                ("expired 过期", _N),
+            ),
+            *(("sales 消费额", _M), ("discount 优惠额", _M), ("paid by 承担方", _T)),
         ),
         _campaign_effect,
     ),
@@ -283,13 +336,13 @@ REPORTS: dict[str, Report] = {
         "会员活动",
         (
             *(("member 会员", _T), ("unit 单位", _T), ("transactions 笔数", _N)),
-            *(("received 增加", "unit"), ("given 减少", "unit"), ("last 最近", _T)),
+            *(("received 增加", "unit"), ("given 减少", "unit"), ("last 最近", _W)),
         ),
         _member_activity,
     ),
     "liability-ageing": Report(
-        "Points outstanding by expiry, now",
-        "未兑积分到期分布",
+        "Points and stored value outstanding by expiry, now",
+        "未兑积分与储值到期分布",
         (
             *(("program 积分", _T), ("runs out 到期", _T), ("points 积分数", _N)),
             ("value 价值", _M),
@@ -300,9 +353,9 @@ REPORTS: dict[str, Report] = {
         "Recharge and duplicate suspects",
         "疑似重复交易",
         (
-            *(("date 日期", _T), ("time 时间", _T), ("kind 交易", _T), ("merchant 商户", _T)),
+            *(("date 日期", _T), ("time 时间", _W), ("kind 交易", _T), ("merchant 商户", _T)),
             *(("member 会员", _T), ("unit 单位", _T), ("amount 数量", "unit")),
-            *(("first entry 前笔", _N), ("second entry 后笔", _N), ("seconds 间隔秒", _N)),
+            *(("first entry 前笔", _S), ("second entry 后笔", _S), ("seconds 间隔秒", _N)),
         ),
         _suspects,
     ),
@@ -310,98 +363,19 @@ REPORTS: dict[str, Report] = {
 """Reports by name; a column shown as ``unit`` is in what the row's column ``unit`` names."""
 
 
-def yuan(fen: int) -> str:
-    """Fen as yuan with two decimals, without separators."""
-    return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02}"
-
-
-def column_key(column: str) -> str:
-    """A column's name in JSON: its English words."""
-    return "_".join(re.findall(r"[a-z]+", column.lower()))
-
-
-def _shown(report: Report, row: Row) -> list[tuple[str, Any]]:
-    """How each cell is shown, and its value."""
-    unit = next(
-        (cell for cell, (name, _) in zip(row, report.columns, strict=True) if name[:4] == "unit"),
-        "",
-    )
-    return [
-        ((_M if unit == MONEY else _N) if how == "unit" else how, cell)
-        for cell, (_, how) in zip(row, report.columns, strict=True)
-    ]
-
-
-def _plain(how: str, cell: Any) -> str:
-    return yuan(cell) if how == _M else str(cell)
-
-
-def write_csv(report: Report, rows: Iterator[Row], out: Any) -> None:
-    """Write a report as CSV, UTF-8 with a byte order mark, safe to open in a spreadsheet."""
-    out.write("\ufeff")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([name for name, _ in report.columns])
-    for row in rows:
-        writer.writerow(
-            [
-                free_text(_plain(how, cell)) if how == _T else _plain(how, cell)
-                for how, cell in _shown(report, row)
-            ]
-        )
-
-
-def write_xlsx(report: Report, rows: Iterator[Row], out: Any) -> None:
-    """Write a report as a workbook of one sheet."""
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    book = xlsxwriter.Workbook(out, options)
-    sheet = book.add_worksheet(report.english[:31])
-    heading = book.add_format({"bold": True, "text_wrap": True})
-    money = book.add_format({"num_format": "#,##0.00"})
-    whole = book.add_format({"num_format": "#,##0"})
-    sheet.freeze_panes(1, 0)
-    for place, (name, how) in enumerate(report.columns):
-        sheet.set_column(place, place, 24 if how == _T else 14)
-        sheet.write_string(0, place, name, heading)
-    for number, row in enumerate(rows, 1):
-        for place, (how, cell) in enumerate(_shown(report, row)):
-            if how == _T:
-                sheet.write_string(number, place, str(cell))
-            elif how == _M:
-                sheet.write_number(number, place, cell / 100, money)
-            else:
-                sheet.write_number(number, place, cell, whole)
-    book.close()
-
-
-def _print(report: Report, rows: Iterator[Row]) -> None:
-    """Print a table: its first rows, and of the columns of money those in which there is any."""
-    shown = list(islice(rows, TABLE_ROWS_MAX))
-    more = sum(1 for _ in rows)
-    kept = [
-        place
-        for place, (_, how) in enumerate(report.columns)
-        if how != _M or not shown or any(row[place] for row in shown)
-    ]
-    table = Table(title=f"{report.english} {report.chinese}")
-    for place in kept:
-        name, how = report.columns[place]
-        english, _, chinese = name.rpartition(" ")
-        table.add_column(f"{english}\n{chinese}", justify="left" if how == _T else "right")
-    for row in shown:
-        cells = _shown(report, row)
-        table.add_row(*[_plain(*cells[place]) for place in kept])
-    width = None if sys.stdout.isatty() else 240
-    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
-    if more:
-        click.echo(f"and {more} more: --format csv has all of them")
-
-
 @click.command("report")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("name", metavar="NAME", type=click.Choice(sorted(REPORTS)))
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First business date.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last business date.")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "xlsx"]), default="table")
+@click.option("--from", "first", type=DAY, help="First business date.")
+@click.option("--to", "last", type=DAY, help="Last business date.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "xlsx"]),
+    default="table",
+    show_default=True,
+    help="A table for people, or a file.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="In place of stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, money in fen.")
 def command(
@@ -416,37 +390,39 @@ def command(
 ) -> None:
     """Print a report over business dates, the open one included.
 
-    NAME is campaign-effect, general-ledger, store-ledger, merchant-settlement, member-activity,
-    liability-ageing or suspects.
+    NAME is administration, campaign-effect, general-ledger, store-ledger, store-totals,
+    merchant-settlement, member-activity, liability-ageing or suspects.
     """
     require_directory(directory)
-    report = REPORTS[name]
+    report, dates = REPORTS[name], span(first, last)
     if form == "xlsx" and out is None and sys.stdout.isatty():
         raise click.UsageError("a workbook is no text: name a file with --out")
+    if out is not None and (form == "table" or as_json):
+        raise click.UsageError("--out is for --format csv and xlsx")
     with Snapshot(directory) as snapshot:
         calendar: Calendar | None = snapshot.view.get(CALENDAR)
-        start, end = range_of(snapshot, _number(first), _number(last))
+        start, end = range_of(snapshot, *dates)
         zone = calendar.zone if calendar is not None else DEFAULT_ZONE
-        about = Range(directory, snapshot, start, end, zone, register_at(snapshot, end))
+        about = Range(
+            *(directory, snapshot, start, end, zone),
+            register_at(snapshot, end),
+            placings(snapshot, start, end),
+        )
         rows = report.rows(about)
         if as_json:
             names = [column_key(column) for column, _ in report.columns]
             for row in rows:
                 click.echo(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False))
         elif form == "table":
-            _print(report, rows)
+            print_table(report, rows)
         elif form == "csv":
             if out is None:
                 write_csv(report, rows, sys.stdout)
             else:
-                with out.open("w", encoding="utf-8", newline="") as file:
-                    write_csv(report, rows, file)
+                with whole(out) as file, as_text(file, "utf-8") as text:
+                    write_csv(report, rows, text)
         elif out is None:
             write_xlsx(report, rows, sys.stdout.buffer)
         else:
-            with out.open("wb") as file_:
-                write_xlsx(report, rows, file_)
-
-
-def _number(date: datetime | None) -> int:
-    return int(date.strftime("%Y%m%d")) if date else 0
+            with whole(out) as file:
+                write_xlsx(report, rows, file)

@@ -24,17 +24,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clearing import matching
-from clearing.calendar import value_date
-from clearing.day import Extent, NotCut, find_extent, first_date, read_entries, spoken, spread
+from clearing.calendar import read_bank_days
+from clearing.day import Extent, NotCut, find_extent, first_date, read_entries, spread
 from clearing.files.folder import MANIFEST
 from clearing.files.folder import Refused as FolderRefused
 from clearing.files.writing import write_set
 from clearing.model import Day, ExceptionItem
-from clearing.netting import Balanced, Begun, DoesNotHold, balance, digest, net
+from clearing.netting import (
+    KEPT_POSITIONS,
+    STORES,
+    VALUE,
+    Balanced,
+    Begun,
+    DoesNotHold,
+    balance,
+    digest,
+    net,
+)
 from clearing.register import Register, register_at
 from clearing.settings import Settings, read_settings
-from clearing.settle import Fold, LocalTimes, Totals
+from clearing.settle import Fold, LocalTimes
 from clearing.spool import LineWriter, SpooledLines
+from clearing.stores import Placing, placings
+from clearing.totals import Totals
 from engine.directory import (
     DEFAULT_ZONE,
     VERSION,
@@ -53,8 +65,10 @@ from engine.rules.clearing import (
 from engine.rules.reference import CutOff
 from engine.settlement import FAILED, STATES, Carry, Cleared, Run
 from engine.submit import Submitter
-from engine.terms import add_days
-from ledger import schema
+from engine.terms import add_days, spoken
+from ledger import chart, schema
+from ledger.journal import chain_at, chain_note
+from ledger.notes import note
 from ledger.storage import Lock
 from ledger.tables import Snapshot
 
@@ -115,12 +129,16 @@ class Result:
         day: what was netted.
         folder: where its files are.
         repeated: the files were there before and are the same.
+        warning: what the holiday calendar will not know in a month, and what to do; or empty.
+        transit: program to points that were in transit between members at the cut-off.
     """
 
     begun: Begun
     day: Day
     folder: Path
     repeated: bool
+    warning: str
+    transit: dict[str, int]
 
 
 @contextmanager
@@ -150,6 +168,7 @@ def clear(directory: Path, date: int, folder: Path, options: Options) -> list[Re
         NotCut, ClearingRefused, DoesNotHold: see there; a run that does not hold is journaled as
             failed.
         clearing.calendar.NotCovered: the calendar does not know the value date.
+        clearing.calendar.WrongHolidays: the operator's file of holidays has a mistake.
     """
     with clearing_lock(directory):
         settings = read_settings(read_configuration(directory))
@@ -237,6 +256,7 @@ class Read:
         extent: its entries.
         zone: the operator's time zone.
         register: as of the cut-off.
+        moves: in which stores tills stood, see `clearing.stores.placings`.
         opening: what the date before ended with.
         before: name of the date before's run, empty for the first date.
         carried: what parties owed after it.
@@ -246,6 +266,7 @@ class Read:
     extent: Extent
     zone: str
     register: Register
+    moves: tuple[Placing, ...]
     opening: dict[str, int]
     before: str
     carried: dict[str, Carry]
@@ -275,14 +296,15 @@ def read_date(directory: Path, date: int) -> Read:
             for key, row in snapshot.view.scan(prefix):
                 carried[schema.of_run_name(key)] = row
         register = register_at(snapshot, extent.last)
-    return Read(extent, zone, register, opening, before, carried, known)
+        moves = placings(snapshot, extent.first, extent.last)
+    return Read(extent, zone, register, moves, opening, before, carried, known)
 
 
 def fold_part(
     directory: Path,
     first: int,
     last: int,
-    read: tuple[int, str, frozenset[str], dict[str, int]],
+    read: tuple[int, str, frozenset[str], dict[str, int], tuple[Placing, ...]],
     spool: tuple[Path, str, Path | None] | None,
 ) -> Totals:
     """Fold a range of a date's entries, in whichever process.
@@ -291,18 +313,19 @@ def fold_part(
         directory: the data directory.
         first: sequence number of the first entry.
         last: and of the last one.
-        read: business date, zone, ids of registered parties, worth of settled programs.
+        read: business date, zone, ids of registered parties, worth of settled programs, stores of
+            tills.
         spool: folder and name for the lines, and the key file for their RRNs; None for no lines.
     """
-    date, zone, parties, worth = read
+    date, zone, parties, worth, moves = read
     if spool is None:
-        fold = Fold(date, parties, zone, worth=worth)
+        fold = Fold(date, parties, zone, worth=worth, moves=moves)
         for fields in read_entries(directory, first, last):
             fold.add(fields)
         return fold.totals
     folder, name, key = spool
     writer = LineWriter(folder, name)
-    fold = Fold(date, parties, zone, writer.add, open_vault(directory, key).rrn, worth)
+    fold = Fold(date, parties, zone, writer.add, open_vault(directory, key).rrn, worth, moves)
     for fields in read_entries(directory, first, last):
         fold.add(fields)
     writer.close()
@@ -317,7 +340,8 @@ def fold_date(directory: Path, read: Read, options: Options, spool: Path | None 
     if 1 < pieces < options.workers or TASK_ENTRIES // 4 < count <= TASK_ENTRIES:
         pieces = options.workers
     edges = [extent.first + count * piece // pieces for piece in range(pieces + 1)]
-    common = (extent.date, read.zone, frozenset(register.parties), register.worth)
+    parties = frozenset(register.parties)
+    common = (extent.date, read.zone, parties, register.worth, read.moves)
     tasks: list[tuple[Any, ...]] = [
         (
             directory,
@@ -329,15 +353,10 @@ def fold_date(directory: Path, read: Read, options: Options, spool: Path | None 
         for piece in range(pieces)
     ]
     options.tell("reading entries", 0, pieces)
-    results = spread(
-        fold_part,
-        tasks,
-        workers=options.workers,
-        done=lambda done: options.tell("reading entries", done, pieces),
-    )
-    totals = results[0]
-    for other in results[1:]:
-        totals.merge(other)
+    totals = Totals()
+    for done, part in enumerate(spread(fold_part, tasks, workers=options.workers), 1):
+        totals.merge(part)
+        options.tell("reading entries", done, pieces)
     return totals
 
 
@@ -349,12 +368,13 @@ def _clear_date(
 ) -> Result:
     read = read_date(directory, date)
     _require_folder(folder, date)
+    pay_on, warning = _value_date(directory, read, settings, options)
     work = directory / "clearing" / str(date)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700, parents=True)
     try:
         totals = fold_date(directory, read, options, work)
-        begun = _begin(directory, read, totals, settings, options)
+        begun = _begin(directory, read, totals, settings, options, pay_on)
         repeated = STATES.index(begun.run.state) >= STATES.index("FILED")
         balanced = _balance(directory, begun, totals, read, options)
         day = net_date(directory, begun, totals, balanced, read)
@@ -372,9 +392,15 @@ def _clear_date(
         manifest = hashlib.sha256((folder / MANIFEST).read_bytes()).digest()
         _advance(directory, begun, AdvanceRun(date, begun.number, "FILED", "", (), manifest, 0))
         options.tell("filed")
-        return Result(begun, day, folder, repeated)
+        return Result(begun, day, folder, repeated, warning, _in_transit(balanced))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _in_transit(balanced: Balanced) -> dict[str, int]:
+    """What was between two members at the end of a date, by program."""
+    ends = {name.partition(":"): points for name, points in balanced.balances if points}
+    return {program: points for (what, _, program), points in ends.items() if what == "transit"}
 
 
 def _require_folder(folder: Path, date: int) -> None:
@@ -383,6 +409,8 @@ def _require_folder(folder: Path, date: int) -> None:
     Raises:
         ClearingRefused: naming the remedy.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ClearingRefused(f"{folder} is a file: name a folder")
     others = [path.name for path in folder.glob("settlement-*.txt")] if folder.is_dir() else []
     if any(not name.startswith(f"settlement-{date}-") for name in others):
         raise ClearingRefused(
@@ -390,15 +418,48 @@ def _require_folder(folder: Path, date: int) -> None:
         )
 
 
+def _goes_on(read: Read, options: Options) -> bool:
+    """True when a run is there to go on with; else one begins."""
+    return read.known is not None and read.known[1].state != FAILED and not options.correct
+
+
+def _value_date(
+    directory: Path, read: Read, settings: Settings, options: Options
+) -> tuple[int, str]:
+    """When a run that begins is paid, and the warning of the calendar; looked up before all work.
+
+    Raises:
+        ClearingRefused: the value date that is asked for cannot be.
+        clearing.calendar.NotCovered, clearing.calendar.WrongHolidays: see there.
+    """
+    date, working_days = read.extent.date, settings.working_days
+    if read.known is not None and _goes_on(read, options):
+        paid = read.known[1].value_date
+        if options.value_date not in {0, paid}:
+            raise ClearingRefused(
+                f"run {read.known[0]} of {spoken(date)} has the value date {spoken(paid)}:"
+                " another one needs --correct"
+            )
+        return paid, ""
+    if 0 < options.value_date < date:
+        raise ClearingRefused(
+            f"--value-date {spoken(options.value_date)} is before {spoken(date)}: name a later day"
+        )
+    if options.value_date:
+        return options.value_date, ""
+    days = read_bank_days(directory)
+    return days.value_date(date, working_days), days.warning(date, working_days)
+
+
 def _begin(
-    directory: Path, read: Read, totals: Totals, settings: Settings, options: Options
+    directory: Path, read: Read, totals: Totals, settings: Settings, options: Options, pay_on: int
 ) -> Begun:
     """Find the run to go on with, or begin one: after matching, with all that files depend on."""
     date = read.extent.date
     closed = LocalTimes(read.zone)(read.extent.closed_at)
     if read.known is not None:
         number, run = read.known
-        if run.state != FAILED and not options.correct:
+        if _goes_on(read, options):
             return Begun(date, number, closed, run)
         if run.final:
             raise ClearingRefused(
@@ -423,7 +484,7 @@ def _begin(
             read.extent.last,
             considered,
             read.zone,
-            options.value_date or value_date(date, settings.working_days),
+            pay_on,
             VERSION,
             settings.collect_limit_fen,
             (
@@ -432,6 +493,7 @@ def _begin(
                 settings.account_number,
                 settings.bank_code,
             ),
+            chain_note(*chain_at(directory, read.extent.last)),
         )
         _require_done(submitter.submit(command))
     with Snapshot(directory) as snapshot:
@@ -447,16 +509,49 @@ def _balance(
     try:
         balanced = balance(totals, read.opening, read.register)
         if begun.run.state == "CUT":
+            _compare_positions(directory, totals, read)
             _compare_value(directory, dict(balanced.balances)["value"], read.extent)
     except DoesNotHold as error:
+        _note_checks(directory, begun.date, {error.check: 1})
         if not begun.run.final:
             command = AdvanceRun(begun.date, begun.number, FAILED, str(error)[:1000], (), b"", 0)
             _advance(directory, begun, command)
         raise
     command = AdvanceRun(begun.date, begun.number, "BALANCED", "", balanced.balances, b"", 0)
     _advance(directory, begun, command)
+    held = (STORES, *(check.name for check in balanced.checks))
+    _note_checks(directory, begun.date, dict.fromkeys(held, 0))
     options.tell("balanced")
     return balanced
+
+
+def _note_checks(directory: Path, date: int, failed: dict[str, int]) -> None:
+    """Leave a note of the checks of a date, 1 for one that failed, for the daemon's metrics."""
+    told = {f"check {name}": number for name, number in failed.items()}
+    note(directory, "clearing", date=date, failed=sum(failed.values()), **told)
+
+
+def _compare_positions(directory: Path, totals: Totals, read: Read) -> None:
+    """Compare what the fold came to for each party with the position that the ledger keeps.
+
+    Once a date is cut off nothing but the post-back of its settlement moves its positions, so this
+    is exact as long as the run is new.
+
+    Raises:
+        DoesNotHold: they differ.
+    """
+    extent = read.extent
+    with Snapshot(directory) as snapshot:
+        for party in sorted(totals.parties.keys() | read.register.parties.keys()):
+            account = chart.position(party, extent.date)
+            kept: int = snapshot.view.get(schema.balance(account)) or 0
+            folded = totals.parties[party].net if party in totals.parties else 0
+            if kept != folded:
+                raise DoesNotHold(
+                    KEPT_POSITIONS,
+                    f"the ledger keeps {kept} fen on {account}, the entries {extent.first} to"
+                    f" {extent.last} come to {folded}: run `counterfoil verify`",
+                )
 
 
 def _compare_value(directory: Path, value: int, extent: Extent) -> None:
@@ -474,8 +569,9 @@ def _compare_value(directory: Path, value: int, extent: Extent) -> None:
             held -= sum(amount for account, _, amount in fields[7] if account.startswith("Value:"))
     if held != value:
         raise DoesNotHold(
+            VALUE,
             f"members have {held} fen of stored value, {value} were posted: run"
-            " `counterfoil verify`, which names the members"
+            " `counterfoil verify`, which names the members",
         )
 
 

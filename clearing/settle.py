@@ -15,14 +15,13 @@ Post-backs, confirmations and the true-up of funds are outside every fold: they 
 netted, and counting them again would settle it twice. They are known by their legs: ``Payable`` and
 ``Bank``, or ``Rounding`` beside ``Fund``.
 
-`Fold.add` takes entries one by one, `Totals.merge` adds what two processes found. Memory grows with
-parties, programs and the operator's own accounts, never with entries: lines are handed on.
+`Fold.add` takes entries one by one. Memory grows with parties, programs and the operator's own
+accounts, never with entries: lines are handed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -44,13 +43,12 @@ from clearing.model import (
     VALUE_SPENT,
     VOUCHER_SOLD,
 )
+from clearing.stores import Placing, Tills
+from clearing.totals import DISPUTED, Totals
 from engine.catalogue import RULES
 from engine.commands import Request
 from ledger import chart
 from ledger.model import MONEY
-
-FAULTS_MAX = 20
-"""Entries that are named when a day does not hold; more are counted."""
 
 _PARSED_MAX = 200_000
 _QUARTER_MS = 900_000
@@ -71,110 +69,6 @@ _MANY = _MEMBERS | _BY_KIND_ONLY
 
 Leg = tuple[tuple[str, ...], int]
 """Kind and parts of an account, and the amount."""
-
-
-Mark = tuple[int, str, str, str, int, int]
-
-DISPUTED = "disputed"
-"""The mark of a batch that its terminal uploaded because totals differed; others are exceptions."""
-
-
-@dataclass(slots=True)
-class PartyTotals:
-    """What a date did to a party.
-
-    Attributes:
-        amounts: heading to count of lines, debit and credit, the last two ≥ 0.
-        points: program to points issued and points taken, net of what was undone.
-        fees: kind of fee to fen paid by the party.
-        lines: how many lines it has.
-    """
-
-    amounts: dict[str, list[int]] = field(default_factory=dict)
-    points: dict[str, list[int]] = field(default_factory=dict)
-    fees: dict[str, int] = field(default_factory=dict)
-    lines: int = 0
-
-    @property
-    def net(self) -> int:
-        """Credits less debits, fen."""
-        return sum(credit - debit for _, debit, credit in self.amounts.values())
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a date, or a part of it, adds up to.
-
-    Attributes:
-        parties: by id.
-        programs: program to issued, redeemed, expired, change of what is outstanding, change of
-            the fund, and the fen that rounding may have left in it.
-        matrix: (program, issuer, redeemer) to points.
-        channels: (channel, kind) to count, points issued, points redeemed, debit, credit.
-        movements: the operator's own money accounts to fen.
-        transit: program to points that left one member and have not reached another.
-        marks: what matching has to look at: (sequence, what, merchant, terminal, batch, STAN).
-        faults: sentences about entries that cannot be settled.
-        more_faults: how many there are beyond those.
-        entries: entries that were folded; post-backs are not.
-    """
-
-    parties: dict[str, PartyTotals] = field(default_factory=dict)
-    programs: dict[str, list[int]] = field(default_factory=dict)
-    matrix: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    channels: dict[tuple[str, str], list[int]] = field(default_factory=dict)
-    movements: dict[str, int] = field(default_factory=dict)
-    transit: dict[str, int] = field(default_factory=dict)
-    marks: list[Mark] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    more_faults: int = 0
-    entries: int = 0
-
-    def party(self, name: str) -> PartyTotals:
-        """The totals of a party, begun where there are none."""
-        found = self.parties.get(name)
-        if found is None:
-            found = self.parties[name] = PartyTotals()
-        return found
-
-    def fault(self, text: str) -> None:
-        """Note an entry that cannot be settled."""
-        if len(self.faults) < FAULTS_MAX:
-            self.faults.append(text)
-        else:
-            self.more_faults += 1
-
-    def merge(self, other: Totals) -> None:
-        """Add what the entries behind these came to."""
-        for name, theirs in other.parties.items():
-            ours = self.party(name)
-            _add_lists(ours.amounts, theirs.amounts)
-            _add_lists(ours.points, theirs.points)
-            _add_numbers(ours.fees, theirs.fees)
-            ours.lines += theirs.lines
-        _add_lists(self.programs, other.programs)
-        _add_lists(self.channels, other.channels)
-        _add_numbers(self.matrix, other.matrix)
-        _add_numbers(self.movements, other.movements)
-        _add_numbers(self.transit, other.transit)
-        self.marks += other.marks
-        for text in other.faults:
-            self.fault(text)
-        self.more_faults += other.more_faults
-        self.entries += other.entries
-
-
-def _add_lists(ours: dict[Any, list[int]], theirs: dict[Any, list[int]]) -> None:
-    for key, numbers in theirs.items():
-        known = ours.get(key)
-        ours[key] = (
-            numbers if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
-        )
-
-
-def _add_numbers(ours: dict[Any, int], theirs: dict[Any, int]) -> None:
-    for key, number in theirs.items():
-        ours[key] = ours.get(key, 0) + number
 
 
 def _command_places() -> dict[str, tuple[int, int, int]]:
@@ -242,7 +136,7 @@ def heading_of(
     if "Fee" in kinds:
         return FEE if raised else REVENUE_SHARE
     if "Margin" in kinds:
-        return EXCHANGE if "Converted" in moved else REVENUE_SHARE
+        return REVENUE_SHARE
     if kinds <= {"Promo"}:
         return COUPON_HONOURED if positive else COUPON_FUNDED
     return ADJUSTMENT
@@ -298,6 +192,7 @@ class Fold:
         rrn: makes the retrieval reference number of a transaction.
         worth: settled program to points a yuan: an entry whose fund does not follow its points is
             a fault.
+        moves: in which stores tills stand, see `clearing.stores.placings`.
     """
 
     def __init__(
@@ -308,6 +203,7 @@ class Fold:
         emit: Callable[[tuple[Any, ...]], None] | None = None,
         rrn: Callable[[int], str] | None = None,
         worth: dict[str, int] | None = None,
+        moves: tuple[Placing, ...] = (),
     ) -> None:
         self.totals = Totals()
         self._date = str(date)
@@ -316,6 +212,7 @@ class Fold:
         self._emit = emit
         self._rrn = rrn
         self._worth = worth or {}
+        self._tills = Tills(moves)
         self._parsed: dict[str, tuple[str, ...]] = {}
         self._headings: dict[tuple[Any, ...], str] = {}
 
@@ -432,10 +329,12 @@ class Fold:
                 self._points(lines, parsed[3], unit, 1, amount)
             elif kind == "Expired":
                 program[2] += amount
+        outcome = fields[6]
+        turn = -1 if undoes(fields[4], outcome[4], outcome[3]) else 1
         if money:
-            self._money(fields, money, lines, frozenset(moved), channel, own_issue=own_issue)
+            self._money(fields, money, lines, frozenset(moved), channel, turn, own_issue=own_issue)
         if lines:
-            self._emit_lines(fields, lines)
+            self._emit_lines(fields, lines, turn)
         for unit, (fen, legs) in self._funds(money, change).items():
             self._fund_follows(fields, unit, change.get(unit, 0), fen, legs)
 
@@ -477,8 +376,8 @@ class Fold:
         known[place] += count
         line = lines.get((party, unit))
         if line is None:
-            line = lines[party, unit] = [0, {}]
-        line[0] += count if place == 0 else -count
+            line = lines[party, unit] = [0, 0, {}]
+        line[place] += count
 
     def _money(
         self,
@@ -487,12 +386,11 @@ class Fold:
         lines: dict[tuple[str, str], list[Any]],
         moved: frozenset[str],
         channel: list[int],
+        turn: int,
         *,
         own_issue: bool,
     ) -> None:
         """Give each leg on a position its heading, and add the rest to the operator's accounts."""
-        outcome = fields[6]
-        turn = -1 if undoes(fields[4], outcome[4], outcome[3]) else 1
         gift = fields[4].startswith("gift")
         unit = next((line[1] for line in lines), MONEY)
         start = total = 0
@@ -551,8 +449,8 @@ class Fold:
         """Put a leg on the party's line; its heading there is their sum."""
         line = lines.get((party, unit))
         if line is None:
-            line = lines[party, unit] = [0, {}]
-        line[1][heading] = line[1].get(heading, 0) + fen
+            line = lines[party, unit] = [0, 0, {}]
+        line[2][heading] = line[2].get(heading, 0) + fen
 
     def _count_line(self, party: str, money: tuple[tuple[str, int], ...]) -> None:
         """Add a line to the totals of its party."""
@@ -565,18 +463,12 @@ class Fold:
             known[0] += 1
             known[1 if fen < 0 else 2] += abs(fen)
 
-    def _emit_lines(self, fields: tuple[Any, ...], lines: dict[tuple[str, str], list[Any]]) -> None:
-        sequence, at, date, _, kind, command, outcome, _, _ = fields
-        rows = []
-        for (party, unit), (points, moneys) in lines.items():
-            money = tuple(sorted((heading, fen) for heading, fen in moneys.items() if fen))
-            if money or points:
-                rows.append((party, unit, points, money))
-                self._count_line(party, money)
-        if self._emit is None:
-            return
+    def _emit_lines(
+        self, fields: tuple[Any, ...], lines: dict[tuple[str, str], list[Any]], turn: int
+    ) -> None:
+        sequence, at, date, _, kind, command, outcome = fields[:7]
         request = REQUESTS.get(kind)
-        merchant = terminal = rrn = text = ""
+        merchant = terminal = store = rrn = text = ""
         batch = stan = sale = original = 0
         if request is not None:
             terminal, merchant, batch, stan = command[:4]
@@ -585,6 +477,32 @@ class Fold:
                 sale = command[amount_at]
             if original_at >= 0:
                 original = max(0, command[original_at])
+            store = self._tills.store(sequence, terminal)
+        rows = []
+        stores = self.totals.stores
+        sold = sale * turn
+        for (party, unit), (issued, redeemed, moneys) in lines.items():
+            points = issued - redeemed
+            money = tuple(sorted((heading, fen) for heading, fen in moneys.items() if fen))
+            if money or points:
+                rows.append((party, unit, points, money))
+                self._count_line(party, money)
+                net = sum([fen for _, fen in money])
+                own = party == merchant
+                key = (party, store if own else "", unit)
+                tally = stores.get(key)
+                if tally is None:
+                    tally = stores[key] = [0, 0, 0, 0, 0]
+                tally[0] += 1
+                tally[1] += issued
+                tally[2] += redeemed
+                tally[4] += net
+                if own:
+                    tally[3] += sold
+                    sold = 0  # once, also where two programs were moved
+        if self._emit is None:
+            return
+        if request is not None:
             rrn = self._rrn(sequence) if self._rrn else ""
         for name, value in outcome[3]:
             if name == "undid":

@@ -28,7 +28,7 @@ from lxml import etree
 from clearing.files import manifest, payments, settlement_check
 from clearing.files.details import COLUMNS
 from clearing.files.figures import fen_of, iso_date
-from clearing.files.folder import MANIFEST, NAMES, Written, names_in
+from clearing.files.folder import DETAILS, MANIFEST, NAMES, STATEMENTS, Written, names_in
 from clearing.files.settlement_check import Found
 
 REASONS = {
@@ -36,7 +36,7 @@ REASONS = {
     "no-manifest": "the folder has no manifest: the set is unfinished",
     "manifest": "the manifest is damaged or not of this format",
     "manifest-totals": "the manifest's totals differ from the settlement file",
-    "missing-file": "a file of the manifest is not there",
+    "missing-file": "a file that the set has to have is not there",
     "extra-file": "a file is there that the manifest does not know",
     "size": "a file has another size than the manifest says",
     "sha256": "a file has another digest than the manifest says",
@@ -73,10 +73,6 @@ class Finding:
 
 class _Enough(Exception):
     """There are findings enough."""
-
-
-class _Unsafe(Exception):
-    """A name that is no regular file inside the folder."""
 
 
 def validate(folder: Path, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
@@ -122,6 +118,7 @@ class _Set:
         for name in sorted(present):
             self._check_digest(name)
         found = self._check_settlement(present)
+        self._check_parties_have_files(found)
         for name in sorted(present):
             if name.startswith("details/"):
                 self._check_details(name, found)
@@ -232,6 +229,18 @@ class _Set:
         return found
 
     # -- the parties' files
+
+    def _check_parties_have_files(self, found: Found) -> None:
+        """A party with lines has its CSV and its statement, one with money open the latter."""
+        stem = f"{self._told.date}-{self._told.run:02d}"
+        for party, figures in found.parties.items():
+            money_open = figures.carried_in or figures.payable or figures.collect
+            for wanted, name in (
+                (figures.details, f"{DETAILS}/details-{stem}-{party}.csv"),
+                (figures.details or money_open, f"{STATEMENTS}/statement-{stem}-{party}.pdf"),
+            ):
+                if wanted and name not in self._files:
+                    self.note("missing-file", MANIFEST, f"it names no {name}")
 
     def _party_of(self, name: str) -> str:
         """The party in a file's name: behind date and run."""

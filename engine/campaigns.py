@@ -12,12 +12,13 @@ and never more than what is left of it. Times of campaigns are local: YYYYMMDDhh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from engine.draft import Draft, amended
 from engine.records import CALENDAR, Calendar, Ratio
-from engine.rounding import floor_ratio
+from engine.rounding import divided, floor_ratio
 from engine.terms import add_days, day_number, local_ms
 from ledger import codec, schema
 
@@ -231,6 +232,13 @@ class Effect:
 
 
 @dataclass(slots=True)
+class Inquired:
+    """How often coupons of a campaign were asked about, as far as that is noted."""
+
+    count: int
+
+
+@dataclass(slots=True)
 class Taken:
     """How many coupons of a campaign a member has taken."""
 
@@ -256,6 +264,7 @@ codec.register(schema.CAMPAIGN, Campaign)
 codec.register(schema.COUPON, Coupon, sealed=("code",))
 codec.register(schema.CODES, CodeBatch)
 codec.register(schema.EFFECT, Effect)
+codec.register(schema.INQUIRED, Inquired)
 codec.register(schema.TAKEN, Taken)
 codec.register(schema.RECEIPT, Receipt)
 
@@ -292,6 +301,12 @@ def count(draft: Draft, campaign: str, **steps: int) -> None:
         today = effect.issued_today if effect.day == draft.today else 0
         changes |= {"day": draft.today, "issued_today": today + issued}
     draft.rows[schema.named(schema.EFFECT, campaign)] = amended(effect, **changes)
+
+
+def inquired(read: Callable[[bytes], Any], campaign: str) -> int:
+    """How often coupons of a campaign were asked about so far."""
+    row: Inquired | None = read(schema.named(schema.INQUIRED, campaign))
+    return row.count if row is not None else 0
 
 
 def taken(draft: Draft, campaign: str, member: str) -> int:
@@ -395,29 +410,11 @@ def funded(campaign: Campaign, amount: int) -> list[tuple[str, int]]:
     What the parties owe together is rounded down, and divided among them by largest remainder,
     ties by party id; the operator takes what is left.
     """
-    parties = [(party, ratio) for party, ratio in campaign.funders if party != OPERATOR]
-    shares: list[tuple[str, int]] = []
-    whole = 1
-    for _, (_, below) in parties:
-        whole *= below
-    weights = [(party, above * (whole // below)) for party, (above, below) in parties]
-    due = amount * sum([weight for _, weight in weights]) // whole
-    floors = [
-        (party, amount * weight // whole, amount * weight % whole) for party, weight in weights
-    ]
-    left = due - sum([share for _, share, _ in floors])
-    lucky = {row[0] for row in sorted(floors, key=_remainder)[:left]}
-    for party, share, _ in floors:
-        part = share + (party in lucky)
-        if part:
-            shares.append((party, part))
-    if amount > due:
-        shares.append((OPERATOR, amount - due))
+    shares = divided(amount, [row for row in campaign.funders if row[0] != OPERATOR])
+    left = amount - sum([part for _, part in shares])
+    if left:
+        shares.append((OPERATOR, left))
     return shares
-
-
-def _remainder(row: tuple[str, int, int]) -> tuple[int, str]:
-    return -row[2], row[0]
 
 
 def released(coupon: Coupon, campaign: Campaign, discount: int) -> int:

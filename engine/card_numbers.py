@@ -4,9 +4,9 @@ The digits between a product's prefix and the check digit are a keyed permutatio
 place among all cards of its product. So two batches never meet, a job that was interrupted goes on
 with the same numbers, and without the key file no number tells the next one.
 
-The permutation is a Feistel network over two parts of the digits, each round adding to one part,
-modulo its size, an AES-based function of the other. The parts are as equal as the digits allow, and
-ten rounds are more than format-preserving ciphers take (NIST SP 800-38G has eight or ten).
+The permutation is a Feistel network over two parts of the digits with an AES-based function. The
+parts are as equal as the digits allow, and ten rounds are more than format-preserving ciphers take
+(NIST SP 800-38G has eight or ten).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
+from engine import feistel
 from engine.vault import Vault
 
 ROUNDS = 10
@@ -46,29 +47,20 @@ class CardNumbers:
 
     def numbers(self, first: int, count: int) -> list[str]:
         """The numbers of `count` cards, the first of which has the place `first`, from 0."""
-        above, below = self._sizes
         places = range(first, first + count)
-        left = [place // below for place in places]
-        right = [place % below for place in places]
-        layout = struct.Struct("<" + "QQ" * count)
-        for number in range(ROUNDS):
-            if number % 2:
-                added = self._scramble(layout, number, left)
-                right = [(a + b) % below for a, b in zip(right, added, strict=True)]
-            else:
-                added = self._scramble(layout, number, right)
-                left = [(a + b) % above for a, b in zip(left, added, strict=True)]
+        permuted = feistel.permuted(places, self._sizes, ROUNDS, self._scramble)
         width = self._digits
         prefix = self._prefix
-        bodies = [f"{prefix}{a * below + b:0{width}}" for a, b in zip(left, right, strict=True)]
+        bodies = [f"{prefix}{number:0{width}}" for number in permuted]
         return [body + check_digit(body) for body in bodies]
 
-    def _scramble(self, layout: struct.Struct, number: int, part: list[int]) -> tuple[int, ...]:
+    def _scramble(self, step: int, part: list[int]) -> tuple[int, ...]:
         """64 bits of AES for each value of a part, the round's number in the block beside it."""
         blocks = [0] * (2 * len(part))
         blocks[::2] = part
-        blocks[1::2] = [number] * len(part)
-        return layout.unpack(self._encrypt(layout.pack(*blocks)))[::2]
+        blocks[1::2] = [step] * len(part)
+        layout = f"<{len(blocks)}Q"
+        return struct.unpack(layout, self._encrypt(struct.pack(layout, *blocks)))[::2]
 
 
 def check_digit(body: str) -> str:

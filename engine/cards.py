@@ -1,22 +1,27 @@
 """Card products and the cards of a batch: what a number belongs to, and how far a card is.
 
 A card of a batch is named by the batch and its serial number in it; that is also the id of the
-member that an anonymous card is. Its state is that of its range (`engine.records.CardBatch`) until
+member that an anonymous card is. Its state is that of its range (`CardBatch`) until
 it is presented for the first time: a million cards are distributed or activated by one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from engine.commands import Token
+from engine.ranges import Ranges
 from engine.reasons import Reason
-from engine.records import NEVER, Alias, CardBatch, CardPrefix, CardProduct, Value
+from engine.records import NEVER, Alias, Value
 from engine.terms import add_days, month_end
-from ledger import schema
+from ledger import codec, schema
 
 Read: TypeAlias = Callable[[bytes], Any]
+
+States: TypeAlias = Ranges[str]
+"""Ranges of a batch of cards, and the state of each."""
 
 PREFIX_MIN = 4
 PREFIX_MAX = 6
@@ -25,6 +30,86 @@ LENGTH_MAX = 19
 COVER_DIGITS = PREFIX_MAX
 
 PRODUCED = "produced"
+
+
+@dataclass(slots=True)
+class CardTerms:
+    """What cards of a kind may do.
+
+    Attributes:
+        id, name: for the operator.
+        named: True where a card is good only for a member that it was given to.
+        reloadable: False where value is loaded once.
+        face_max: the most that may be on a card, fen; 0 for no limit.
+        validity: ``none``, ``36m`` (through the end of that month) or ``1095d``: how long value
+            can be spent after it was loaded.
+        loss_reportable: whether a loss can be reported.
+        stock: True where only cards issued in a batch exist.
+        activation: ``operator``, or ``top-up`` where the first load at a terminal activates.
+        pin_above: a purchase of more fen needs the PIN.
+        prefix: the first digits of its numbers, 4 to 6.
+        length: digits of a number, its check digit included.
+    """
+
+    id: str
+    name: str
+    named: bool
+    reloadable: bool
+    face_max: int
+    validity: str
+    loss_reportable: bool
+    stock: bool
+    activation: str
+    pin_above: int
+    prefix: str
+    length: int
+
+
+@dataclass(slots=True)
+class CardProduct(CardTerms):
+    """A kind of cards that is registered.
+
+    Attributes:
+        numbered: how many numbers have been given to batches.
+        revision: counts the versions of what the operator says, from 1.
+    """
+
+    numbered: int
+    revision: int
+
+
+@dataclass(slots=True)
+class CardPrefix:
+    """The product that covers the numbers of a prefix and a length."""
+
+    product: str
+
+
+@dataclass(slots=True)
+class CardBatch:
+    """Cards that are issued together; a card in it is named by its serial number from 1.
+
+    Attributes:
+        product: their card product.
+        first: the number of the first card among all of its product's, from 0.
+        count: cards in the batch.
+        issued: cards whose numbers are in the ledger, those with the lowest serial numbers.
+        ranges: serial numbers, first and last, and state of those that have left the state
+            ``produced``; ascending, neighbours of one state joined.
+        taken: serial numbers that were left out, since their numbers were members' cards already.
+    """
+
+    product: str
+    first: int
+    count: int
+    issued: int
+    ranges: States
+    taken: tuple[int, ...]
+
+
+codec.register(schema.CARD_PRODUCT, CardProduct)
+codec.register(schema.CARD_PREFIX, CardPrefix)
+codec.register(schema.CARD_BATCH, CardBatch)
 
 
 def cover_of(number: str) -> str:
@@ -82,7 +167,7 @@ def issued_state(read: Read, member: str) -> tuple[str, CardProduct]:
     """The state of a card that was not presented yet, and its product."""
     batch, _, serial = member.partition(".")
     row: CardBatch = read(schema.named(schema.CARD_BATCH, batch))
-    return state_of(row, int(serial)), product(read, row.product)
+    return state_of(row.ranges, int(serial)), product(read, row.product)
 
 
 def card_state(read: Read, alias: Alias) -> str:
@@ -90,9 +175,12 @@ def card_state(read: Read, alias: Alias) -> str:
     return issued_state(read, alias.member)[0] if alias.state == "issued" else alias.state
 
 
-def state_of(batch: CardBatch, serial: int) -> str:
-    """The state of the range that a serial number is in."""
-    for first, last, state in batch.ranges:
+def state_of(ranges: States, serial: int) -> str:
+    """The state of the range that a serial number is in.
+
+    Payments ask for it, so it is compiled, which `engine.ranges` is not.
+    """
+    for first, last, state in ranges:
         if first <= serial <= last:
             return state
     return PRODUCED

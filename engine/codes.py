@@ -18,8 +18,6 @@ with a chance of at most 10**-9, whatever was produced: 10**6 codes of 16 digits
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
@@ -46,12 +44,7 @@ SERIES: Final = (COUPON, RECHARGE)
 """What a code is for: one of another series leads nowhere."""
 
 PIN_DIGITS: Final = 6
-ROUNDS: Final = 10
-"""Rounds of FF1 (SP 800-38G, algorithm 7)."""
 
-_BLOCK_BYTES: Final = 16
-_TWO_WORDS: Final = struct.Struct(">QQ")
-_SHORT_BYTES: Final = 8
 _SERIALS: Final = SERIAL_MAX + 1
 _BATCHES: Final = BATCH_MAX + 1
 _KIND: Final = "K"
@@ -73,8 +66,6 @@ _DAMM: Final = (
 )
 """Damm's quasigroup of order 10 (H. M. Damm, Total anti-symmetrische Quasigruppen, 2004)."""
 
-Encrypt = Callable[[bytes], bytes]
-
 
 @dataclass(slots=True)
 class Place:
@@ -83,96 +74,6 @@ class Place:
     shard: int
     batch: int
     serial: int
-
-
-class DecimalCipher:
-    """FF1 (NIST SP 800-38G) over strings of decimal digits of one length, under one tweak.
-
-    The round function is CBC-MAC over two blocks, of which the first never changes, so that a round
-    costs one block of AES; `encipher_many` makes the blocks of many numbers in one call.
-
-    Args:
-        encrypt: AES on whole blocks, any number of them a call.
-        digits: length of the strings, 6 to 28.
-        tweak: at most 16 bytes less what half a string takes and one.
-
-    Raises:
-        ValueError: the length or tweak is out of these bounds.
-    """
-
-    def __init__(self, encrypt: Encrypt, digits: int, tweak: bytes) -> None:
-        above, below = digits // 2, digits - digits // 2
-        number_bytes = ((10**below - 1).bit_length() + 7) // 8  # b of the standard
-        self._output = 4 * -(-number_bytes // 4) + 4  # d of the standard
-        padding = -(len(tweak) + number_bytes + 1) % _BLOCK_BYTES
-        if not 6 <= digits <= 28 or len(tweak) + number_bytes + 1 > _BLOCK_BYTES:  # noqa: PLR2004
-            raise ValueError("a string of 6 to 28 digits, and a tweak that fits in a block beside")
-        self._encrypt = encrypt
-        self._sizes: tuple[int, int] = (10**above, 10**below)
-        header = struct.pack(
-            ">BBB3sBBII",
-            1,
-            2,
-            1,
-            (10).to_bytes(3, "big"),
-            ROUNDS,
-            above % 256,
-            digits,
-            len(tweak),
-        )
-        first = int.from_bytes(encrypt(header), "big")
-        fixed = first ^ int.from_bytes((tweak + bytes(padding)).ljust(_BLOCK_BYTES, b"\0"), "big")
-        # Round number and half a string stand at the end of the second block, in its low 64 bits.
-        mask = (1 << 64) - 1
-        self._high = fixed >> 64
-        self._low = [fixed & mask ^ (number << 8 * number_bytes) for number in range(ROUNDS)]
-
-    def encipher(self, number: int) -> int:
-        """The number that a number below 10**digits becomes."""
-        return self.encipher_many([number])[0]
-
-    def encipher_many(self, numbers: list[int]) -> list[int]:
-        """The numbers that some numbers below 10**digits become."""
-        above, below = self._sizes
-        left = [number // below for number in numbers]
-        right = [number % below for number in numbers]
-        layout = struct.Struct(">" + "QQ" * len(numbers))
-        for number in range(ROUNDS):
-            if number % 2:
-                added = self._scramble(layout, number, left)
-                right = [(a + b) % below for a, b in zip(right, added, strict=True)]
-            else:
-                added = self._scramble(layout, number, right)
-                left = [(a + b) % above for a, b in zip(left, added, strict=True)]
-        return [a * below + b for a, b in zip(left, right, strict=True)]
-
-    def decipher(self, number: int) -> int:
-        """The number that became this one."""
-        above, below = self._sizes
-        left, right = divmod(number, below)
-        encrypt, high = self._encrypt, self._high
-        shift = 8 * (_BLOCK_BYTES - self._output)
-        for step in range(ROUNDS - 1, -1, -1):
-            part = left if step % 2 else right
-            block = encrypt(_TWO_WORDS.pack(high, self._low[step] ^ part))
-            added = int.from_bytes(block, "big") >> shift
-            if step % 2:
-                right = (right - added) % below
-            else:
-                left = (left - added) % above
-        return left * below + right
-
-    def _scramble(self, layout: struct.Struct, number: int, part: list[int]) -> list[int]:
-        """The round function of each value of a part: `_output` bytes of AES as a number."""
-        blocks = [self._high] * (2 * len(part))
-        low = self._low[number]
-        blocks[1::2] = [low ^ value for value in part]
-        found = layout.unpack(self._encrypt(layout.pack(*blocks)))
-        if self._output == _SHORT_BYTES:
-            return list(found[::2])
-        if self._output == _BLOCK_BYTES:
-            return [a << 64 | b for a, b in zip(found[::2], found[1::2], strict=True)]
-        return [a << 32 | b >> 32 for a, b in zip(found[::2], found[1::2], strict=True)]
 
 
 class Codes:
@@ -186,7 +87,7 @@ class Codes:
 
     def __init__(self, vault: Vault, length: int, series: str = COUPON) -> None:
         self._digits = length - 1
-        self._cipher = DecimalCipher(vault.cipher("codes FF1"), length - 1, series[:8].encode())
+        self._cipher = vault.decimal_cipher("codes FF1", length - 1, series[:8].encode())
 
     def make(self, batch: int, first: int, count: int, shard: int = 0) -> list[str]:
         """The codes of `count` serial numbers of a batch, from `first` on.
@@ -228,31 +129,18 @@ def check_digit(digits: str) -> str:
     return str(state)
 
 
-def well_formed(text: str) -> bool:
-    """True for 16 to 24 digits of which the last is the check digit."""
-    return (
-        LENGTH_MIN <= len(text) <= LENGTH_MAX
-        and text.isascii()
-        and text.isdecimal()
-        and check_digit(text[:-1]) == text[-1]
-    )
-
-
-def find(vault: Vault, text: str, series: str = COUPON) -> tuple[bytes, int, int] | None:
+def find(vault: Vault, text: str, series: str = COUPON) -> tuple[bytes, int, int]:
     """What a code says: its keyed digest, and batch and serial number of a produced one, else 0.
 
-    A wrong check digit costs as much time as a right one, so that nobody learns from the clock.
-
-    Returns:
-        None for what cannot be a code: other than 16 to 24 digits, or a wrong check digit.
+    Foreign codes, which are of any form, have a digest alone. A wrong check digit costs as much
+    time as a right one, so that nobody learns from the clock.
     """
-    if not (LENGTH_MIN <= len(text) <= LENGTH_MAX and text.isascii() and text.isdecimal()):
-        return None
-    place = Codes(vault, len(text), series).place(text)
     digest = digest_of(vault, text)
-    if check_digit(text[:-1]) != text[-1]:
-        return None
-    if place is None or place.shard:
+    if not (LENGTH_MIN <= len(text) <= LENGTH_MAX and text.isascii() and text.isdecimal()):
+        return digest, 0, 0
+    place = Codes(vault, len(text), series).place(text)
+    mistyped = check_digit(text[:-1]) != text[-1]
+    if place is None or place.shard or mistyped:
         return digest, 0, 0
     return digest, place.batch, place.serial
 

@@ -12,11 +12,13 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from engine.giver import OPERATOR_VARIABLE
 from ledger.storage import Limits
 
 CONFIGURATION: Final = "counterfoil.toml"
@@ -24,10 +26,14 @@ KEY_VARIABLE: Final = "COUNTERFOIL_KEY"
 DEFAULT_ZONE: Final = "Asia/Shanghai"
 DEFAULT_CUTOFF: Final = "24:00"
 VARIABLE: Final = "COUNTERFOIL_"
+OTHER_VARIABLES: Final = (KEY_VARIABLE, OPERATOR_VARIABLE)
+"""Variables of the environment that are read elsewhere."""
 
 _CUTOFF_MINUTES_MAX = 36 * 60
 _PORT_MAX = 65535
 _SHOWN_MAX = 60
+_NEAR_VARIABLE = 0.75
+"""How near a variable's name has to be to a setting's; others are another program's business."""
 _BILLION = 10**9
 _SMALL = 1 << 31
 _LEDGER = Limits()
@@ -166,6 +172,21 @@ SETTINGS: Final = (
     _text("serve", "log_format", "text", "text or json.", _one_of(*FORMATS)),
     _text("serve", "log_level", "info", "The least that is logged.", _one_of(*LEVELS), live=True),
     _number(
+        "serve.heap_mib",
+        384,
+        0,
+        1 << 20,
+        "Memory taken at the start and held, at most, MiB; less while the tables are small.",
+    ),
+    _number(
+        "serve.inquiries_seconds",
+        60,
+        1,
+        3600,
+        "How often inquiries of coupons are noted in the journal, s.",
+        live=True,
+    ),
+    _number(
         "guards.wrong_macs", 10, 1, 1000, "Wrong MACs in a row that close the door.", live=True
     ),
     _number("guards.drop_ms", 60_000, 0, 3_600_000, "How long it stays closed, ms.", live=True),
@@ -214,6 +235,13 @@ SETTINGS: Final = (
     _number("limits.fold_entries", _LEDGER.fold_entries, 1, 10**8, "Entries of a fold."),
     _number("limits.fold_records", _LEDGER.fold_records, 1, 10**8, "Records of a fold."),
     _number("limits.reference_rows", _LEDGER.reference_rows, 1, 10**8, "Rows kept decoded."),
+    _number(
+        "limits.alias_rows",
+        _LEDGER.alias_rows,
+        0,
+        10**9,
+        "Cards, phones and tokens kept in memory, of some 300 bytes each.",
+    ),
     _number(
         "limits.disk_free_bytes_min",
         _LEDGER.disk_free_bytes_min,
@@ -295,7 +323,7 @@ def read_document(path: Path) -> dict[str, Any]:
         DirectoryError: there is none, or it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DirectoryError(
             f"{path} does not exist: name a data directory, or make one with `counterfoil init`"
@@ -307,9 +335,14 @@ def read_document(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise DirectoryError(f"{path} is not UTF-8: save it in that encoding") from None
     except ValueError as error:
-        raise DirectoryError(
-            f"{path} is not valid TOML: {error}: put texts in quotes, one setting a line"
-        ) from None
+        raise DirectoryError(f"{path} is not valid TOML: {error}: {_toml_remedy(error)}") from None
+
+
+def _toml_remedy(error: ValueError) -> str:
+    """What to do about a file that is not TOML, as far as its words tell what is wrong."""
+    if any(word in str(error) for word in ("twice", "overwrite")):
+        return "each stands once: put the setting below the [table] that is there already"
+    return "put texts in quotes, one setting a line"
 
 
 def examine(
@@ -419,14 +452,19 @@ def _variables(
     """Settings of the environment. ``COUNTERFOIL_KEY`` is read where the key file is opened."""
     known = {setting.variable: setting.key for setting in SETTINGS if setting.key != "key"}
     sections = tuple(f"{VARIABLE}{name.upper()}_" for name in SECTIONS if name)
+    # Nearness is judged by what stands behind the common beginning.
+    names = {name.removeprefix(VARIABLE): name for name in (*known, *OTHER_VARIABLES)}
     for name in sorted(environment):
         if name in known:
             yield name, known[name], environment[name]
-        elif name.startswith(sections):
-            mistakes.append(
-                f"{name}={_short(environment[name])} of the environment is no setting"
-                f"{_near(name, known)}; unset it"
-            )
+        elif name.startswith(VARIABLE) and name not in OTHER_VARIABLES:
+            near = get_close_matches(name.removeprefix(VARIABLE), names, 1, _NEAR_VARIABLE)
+            if near or name.startswith(sections):
+                asked = f": did you mean {names[near[0]]}?" if near else ""
+                mistakes.append(
+                    f"{name}={_short(environment[name])} of the environment is no setting"
+                    f"{asked}; unset it"
+                )
 
 
 def _judge(setting: Setting, value: Any, *, from_text: bool) -> tuple[Any, str | None]:
@@ -520,7 +558,7 @@ def _shown(setting: Setting, value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = _toml(value) if isinstance(value, str) else repr(value)
+    text = _toml(value)
     # One sentence is one line, whatever stands in the file.
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
@@ -554,4 +592,6 @@ def _toml(value: Any) -> str:
             + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped)
             + '"'
         )
-    return repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, date | time) else repr(value)

@@ -23,9 +23,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Final
 
 from engine.configuration import (
     CONFIGURATION,
@@ -39,6 +40,7 @@ from engine.configuration import (
     ledger_limits,
     read_configuration,
 )
+from engine.giver import giver_here
 from engine.machine import Machine
 from engine.rules.reference import Opened, SetCalendar
 from engine.terms import Clock
@@ -56,6 +58,7 @@ __all__ = [
     "VERSION",
     "Configuration",
     "DirectoryError",
+    "begin",
     "control_address",
     "copy_configuration",
     "init_directory",
@@ -85,16 +88,27 @@ def wall_ms() -> int:
 # Opening.
 
 
+REMEDIES: Final = {
+    "journal": "find it, or restore the directory from a backup",
+    "tables": "make it empty (mkdir {}/tables), and the next start folds the journal into it anew",
+}
+"""Folders that a book has to have, and what to do where one is missing."""
+
+
 def require_directory(directory: Path) -> None:
     """Refuse what is not a data directory.
 
     Raises:
-        DirectoryError: `directory` holds no book, or one of a newer format.
+        DirectoryError: `directory` holds no book, a part of one, or one of a newer format.
     """
-    if not (directory / "journal").is_dir() or not (directory / "tables").is_dir():
+    lacking = [name for name in REMEDIES if not (directory / name).is_dir()]
+    if lacking and not (directory / CONFIGURATION).is_file():
         raise DirectoryError(
             f"{directory} is not a data directory: make one with `counterfoil init {directory}`"
         )
+    if lacking:
+        remedy = REMEDIES[lacking[0]].format(directory)
+        raise DirectoryError(f"the folder {lacking[0]} of {directory} is missing: {remedy}")
     try:
         require_format(directory)
     except FormatUnknown as error:
@@ -156,6 +170,7 @@ def open_machine(
 
     Raises:
         DirectoryError: this is not a data directory.
+        engine.giver.OperatorUnfit: who opens it says a name that is none.
         ledger.book.BookInUse: another process has it open.
         ledger.book.JournalDamaged, ledger.book.OutcomeUnknown, OSError: see `Book.open`.
     """
@@ -164,20 +179,33 @@ def open_machine(
     bounds = limits or ledger_limits(known)
     book = Book.open(directory, follower=follower, progress=progress, limits=bounds)
     try:
-        machine = Machine(book)
-        at = wall_ms()
-        if book.last_at and at - book.last_at > START_AHEAD_MS_MAX:
-            at = book.last_at
-        machine.execute(Opened(book.epoch, VERSION), at)
-        today = Clock(known.zone).date(at)
-        calendar = SetCalendar(today, known.cutoff_minutes, known.zone, **known.days)
-        machine.execute(calendar, at)
-        machine.complete_transfers(at)
-        book.flush()
+        machine = begin(book, known)
     except BaseException:
         book.close(fold=False)
         raise
     return book, machine
+
+
+def begin(book: Book, known: Configuration) -> Machine:
+    """Journal, durably, that a book was opened, and what a configuration says of its calendar.
+
+    Returns:
+        The machine on it.
+
+    Raises:
+        engine.giver.OperatorUnfit, ledger.book.OutcomeUnknown, OSError: see `open_machine`.
+    """
+    machine = Machine(book)
+    at = wall_ms()
+    if book.last_at and at - book.last_at > START_AHEAD_MS_MAX:
+        at = book.last_at
+    machine.execute(Opened(book.epoch, VERSION), at)
+    today = Clock(known.zone).date(at)
+    calendar = SetCalendar(today, known.cutoff_minutes, known.zone, **known.days)
+    machine.execute(calendar, at, giver=giver_here())
+    machine.complete_transfers(at)
+    book.flush()
+    return machine
 
 
 # Making.
@@ -244,11 +272,31 @@ def copy_configuration(source: Path, directory: Path) -> None:
         DirectoryError: see `read_configuration`.
         OSError: it cannot be written.
     """
-    known = read_configuration(source)
-    path = str(source / CONFIGURATION)
-    said = {key: one.value for key, one in known.settings.items() if one.source == path}
-    text = configuration_text(said | {"key": str(known.key.resolve())})
-    _write_configuration(directory, text)
+    key = str(read_configuration(source).key.resolve())
+    _write_configuration(directory, configuration_text(_said(source) | {"key": key}))
+
+
+def configure(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Set something in a directory's configuration; a daemon takes it when it starts.
+
+    Args:
+        directory: the data directory.
+        settings: values by the names of settings.
+
+    Raises:
+        DirectoryError: see `read_configuration`; or a value that the setting does not take.
+        OSError: it cannot be written.
+    """
+    for name, value in settings.items():
+        check_value(name, value)
+    _write_configuration(directory, configuration_text(_said(directory) | dict(settings)))
+
+
+def _said(directory: Path) -> dict[str, Any]:
+    """What a directory's configuration says, defaults left out."""
+    path = str(directory / CONFIGURATION)
+    settings = read_configuration(directory).settings
+    return {name: one.value for name, one in settings.items() if one.source == path}
 
 
 def _require_free(directory: Path) -> None:

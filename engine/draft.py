@@ -8,7 +8,7 @@ encoded all of it and swapped it in. A rule that declines leaves no postings; th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from engine import cards
 from engine.commands import Pin, Token
@@ -26,9 +26,17 @@ ALIAS_STATES: Final = {
     "removed": Reason.CARD_BLOCKED,
     "frozen": Reason.CARD_BLOCKED,
     "closed": Reason.MEMBER_CLOSED,
+    "forgotten": Reason.MEMBER_CLOSED,
     "expired": Reason.CARD_EXPIRED,
 }
 """States of a card, phone or token in which it cannot be used, and why."""
+
+NOT_USABLE: Final = frozenset(ALIAS_STATES.values())
+
+PinReasons: TypeAlias = tuple[Reason, Reason, Reason]
+"""That a PIN is locked, missing, wrong."""
+
+MEMBER_PIN: Final[PinReasons] = (Reason.PIN_LOCKED, Reason.PIN_MISSING, Reason.PIN_WRONG)
 
 PIN_FAILURES_MAX: Final = 3
 
@@ -224,20 +232,8 @@ class Draft:
 
     def find_whoever(self, tokens: tuple[Token, ...]) -> Reason | None:
         """Find the one member that all tokens name, whatever their states."""
-        if not tokens:
-            return Reason.MEMBER_MISSING
-        for kind, digest in tokens:
-            alias: Alias | None = self.read(schema.alias(kind, digest))
-            if alias is None:
-                return Reason.MEMBER_UNKNOWN
-            if self.member and alias.member != self.member:
-                return Reason.MEMBERS_DIFFER
-            self.member = alias.member
-            if alias.state == "issued":
-                bad = self._open_card((kind, digest), alias, loading=False)
-                if bad is not None:
-                    return bad
-        return None
+        bad = self.find_member(tokens)
+        return None if bad in NOT_USABLE else bad
 
     def newest(self, key: bytes) -> Any:
         """A row as this command has left it so far."""
@@ -282,18 +278,29 @@ class Draft:
         if pin == Pin.ABSENT and not needed:
             return None
         key = schema.named(schema.MEMBER, self.member)
-        member: Member = self.rows.get(key) or self.read(key)
-        if member.pin_failures >= PIN_FAILURES_MAX:
-            return Reason.PIN_LOCKED
+        return self.count_pin(key, self.rows.get(key) or self.read(key), pin, MEMBER_PIN)
+
+    def count_pin(self, key: bytes, row: Any, pin: int, reasons: PinReasons) -> Reason | None:
+        """Judge the verdict on a PIN that is needed, of whoever a row is.
+
+        Args:
+            key: of the row.
+            row: its `pin_failures` are the wrong PINs in a row; the third locks.
+            pin: the verdict, none of `Pin.BAD_BLOCK`.
+            reasons: why not.
+        """
+        locked, missing, wrong = reasons
+        if row.pin_failures >= PIN_FAILURES_MAX:
+            return locked
         if pin == Pin.ABSENT:
-            return Reason.PIN_MISSING
+            return missing
         if pin == Pin.RIGHT:
-            if member.pin_failures:
-                self.rows[key] = amended(member, pin_failures=0)
+            if row.pin_failures:
+                self.rows[key] = amended(row, pin_failures=0)
             return None
-        failures = member.pin_failures + 1
-        self.rows[key] = amended(member, pin_failures=failures)
-        return Reason.PIN_LOCKED if failures >= PIN_FAILURES_MAX else Reason.PIN_WRONG
+        failures = row.pin_failures + 1
+        self.rows[key] = amended(row, pin_failures=failures)
+        return locked if failures >= PIN_FAILURES_MAX else wrong
 
 
 def amended(row: Any, **changes: Any) -> Any:

@@ -99,9 +99,20 @@ def statement(read: Callable[[bytes], Any], member_id: str) -> tuple[tuple[int, 
     """The last movements of a member's points, the newest first.
 
     Returns:
-        Business date YYYYMMDD, type (4 characters) and points (+ received, - given), a line for
-        each entry and program, `RECENT_MAX` at most. Expired points and opening balances are among
-        them; a sale that earned nothing has moved nothing.
+        Business date YYYYMMDD, type (4 characters) and points of each of `movements`.
+    """
+    return tuple(
+        (entry.date, type_of(entry.kind), moved) for entry, _, moved in movements(read, member_id)
+    )
+
+
+def movements(read: Callable[[bytes], Any], member_id: str) -> list[tuple[Entry, str, int]]:
+    """The last entries that moved a member's points, the newest first.
+
+    Returns:
+        The entry, the program and points (+ received, - given), for each entry and program,
+        `RECENT_MAX` at most. Expired points and opening balances are among them; a sale that earned
+        nothing has moved nothing.
     """
     member: Member | None = read(schema.named(schema.MEMBER, member_id))
     recent: list[tuple[int, str]] = []
@@ -109,7 +120,7 @@ def statement(read: Callable[[bytes], Any], member_id: str) -> tuple[tuple[int, 
         row: Points | None = read(schema.points(member_id, program))
         if row is not None:
             recent += [(sequence, program) for sequence in row.recent]
-    lines = []
+    found = []
     for sequence, program in sorted(recent, reverse=True)[:RECENT_MAX]:
         entry: Entry = read(schema.entry(sequence))
         moved = 0
@@ -118,8 +129,8 @@ def statement(read: Callable[[bytes], Any], member_id: str) -> tuple[tuple[int, 
                 kind, _, rest = account.partition(":")
                 if kind in _MEMBERS_OWN and rest.startswith(f"{member_id}:"):
                     moved += amount
-        lines.append((entry.date, type_of(entry.kind), moved))
-    return tuple(lines)
+        found.append((entry, program, moved))
+    return found
 
 
 def type_of(kind: str) -> str:
@@ -173,18 +184,24 @@ def _lines_of_day(
     return found
 
 
+def site_terminals(read: Callable[[bytes], Any], merchant: str) -> list[str]:
+    """The terminals that have been registered for a merchant; some may be another's by now."""
+    first: Site | None = read(schema.site(merchant, 0))
+    if first is None:
+        return []
+    names = list(first.terminals)
+    for chunk in range(1, first.chunks + 1):
+        names += read(schema.site(merchant, chunk)).terminals
+    return names
+
+
 def merchant_day(read: Callable[[bytes], Any], merchant: str, date: int, at: int) -> Lines | None:
     """What all terminals of a merchant count on a business date, by unit.
 
     Returns:
         None when the merchant has more than `TERMINALS_MAX` terminals.
     """
-    first: Site | None = read(schema.site(merchant, 0))
-    if first is None:
-        return ()
-    names = list(first.terminals)
-    for chunk in range(1, first.chunks + 1):
-        names += read(schema.site(merchant, chunk)).terminals
+    names = site_terminals(read, merchant)
     if len(names) > TERMINALS_MAX:
         return None
     found: list[tuple[int, str, int, int, int, int]] = []

@@ -1,13 +1,13 @@
 """Limits per transaction, day and month: the one hook that rules call before they move anything.
 
-A rule of a transaction family calls two functions, both only where its tariff has limits::
+A rule of a transaction family calls two functions, the first only where its tariff has limits::
 
     if tariff.limits is not None:
         bad = limits.check(draft, command, tariff, "redemption", ((program.id, points), …))
         if bad is not None:
             return bad
     …                                   # PIN, funds, legs, reply: all that may still decline
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 `check` judges amounts and counts (61, 65) and writes nothing; `count` judges what the whole program
 shares (80), then books the use and notes it as the fact ``limits``, from which an undo gives it
@@ -142,13 +142,17 @@ def check(
 
 
 def count(draft: Draft) -> Reason:
-    """Book the uses that `check` noted; nothing may decline after it.
+    """Book the uses that `check` noted, if any; nothing may decline after it.
 
     Returns:
         APPROVED; or, and nothing is booked, POOL_EXHAUSTED where a cap of the program is used up,
         CREDIT_EXCEEDED where the merchant would owe more than it may.
     """
-    checked: Checked = draft.uses
+    noted: Checked | None = draft.uses
+    return Reason.APPROVED if noted is None else _book(draft, noted)
+
+
+def _book(draft: Draft, checked: Checked) -> Reason:
     if checked.position and _beyond_credit(draft, checked):
         draft.facts = ()
         return Reason.CREDIT_EXCEEDED

@@ -37,6 +37,7 @@ from engine.rules.holds import TimeOut
 from engine.rules.reference import CutOff
 from engine.tariffs import Tariffs
 from engine.terms import Clock, local_ms
+from engine.trail import NOBODY, Giver, changes
 from ledger import codec, schema
 from ledger.model import Entry, Posting, assert_balanced, values_of
 
@@ -176,13 +177,14 @@ class Machine:
             nonce,
         )
 
-    def execute(self, command: Any, at: int, nonce: bytes = b"") -> Answer:
+    def execute(self, command: Any, at: int, nonce: bytes = b"", giver: Giver = NOBODY) -> Answer:
         """Execute a command.
 
         Args:
             command: a record of the catalogue.
             at: wall clock in ms since 1970 UTC; never taken as earlier than the last entry's.
             nonce: randomness for rules that need it.
+            giver: who gives a command of administration, for the trail of its entry.
 
         Returns:
             The answer; it may be told to anyone only once the book is durable up to its sequence.
@@ -194,7 +196,7 @@ class Machine:
         rule = BY_COMMAND[type(command)]
         draft = self._draft(at, nonce)
         if rule.identity == "none":
-            answer = self._finish(rule, command, draft, rule.decide(command, draft))
+            answer = self._finish(rule, command, draft, rule.decide(command, draft), giver)
             self._changed(draft.rows)
             return answer
         if rule.identity == "own":
@@ -294,11 +296,13 @@ class Machine:
 
     # Encoding and swapping in.
 
-    def _finish(self, rule: Rule, command: Any, draft: Draft, reason: Reason) -> Answer:
+    def _finish(
+        self, rule: Rule, command: Any, draft: Draft, reason: Reason, giver: Giver = NOBODY
+    ) -> Answer:
         if draft.timed_out is not None:
             for member, program in draft.timed_out:
                 self._by_itself(TimeOut(member, program), draft.at)
-            return self.execute(command, draft.at, draft.nonce)
+            return self.execute(command, draft.at, draft.nonce, giver)
         if reason in UNSTORED:
             outcome = (
                 Outcome(int(reason), draft.member, (), draft.facts, ())
@@ -320,6 +324,7 @@ class Machine:
         if postings:
             assert_balanced(postings)
         rows = draft.rows
+        trail = (*giver, changes(self._read, rows)) if giver else ()
         packed: dict[bytes, bytes | int | None] = {}
         for key, row in rows.items():
             packed[key] = None if row is None else codec.pack_record(row)
@@ -342,6 +347,7 @@ class Machine:
             len(postings),
             legs,
             draft.versions,
+            trail,
         )
         try:
             self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)

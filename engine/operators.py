@@ -7,9 +7,11 @@ does not count; three in a row lock the operator.
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine import rounding
 from engine.commands import Pin
-from engine.draft import PIN_FAILURES_MAX, Draft, amended
+from engine.draft import Draft, PinReasons
 from engine.reasons import Reason
 from engine.records import ASKED_NEVER, Operator
 from engine.tariffs import Tariff
@@ -17,6 +19,12 @@ from ledger import schema
 from ledger.model import MONEY
 
 SUPERVISOR = "supervisor"
+
+OPERATOR_PIN: Final[PinReasons] = (
+    Reason.OPERATOR_LOCKED,
+    Reason.OPERATOR_PIN_MISSING,
+    Reason.OPERATOR_PIN_WRONG,
+)
 
 
 def approval(
@@ -52,20 +60,4 @@ def approval(
         return Reason.OPERATOR_MISSING
     if row.role != SUPERVISOR:
         return Reason.OPERATOR_NOT_ALLOWED
-    return _judge(draft, row, pin)
-
-
-def _judge(draft: Draft, row: Operator, pin: int) -> Reason | None:
-    key = schema.operator(row.merchant, row.id)
-    if row.pin_failures >= PIN_FAILURES_MAX:
-        return Reason.OPERATOR_LOCKED
-    if pin == Pin.ABSENT:
-        return Reason.OPERATOR_PIN_MISSING
-    if pin == Pin.RIGHT:
-        if row.pin_failures:
-            draft.rows[key] = amended(row, pin_failures=0)
-        return None
-    failures = row.pin_failures + 1
-    draft.rows[key] = amended(row, pin_failures=failures)
-    locked = failures >= PIN_FAILURES_MAX
-    return Reason.OPERATOR_LOCKED if locked else Reason.OPERATOR_PIN_WRONG
+    return draft.count_pin(schema.operator(merchant, operator), row, pin, OPERATOR_PIN)

@@ -28,6 +28,8 @@ PENDING_MAX: Final = 256
 HOLDS_MAX: Final = 32
 """Holds that a member may have open in a program."""
 
+_NONE: Final[list[Pending]] = []
+
 POINTS_MAX: Final = 999_999_999_999
 """Points that a member may have in a program: a terminal can be told twelve digits."""
 
@@ -39,6 +41,7 @@ class Purse:
         member, program: whose points, of which program.
         postings: what has been posted to lots, holds and debts so far.
         holds: what is held.
+        waited: pending points that were taken back.
     """
 
     __slots__ = (
@@ -55,6 +58,7 @@ class Purse:
         "pending",
         "postings",
         "program",
+        "waited",
     )
 
     def __init__(self, read: Callable[[bytes], Any], member: str, program: str) -> None:
@@ -74,6 +78,7 @@ class Purse:
         self._recent = row.recent
         self.holds: tuple[HeldPoints, ...] = row.holds
         self.pending: tuple[Pending, ...] = row.pending
+        self.waited: list[Pending] = _NONE
         self._dirty: dict[int, tuple[Lot, ...] | None] | None = None
 
     # What is there.
@@ -197,7 +202,7 @@ class Purse:
         Returns:
             How many were pending, at most `amount`.
         """
-        parts = self._take_pending(issuer, expiry, amount)
+        parts = sum([one[3] for one in self._take_pending(issuer, expiry, amount)])
         if parts:
             self._put_in_lot(issuer, expiry, parts)
         return parts
@@ -291,8 +296,8 @@ class Purse:
             self._reduce(0, part)
             amount -= part
         while amount and self.pending:
-            _, other_expiry, other, _ = self.pending[-1]
-            amount -= self._claw_pending(other, other_expiry, amount)
+            _, other_expiry, other, there = self.pending[-1]
+            amount -= self._claw_pending(other, other_expiry, min(amount, there))
         if amount and owe:
             self.owe(issuer, amount)
             amount = 0
@@ -388,13 +393,15 @@ class Purse:
         rows[key] = rows.get(key, 0) + amount
         self.pending = tuple([(*row, rows[row]) for row in sorted(rows)])
 
-    def _take_pending(self, issuer: str, expiry: int, amount: int) -> int:
+    def _take_pending(self, issuer: str, expiry: int, amount: int) -> list[Pending]:
         """Take from what is pending of a lot, the longest first; posts nothing."""
         left: list[Pending] = []
-        taken = 0
+        taken: list[Pending] = []
         for day, until, party, there in reversed(self.pending):
-            part = min(there, amount - taken) if (until, party) == (expiry, issuer) else 0
-            taken += part
+            part = min(there, amount) if (until, party) == (expiry, issuer) else 0
+            if part:
+                amount -= part
+                taken.append((day, until, party, part))
             if part < there:
                 left.append((day, until, party, there - part))
         self.pending = tuple(reversed(left))
@@ -402,9 +409,11 @@ class Purse:
 
     def _claw_pending(self, issuer: str, expiry: int, amount: int) -> int:
         taken = self._take_pending(issuer, expiry, amount)
-        if taken:
-            self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, -taken))
-        return taken
+        points = sum([one[3] for one in taken])
+        if points:
+            self.postings.append((f"{self._name}{issuer}:{expiry}", self.program, -points))
+            self.waited = self.waited + taken
+        return points
 
     def _post_held(self, hold: int, issuer: str, expiry: int, amount: int) -> None:
         account = chart.held(self.member, self.program, issuer, expiry, hold)

@@ -9,21 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from engine.cards import States
 from engine.draft import Draft
 from engine.records import Program
 from engine.rounding import fund_value
 from ledger import codec, schema
 from ledger.model import MONEY
 
-PRODUCED: Final = "produced"
 SOLD: Final = "sold"
 ACTIVE: Final = "active"
 CLOSED: Final = "closed"
 
 
 @dataclass(slots=True)
-class RechargeBatch:
-    """Recharge cards that were produced together.
+class RechargeCards:
+    """What a batch of recharge cards is.
 
     Attributes:
         name: for the operator.
@@ -31,7 +31,6 @@ class RechargeBatch:
         length: digits of a code; key: name of the key under which they are made.
         unit, amount: what each card is worth: points of a program, or fen (``156``).
         expires: last local day of use.
-        ranges: first and last serial number, and state; in order, others are ``produced``.
     """
 
     name: str
@@ -41,7 +40,17 @@ class RechargeBatch:
     unit: str
     amount: int
     expires: int
-    ranges: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(slots=True)
+class RechargeBatch(RechargeCards):
+    """Recharge cards that were produced together.
+
+    Attributes:
+        ranges: first and last serial number, and state; in order, others are ``produced``.
+    """
+
+    ranges: States
 
 
 @dataclass(slots=True)
@@ -63,11 +72,3 @@ def worth(draft: Draft, batch: RechargeBatch) -> int:
         return batch.amount
     program: Program = draft.read(schema.named(schema.PROGRAM, batch.unit))
     return fund_value(batch.amount, program)
-
-
-def state_of(batch: RechargeBatch, serial: int) -> str:
-    """The state of a card of a batch."""
-    for first, last, state in batch.ranges:
-        if first <= serial <= last:
-            return state
-    return PRODUCED

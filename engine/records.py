@@ -8,13 +8,15 @@ integers YYYYMMDD; times are milliseconds since 1970 UTC; amounts are fen or poi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
 
 from ledger import codec, schema
 from ledger.model import Hot
 
 Ratio: TypeAlias = tuple[int, int]
+Parts: TypeAlias = tuple[tuple[str, Ratio], ...]
+"""Parties and their parts of an amount, in the order of their ids."""
 Lot: TypeAlias = tuple[int, str, int]
 """Expiry day, issuer, points: in the order in which lots are consumed."""
 
@@ -93,7 +95,8 @@ class Terms:
         earn: points per yuan of the sale.
         funding: fen that the merchant pays for a point it issues.
         settlement: the part of a redeemed point's value that the merchant is paid.
-        fee_permille: fee in thousandths of the money value of the points moved.
+        fee_permille: fee in thousandths of the money value of the points moved; of stored value
+            spent, of that.
         fee_min, fee_max: bounds of a fee in fen; 0 for no upper bound.
         refund_days: how long after a sale it may be refunded; 0 for no limit.
         refund_fee: True when a refund gives the fee back too.
@@ -104,6 +107,11 @@ class Terms:
         pending_days: days after which points can be spent; -1 until they are released by hand.
         top_up: fen that a point costs when it is loaded; (0, 0) for what it is worth.
         refund_pin_above: fen above which a void or refund needs a supervisor's PIN.
+        margin_share, fee_share: parties with the parts that they get of the operator's margin and
+            of the fee, see `engine.revenue`.
+        fee_fixed: fen that each fee has beside its thousandths.
+        fee_tiers: values in fen, ascending, and the thousandths that count from each on in place of
+            `fee_permille`.
     """
 
     since: int
@@ -124,6 +132,27 @@ class Terms:
     pending_days: int = 0
     top_up: Ratio = (0, 0)
     refund_pin_above: int = ASKED_NEVER
+    margin_share: Parts = ()
+    fee_share: Parts = ()
+    fee_fixed: int = 0
+    fee_tiers: tuple[tuple[int, int], ...] = ()
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order, without the last ones that say nothing.
+
+        A row that nobody has changed is packed as it was before there were such fields, and the
+        digest of its replay is the same.
+        """
+        packed = tuple([getattr(self, name) for name in _OF_TERMS])
+        count = len(packed)
+        while count > TERMS_FIELDS_MIN and not packed[count - 1]:
+            count -= 1
+        return packed[:count]
+
+
+TERMS_FIELDS_MIN: Final = 18
+"""Fields of terms that are always packed, those up to `refund_pin_above`."""
+_OF_TERMS: Final = tuple([field.name for field in fields(Terms)])
 
 
 @dataclass(slots=True)
@@ -152,6 +181,23 @@ class Merchant:
 
 
 @dataclass(slots=True)
+class Store:
+    """A place of a merchant where its tills stand; it stays the same merchant's for good."""
+
+    id: str
+    merchant: str
+    name: str
+    revision: int
+
+
+@dataclass(slots=True)
+class Placed:
+    """The store in which a terminal stands from an entry on, empty for none."""
+
+    store: str
+
+
+@dataclass(slots=True)
 class Terminal:
     """A terminal's registration.
 
@@ -164,6 +210,7 @@ class Terminal:
         serial: keyed digest of the bound device serial, or empty.
         role: ``sales`` or ``information``.
         locked: True while it was locked, by hand, beside being enabled or not.
+        store: the merchant's store in which it stands, or empty.
     """
 
     id: str
@@ -178,6 +225,15 @@ class Terminal:
     enabled: bool
     revision: int
     locked: bool = False
+    store: str = ""
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order, a store only where there is one, as in rows from before stores."""
+        packed = tuple([getattr(self, name) for name in _OF_TERMINAL])
+        return packed if self.store else packed[:-1]
+
+
+_OF_TERMINAL: Final = tuple([field.name for field in fields(Terminal)])
 
 
 @dataclass(slots=True)
@@ -255,12 +311,13 @@ class Member:
 
     Attributes:
         tier: name of the tier in force.
-        state: ``active``, ``frozen`` or ``closed``.
+        state: ``active``, ``frozen``, ``closed`` or ``forgotten``.
         pin: keyed digest of the PIN, empty for none.
         pin_failures: wrong PINs in a row; three lock the PIN.
-        tokens: kinds and digests of the cards, phones and tokens that name the member.
+        tokens: kinds and names of the cards, phones and tokens that name the member.
         programs: programs in which the member has ever held points.
         granted: the tier that the operator gave; a higher one may be earned (`engine.ladder`).
+        former: phones and tokens that named the member once, for when it is forgotten.
     """
 
     id: str
@@ -272,6 +329,7 @@ class Member:
     programs: tuple[str, ...]
     revision: int
     granted: str = BASE
+    former: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(slots=True)
@@ -284,8 +342,7 @@ class Alias:
             that is not ``active``, so that a transaction need not read the member to know;
             ``issued`` for a card of a batch that nobody has presented yet, whose state is that of
             its range (`CardBatch`); ``expired`` for one whose stored value has run out.
-        sealed: the token, sealed under the key file; empty for an identity number, of which the
-            digest alone is kept.
+        sealed: the token, sealed under the key file; of an identity number its digest alone.
         tier: the member's tier, likewise; empty for `BASE`.
     """
 
@@ -387,72 +444,6 @@ class Value:
     product: str
     holds: tuple[tuple[int, int, int], ...]
     used: int
-
-
-@dataclass(slots=True)
-class CardProduct:
-    """What cards of a kind may do.
-
-    Attributes:
-        id, name: for the operator.
-        named: True where a card is good only for a member that it was given to.
-        reloadable: False where value is loaded once.
-        face_max: the most that may be on a card, fen; 0 for no limit.
-        validity: ``none``, ``36m`` (through the end of that month) or ``1095d``: how long value
-            can be spent after it was loaded.
-        loss_reportable: whether a loss can be reported.
-        stock: True where only cards issued in a batch exist.
-        activation: ``operator``, or ``top-up`` where the first load at a terminal activates.
-        pin_above: a purchase of more fen needs the PIN.
-        prefix: the first digits of its numbers, 4 to 6.
-        length: digits of a number, its check digit included.
-        numbered: how many numbers have been given to batches.
-        revision: counts the versions of what the operator says, from 1.
-    """
-
-    id: str
-    name: str
-    named: bool
-    reloadable: bool
-    face_max: int
-    validity: str
-    loss_reportable: bool
-    stock: bool
-    activation: str
-    pin_above: int
-    prefix: str
-    length: int
-    numbered: int
-    revision: int
-
-
-@dataclass(slots=True)
-class CardPrefix:
-    """The product that covers the numbers of a prefix and a length."""
-
-    product: str
-
-
-@dataclass(slots=True)
-class CardBatch:
-    """Cards that are issued together; a card in it is named by its serial number from 1.
-
-    Attributes:
-        product: their card product.
-        first: the number of the first card among all of its product's, from 0.
-        count: cards in the batch.
-        issued: cards whose numbers are in the ledger, those with the lowest serial numbers.
-        ranges: serial numbers, first and last, and state of those that have left the state
-            ``produced``; ascending, neighbours of one state joined.
-        taken: serial numbers that were left out, since their numbers were members' cards already.
-    """
-
-    product: str
-    first: int
-    count: int
-    issued: int
-    ranges: tuple[tuple[int, int, str], ...]
-    taken: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -692,12 +683,11 @@ codec.register(schema.REPLACEMENT, Replacement)
 codec.register(schema.POINTS, Points)
 codec.register(schema.LOTS, Chunk)
 codec.register(schema.VALUE, Value)
-codec.register(schema.CARD_PRODUCT, CardProduct)
-codec.register(schema.CARD_PREFIX, CardPrefix)
-codec.register(schema.CARD_BATCH, CardBatch)
 codec.register(schema.PROGRAM, Program)
 codec.register(schema.INSTITUTION, Institution)
 codec.register(schema.MERCHANT, Merchant)
+codec.register(schema.STORE, Store)
+codec.register(schema.PLACED, Placed)
 codec.register(schema.TERMINAL, Terminal, sealed=("tmk",))
 codec.register(schema.KEYS, Keys)
 codec.register(schema.OPERATOR, Operator)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.records import Program, Ratio, Terms
+from ledger.model import MONEY, Unit
 
 
 def floor_ratio(amount: int, ratio: Ratio) -> int:
@@ -35,6 +38,13 @@ def value_of_points(points: int, program: Program) -> int:
     return points * 100 // program.points_per_yuan
 
 
+def points_and_value(amount: int, unit: Unit, program: Program) -> tuple[int, int]:
+    """Points that are spent, and what they pay for in fen; one of them is the amount as given."""
+    if unit == MONEY:
+        return points_for_value(amount, program), amount
+    return amount, value_of_points(amount, program)
+
+
 def fund_value(points: int, program: Program) -> int:
     """Fen set aside for points, V(n): half up for each entry."""
     return half_up(points * 100, program.points_per_yuan)
@@ -58,9 +68,19 @@ def settlement(value_fen: int, terms: Terms) -> int:
 
 
 def fee(value_fen: int, terms: Terms) -> int:
-    """Fee on the money value of the points moved, φ: half up, then minimum and maximum."""
-    amount = half_up(value_fen * terms.fee_permille, 1000)
-    if terms.fee_permille and amount < terms.fee_min:
+    """Fee on the money value of what is moved, φ: half up, then minimum and maximum.
+
+    The thousandths are those of the highest tier that the value reaches; a fixed part comes on top
+    of them, and the bounds hold for both together. A value of nothing has no fixed part.
+    """
+    permille = terms.fee_permille
+    for least, rate in terms.fee_tiers:
+        if value_fen >= least:
+            permille = rate
+    amount = half_up(value_fen * permille, 1000)
+    fixed = terms.fee_fixed if value_fen > 0 else 0
+    amount += fixed
+    if (permille or fixed) and amount < terms.fee_min:
         amount = terms.fee_min
     if terms.fee_max and amount > terms.fee_max:
         amount = terms.fee_max
@@ -96,6 +116,35 @@ def shared(total: int, weights: dict[str, int]) -> dict[str, int]:
     for name in order[:left]:
         parts[name] += 1
     return parts
+
+
+def divided(amount: int, parts: Sequence[tuple[str, Ratio]]) -> list[tuple[str, int]]:
+    """What parties get of an amount: all together rounded down, then by largest remainder.
+
+    Args:
+        amount: what is divided, ≥ 0.
+        parts: parties and their parts, at most 1 together.
+
+    Returns:
+        Parties, in the order of `parts`, and what each gets; who gets nothing is left out. Ties go
+        by party id.
+    """
+    whole = 1
+    for _, (_, below) in parts:
+        whole *= below
+    weights = [(party, above * (whole // below)) for party, (above, below) in parts]
+    due = amount * sum([weight for _, weight in weights]) // whole
+    floors = [
+        (party, amount * weight // whole, amount * weight % whole) for party, weight in weights
+    ]
+    left = due - sum([share for _, share, _ in floors])
+    lucky = {row[0] for row in sorted(floors, key=_remainder)[:left]}
+    shares = [(party, share + (party in lucky)) for party, share, _ in floors]
+    return [row for row in shares if row[1]]
+
+
+def _remainder(row: tuple[str, int, int]) -> tuple[int, str]:
+    return -row[2], row[0]
 
 
 def part(leg: int, cumulative: int, original: int) -> int:

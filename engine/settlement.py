@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.records import Institution, Merchant, Program
+from engine.records import Institution, Merchant, Program, Store
 from ledger import codec, schema
 
 STATES = ("CUT", "BALANCED", "NETTED", "FILED", "RELEASED", "CONFIRMED")
@@ -63,6 +63,7 @@ class Run:
         version: of the software that began it.
         collect_limit: from how many fen owed on a party stands on the collection list; 0 never.
         operator: name, account name, account number, bank code of who settles.
+        chain: the head of the journal's chain at the cut-off, ``SEQ:HASH``.
         supersedes: the run that it replaces, 0 for none.
         superseded_by: the run that replaced it, 0 for none.
         balances: (name, amount) at the end of the date, that the next date begins with.
@@ -83,6 +84,7 @@ class Run:
     version: str
     collect_limit: int
     operator: tuple[str, str, str, str]
+    chain: str
     supersedes: int
     superseded_by: int
     balances: tuple[tuple[str, int], ...]
@@ -168,11 +170,13 @@ class Discrepancy:
     resolved: str
 
 
-KEPT = frozenset({schema.PROGRAM, schema.INSTITUTION, schema.MERCHANT, schema.PAYEE})
+KEPT = frozenset({schema.PROGRAM, schema.INSTITUTION, schema.MERCHANT, schema.STORE, schema.PAYEE})
 """Reference tables of which earlier versions are kept."""
 
 
-def unpack_version(key: bytes, version: Version) -> Program | Institution | Merchant | Payee:
+def unpack_version(
+    key: bytes, version: Version
+) -> Program | Institution | Merchant | Store | Payee:
     """The record of a version, given the key that it has in its own table."""
     record: Any = codec.unpack_row(key, version.row)
     return record  # type: ignore[no-any-return]

@@ -5,12 +5,15 @@ there it takes the book's lock and runs the machine itself. Either way a command
 same rules into the same journal, and a result is given only once it is durable.
 
 The wire (`posd.control` is the other end): frames of a 4-byte big-endian length and a MessagePack
-array. Requests are answered in order.
+array. Requests are answered in order. A connection speaks for the operator that it named last; the
+account of its process the daemon knows from the kernel.
 
 | request | answer |
 |---|---|
+| ``[id, "operator", name]`` | ``[id, {}]`` |
 | ``[id, "execute", kind, values]`` | ``[id, reason, facts, sequence, date]`` |
 | ``[id, "status"]``, ``[id, "confirm clock"]``, ``[id, "reload"]`` | ``[id, {name: value}]`` |
+| ``[id, "keys"]`` | ``[id, {}]`` |
 | ``[id, "log", level]`` | ``[id, {}]`` |
 | anything that is refused | ``[id, "error", sentence]`` |
 
@@ -25,7 +28,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -34,7 +37,15 @@ import msgpack
 
 from engine.catalogue import BY_COMMAND
 from engine.commands import Answer
-from engine.directory import control_address, open_machine, require_directory, wall_ms
+from engine.configuration import ledger_limits
+from engine.directory import (
+    control_address,
+    open_machine,
+    read_configuration,
+    require_directory,
+    wall_ms,
+)
+from engine.giver import giver_here, operator_name
 from engine.machine import Machine
 from engine.reasons import Reason
 from ledger.book import Book, BookInUse
@@ -58,7 +69,7 @@ class Refused(Exception):
 
 
 class AnswerMissing(Exception):
-    """The daemon went away: whether the unanswered commands were posted is unknown."""
+    """The daemon went away, or is slow: whether the unanswered commands were posted is unknown."""
 
 
 @dataclass(slots=True)
@@ -101,17 +112,26 @@ class Submitter:
     Args:
         directory: the data directory.
         progress: called with (entries folded, entries to fold) while a long tail is folded.
+        fold_records: changed rows at which this process, where it writes the book itself, folds
+            them into the tables, if that is less than configured. A fold keeps a page in memory
+            for each row where keys are scattered.
 
     Raises:
         engine.directory.DirectoryError: this is not a data directory.
+        engine.giver.OperatorUnfit: the name of who gives the commands is none.
         ledger.book.BookInUse: it is held by a process that is no daemon.
     """
 
     def __init__(
-        self, directory: Path, *, progress: Callable[[int, int], None] | None = None
+        self,
+        directory: Path,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        fold_records: int | None = None,
     ) -> None:
         self._directory = directory
         self._progress = progress
+        self._fold_records = fold_records
         self._way: _Daemon | _Own | None = None
 
     def __enter__(self) -> Self:
@@ -119,7 +139,9 @@ class Submitter:
         deadline = time.monotonic() + _LOCK_SECONDS_MAX
         while self._way is None:
             try:
-                self._way = _connect(self._directory) or _Own(self._directory, self._progress)
+                self._way = _connect(self._directory) or _Own(
+                    self._directory, self._progress, self._fold_records
+                )
             except BookInUse:
                 # Another command, or a daemon that starts or stops: soon one way is open.
                 if time.monotonic() > deadline:
@@ -188,16 +210,32 @@ class Submitter:
 class _Own:
     """The book in this process."""
 
-    def __init__(self, directory: Path, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        progress: Callable[[int, int], None] | None,
+        fold_records: int | None,
+    ) -> None:
         self._book: Book
         self._machine: Machine
-        self._book, self._machine = open_machine(directory, follower=False, progress=progress)
+        configuration = read_configuration(directory)
+        limits = ledger_limits(configuration)
+        if fold_records is not None:
+            limits = replace(limits, fold_records=min(fold_records, limits.fold_records))
+        self._book, self._machine = open_machine(
+            directory,
+            follower=False,
+            progress=progress,
+            limits=limits,
+            configuration=configuration,
+        )
+        self._giver = giver_here()
         self.read: Callable[[bytes], Any | None] = self._book.view.get
 
     def execute(self, commands: Iterator[Any], _window: int) -> Iterator[Result]:
-        book, execute = self._book, self._machine.execute
+        book, execute, giver = self._book, self._machine.execute, self._giver
         while some := list(islice(commands, _GROUP)):
-            answers = [execute(command, wall_ms()) for command in some]
+            answers = [execute(command, wall_ms(), b"", giver) for command in some]
             book.flush()
             yield from map(result_of, answers)
 
@@ -230,6 +268,11 @@ def reload_configuration(directory: Path) -> dict[str, Any] | None:
     return _tell(directory, "reload")
 
 
+def refresh_keys(directory: Path) -> bool:
+    """Have the running daemon take up a changed key file; False when there is none."""
+    return _tell(directory, "keys") is not None
+
+
 def set_log_level(directory: Path, level: str) -> bool:
     """Have the running daemon log from a level on; False when there is none.
 
@@ -260,10 +303,22 @@ def _connect(directory: Path) -> _Daemon | None:
     except (FileNotFoundError, ConnectionRefusedError):
         link.close()
         return None
+    except BlockingIOError:
+        link.close()
+        raise Refused(
+            "the daemon is there and takes no further connection: look at its log and load, then"
+            " run the same again"
+        ) from None
     except BaseException:
         link.close()
         raise
-    return _Daemon(link, directory)
+    daemon = _Daemon(link, directory)
+    try:
+        daemon.tell("operator", operator_name())
+    except BaseException:
+        daemon.close()
+        raise
+    return daemon
 
 
 class _Daemon:
@@ -322,8 +377,8 @@ class _Daemon:
     def _send(self, frames: list[bytes]) -> None:
         try:
             self._link.sendall(b"".join(frames))
-        except OSError:
-            raise self._missing() from None
+        except OSError as error:
+            raise self._missing(slow=isinstance(error, TimeoutError)) from None
 
     def _result(self) -> Result:
         reason, facts, sequence, date = self._answer()
@@ -344,6 +399,8 @@ class _Daemon:
         while len(received) < size:
             try:
                 piece = self._link.recv(1 << 16)
+            except TimeoutError:
+                raise self._missing(slow=True) from None
             except OSError:
                 piece = b""
             if not piece:
@@ -353,8 +410,15 @@ class _Daemon:
         del received[:size]
         return taken
 
-    def _missing(self) -> AnswerMissing:
+    def _missing(self, *, slow: bool = False) -> AnswerMissing:
+        """What to raise where the daemon is gone, or is there and gives no answer for too long."""
+        became = (
+            f"the daemon is there and did not answer for {_ANSWER_SECONDS_MAX:.0f} s,"
+            if slow
+            else "the daemon went away"
+        )
+        then = ": look at its log and load, then" if slow else ":"
         return AnswerMissing(
-            f"the daemon went away with {len(self._waiting)} commands unanswered, whose outcome is"
-            " unknown: run the same again, it does nothing twice"
+            f"{became} with {len(self._waiting)} commands unanswered, whose outcome is unknown"
+            f"{then} run the same again, it does nothing twice"
         )

@@ -113,8 +113,8 @@ def run(
         progress: told after each piece.
 
     Raises:
-        engine.submit.Refused, engine.submit.AnswerMissing: the daemon takes no commands or went
-            away; run the sweep again.
+        engine.submit.Refused, engine.submit.AnswerMissing: the daemon takes no commands, went
+            away or is slow; run the sweep again.
     """
     swept = Swept(sweep.name)
     after: bytes | None = b""

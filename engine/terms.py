@@ -11,6 +11,11 @@ from engine.records import NEVER, Merchant, Program, Terms
 DAY_MS = 86_400_000
 
 
+def spoken(date: int) -> str:
+    """A day YYYYMMDD as people write and type it, YYYY-MM-DD."""
+    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
+
+
 def day_number(date: int) -> datetime:
     """The day YYYYMMDD as a naive datetime at midnight."""
     return datetime(date // 10000, date // 100 % 100, date % 100)  # noqa: DTZ001 - a day has no zone

@@ -3,21 +3,25 @@
 One file outside the data directory holds 32 random bytes, the master. Every use gets a key of its
 own from it by HKDF-SHA256 (RFC 5869) with its own label, so that no two uses share one:
 
-- *Digests* stand in for card numbers, phones and codes as keys of tables. They are keyed BLAKE2b
-  of 16 bytes: without the key file nobody can try out the few billion card numbers there are.
+- *Digests* stand in for codes and devices as keys of tables. They are keyed BLAKE2b of 16 bytes:
+  without the key file nobody can try out the few billion numbers there are. What names a person
+  (card, phone, token, identity number) stands there under a *name* instead, which takes a key more
+  that can be destroyed for this one token (`engine.persons`): then it is forgotten.
 - *Sealed values* are AES-256-GCM with a random 12-byte nonce. The first four bytes name the key,
   so that values sealed before and after a rotation can be told apart. Random nonces allow 2**32
   values a key (NIST SP 800-38D, section 8.3). The first sealing key follows from the master,
   further ones (`Vault.rotate`) are in the file; the newest seals, all of them unseal. Digests are
-  names in tables and journal: they stay with the master.
+  names in tables and journal: they stay with the master. What names a person is sealed under both,
+  a sealing key and that of the token.
 - *PINs* are kept as keyed digests only. A PIN space is small; the key alone protects it, and a
   slow hash would protect no better against somebody who has the key.
 - *Retrieval reference numbers* are (shard, sequence number) under a keyed permutation.
 
 A Vault belongs to one thread (the event loop): its cipher contexts are shared between calls.
 
-What memory hygiene can and cannot do here. A Vault keeps no key as a Python value: after opening,
-keys live in the library's contexts only (OpenSSL and BLAKE2b states). It cannot be pickled or
+What memory hygiene can and cannot do here. A Vault keeps no key as a Python value but for the
+trees of persons: after opening, keys live in the library's contexts only (OpenSSL and BLAKE2b
+states), and no token opens or has its name without one of those. It cannot be pickled or
 copied, and `repr` shows the key's name alone. Opening a key file forbids this process to write
 core files, also through a core handler, and to be traced by other processes of its user. What
 Python cannot promise: bytes objects are immutable, so the master and the derived keys, read for the
@@ -26,17 +30,14 @@ reads all of it. Encrypted swap and `LimitCORE=0` are the machine's part.
 """
 
 import base64
-import contextlib
 import ctypes
 import hashlib
-import json
 import os
 import resource
-import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -45,9 +46,32 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from engine import feistel, keyfile
+from engine.ff1 import DecimalCipher
+from engine.keyfile import KeyFileError
+from engine.keytree import POSITION_BYTES
+from engine.persons import ROOT_BYTES, Persons
+
+__all__ = [
+    "DIGEST_SIZE",
+    "PERSONAL_KINDS",
+    "SEALING_KEYS_MAX",
+    "SEQUENCE_LIMIT",
+    "SHARD_LIMIT",
+    "TOKEN_KINDS",
+    "Forgotten",
+    "KeyFileError",
+    "SealBroken",
+    "Vault",
+    "forbid_core_files",
+    "operator_owner",
+]
+
 TOKEN_KINDS: Final = ("C", "P", "Q", "U", "I", "K", "D")
 """What a token digest stands for: card, phone, QR code, contactless id, identity number, coupon,
 device serial."""
+PERSONAL_KINDS: Final = frozenset("CPQUI")
+"""Those that name a person, who may be forgotten (`engine.persons`)."""
 DIGEST_SIZE: Final = 16
 """Bytes of every digest that a vault makes."""
 SEQUENCE_LIMIT: Final = 10**10
@@ -56,23 +80,22 @@ SHARD_LIMIT: Final = 100
 """Shards that an RRN can carry: 0 up to, not including, this."""
 
 _FORMAT: Final = 1
-_MASTER_SIZE: Final = 32
 _KEY_ID_SIZE: Final = 4
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
-_KEY_FILE_SIZE_MAX: Final = 4096
-_KEY_FILE_MODE: Final = 0o600
 _PR_SET_DUMPABLE: Final = 4
 SEALING_KEYS_MAX: Final = 24
 """Sealing keys that a key file holds besides the one that follows from the master."""
-
-
-class KeyFileError(Exception):
-    """A key file cannot be made or used; the text is one sentence with what to do about it."""
+_DECIMAL_CIPHERS_MAX: Final = 64
+"""Decimal ciphers that are kept; two series of codes of nine lengths need 18."""
 
 
 class SealBroken(Exception):
     """A sealed value was changed, belongs to another label or to another key file."""
+
+
+class Forgotten(SealBroken):
+    """A sealed value's key was destroyed: whose it was is forgotten."""
 
 
 class Vault:
@@ -84,11 +107,14 @@ class Vault:
     """
 
     __slots__ = (
-        "_ciphers",
         "_content",
+        "_decimal_ciphers",
         "_entropy",
+        "_expected",
         "_path",
         "_permutation",
+        "_personal",
+        "_persons",
         "_pins",
         "_prefix",
         "_seals",
@@ -98,11 +124,14 @@ class Vault:
     )
 
     def __init__(self, master: bytes) -> None:
-        """Derive every key from a master of 32 bytes; `create` and `open` are the usual ways."""
-        if len(master) != _MASTER_SIZE:
-            raise ValueError(f"a master key has {_MASTER_SIZE} bytes, not {len(master)}")
-        self._prefix = _derive(master, "key id", _KEY_ID_SIZE)
-        self.key_id: Final = self._prefix.hex()
+        """Derive every key from a master of 32 bytes; `create` and `open` are the usual ways.
+
+        The trees of persons (`engine.persons`) follow from it as well, until those of a key file
+        take their place: what follows from a master cannot be destroyed.
+        """
+        if len(master) != keyfile.KEY_BYTES:
+            raise ValueError(f"a master key has {keyfile.KEY_BYTES} bytes, not {len(master)}")
+        self.key_id: Final = _derive(master, "key id", _KEY_ID_SIZE).hex()
         token_key = _derive(master, "token digest", 32)
         self._tokens: Final = {
             kind: _keyed_digest(token_key, kind.encode()) for kind in TOKEN_KINDS
@@ -110,11 +139,15 @@ class Vault:
         self._content: Final = _keyed_digest(_derive(master, "content digest", 32))
         self._pins: Final = _keyed_digest(_derive(master, "pin digest", 32))
         self._entropy: Final = _keyed_digest(_derive(master, "entropy", 32))
-        self._seals: Final = {self._prefix: AESGCM(_derive(master, "seal", 32))}
+        self._seals: Final[dict[bytes, AESGCM]] = {}
+        self._personal: Final[dict[bytes, hashlib.blake2b]] = {}
+        self._prefix = self._add_sealing(master)
+        self._persons = Persons.rooted(_derive(master, "persons", ROOT_BYTES))
+        self._expected: dict[str, bytes] = {}
         self._path = ""
         self._stamp = (0, 0)
         self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
-        self._ciphers: dict[str, Callable[[bytes], bytes]] = {}
+        self._decimal_ciphers: dict[tuple[str, int, bytes], DecimalCipher] = {}
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Self:
@@ -124,15 +157,16 @@ class Vault:
             KeyFileError: The file exists already or cannot be written.
         """
         forbid_core_files()
-        master = os.urandom(_MASTER_SIZE)
+        master = os.urandom(keyfile.KEY_BYTES)
         vault = cls(master)
         document = {
             "about": "Counterfoil key file. Keep a copy apart from the data: no key, no data.",
             "format": _FORMAT,
             "key_id": vault.key_id,
             "master": base64.b64encode(master).decode(),
+            "persons": Persons.rooted(os.urandom(ROOT_BYTES)).document(),
         }
-        _write_new(Path(path), json.dumps(document, indent=1).encode() + b"\n")
+        keyfile.create(Path(path), document)
         vault.take(document, Path(path))
         return vault
 
@@ -145,14 +179,15 @@ class Vault:
                 later format.
         """
         forbid_core_files()
-        document = _parse(_read(Path(path)))
+        stamp = _stamp_of(path)
+        document = keyfile.read(Path(path))
         if document is None:
             raise KeyFileError(f"{path} is not a key file or is damaged: restore it from its copy")
         if document.get("format") != _FORMAT:
             raise KeyFileError(
                 f"{path} has a format that this version does not know: use the version that made it"
             )
-        master = _decode_master(document.get("master"))
+        master = keyfile.decode_key(document.get("master"))
         vault = None if master is None else cls(master)
         if (
             vault is None
@@ -160,10 +195,13 @@ class Vault:
             or not vault.take(document, Path(path))
         ):
             raise KeyFileError(f"{path} is damaged: restore it from its copy")
+        vault._stamp = stamp  # noqa: SLF001 - its own
         return vault
 
     def token_digest(self, kind: str, value: str) -> bytes:
-        """Return the 16-byte digest under which a card number, phone or code is looked up.
+        """Return the 16 bytes under which a card number, phone or code is looked up.
+
+        Of a kind that names a person they are its name, see `engine.persons`.
 
         Args:
             kind: One of `TOKEN_KINDS`; the same value under two kinds has unrelated digests.
@@ -172,6 +210,22 @@ class Vault:
         Raises:
             ValueError: There is no such kind.
         """
+        if kind not in PERSONAL_KINDS:
+            return self._plain_digest(kind, value)
+        return self._expected.get(kind + value) or self._persons.name(
+            self._plain_digest(kind, value)
+        )
+
+    def expect(self, tokens: list[str]) -> None:
+        """Work out names that will be asked for soon, all together, which costs much less.
+
+        Args:
+            tokens: each a letter of `PERSONAL_KINDS` and the value; an empty list forgets them.
+        """
+        digests = [self._plain_digest(token[0], token[1:]) for token in tokens]
+        self._expected = dict(zip(tokens, self._persons.names(digests), strict=True))
+
+    def _plain_digest(self, kind: str, value: str) -> bytes:
         try:
             digest = self._tokens[kind].copy()
         except KeyError:
@@ -209,15 +263,24 @@ class Vault:
             parts.append(digest.digest())
         return b"".join(parts)
 
-    def cipher(self, label: str) -> Callable[[bytes], bytes]:
-        """Return AES-256 on whole blocks, under a key of its own: a round function, not for data.
+    def decimal_cipher(self, label: str, digits: int, tweak: bytes) -> DecimalCipher:
+        """Return FF1 over strings of `digits` digits, under a key of its own; made once and kept.
 
         Args:
-            label: What it is for; one of few, since each keeps its cipher.
+            label: What it is for, which has the key.
+            digits: Length of the strings.
+            tweak: Another one gives an unrelated permutation under the same key.
+
+        Raises:
+            ValueError: The length or the tweak is out of bounds, see `DecimalCipher`.
         """
-        found = self._ciphers.get(label)
+        found = self._decimal_ciphers.get((label, digits, tweak))
         if found is None:
-            found = self._ciphers[label] = _block_cipher(self.entropy(f"cipher {label}"))
+            if len(self._decimal_ciphers) >= _DECIMAL_CIPHERS_MAX:
+                self._decimal_ciphers.clear()
+            encrypt = _block_cipher(self.entropy(f"cipher {label}"))
+            found = DecimalCipher(encrypt, digits, tweak)
+            self._decimal_ciphers[label, digits, tweak] = found
         return found
 
     def seal(self, label: str, clear: bytes) -> bytes:
@@ -244,10 +307,7 @@ class Vault:
         if len(sealed) < _KEY_ID_SIZE + _NONCE_SIZE + _TAG_SIZE:
             raise SealBroken("a sealed value is cut short")
         prefix = sealed[:_KEY_ID_SIZE]
-        if prefix not in self._seals:
-            self._look()
-        if prefix not in self._seals:
-            raise SealBroken("a value was sealed under another key file")
+        self._require_sealing(prefix)
         nonce = sealed[_KEY_ID_SIZE : _KEY_ID_SIZE + _NONCE_SIZE]
         associated = prefix + label.encode("utf-8", "surrogatepass")
         try:
@@ -256,6 +316,129 @@ class Vault:
             )
         except InvalidTag:
             raise SealBroken("a sealed value was changed or has another label") from None
+
+    def seal_token(self, kind: str, value: str) -> tuple[bytes, bytes]:
+        """Name and ciphertext of a token that is to be registered for a person.
+
+        The ciphertext opens until the person is forgotten. That of an identity number holds its
+        digest, which forgetting needs; the number itself is kept nowhere.
+
+        Args:
+            kind: One of `PERSONAL_KINDS`.
+            value: The value, normalised as for `token_digest`.
+        """
+        self._look()
+        digest = self._plain_digest(kind, value)
+        clear = digest if kind == "I" else value.encode("utf-8", "surrogatepass")
+        name, place, key = self._persons.place(digest)
+        return name, self._seal_at(place, key, kind, clear)
+
+    def reseal_token(self, kind: str, sealed: bytes) -> bytes:
+        """Seal a token's ciphertext anew under the newest sealing key.
+
+        Raises:
+            SealBroken, Forgotten: see `unseal_token`.
+        """
+        self._look()
+        place, key, clear = self._open_token(kind, sealed)
+        return self._seal_at(place, key, kind, clear)
+
+    def unseal_token(self, kind: str, sealed: bytes) -> str:
+        """The token in a ciphertext; empty for an identity number, which is not kept.
+
+        Raises:
+            Forgotten: Whose it was is forgotten.
+            SealBroken: It is no ciphertext of this kind of token and key file, or was changed.
+        """
+        clear = self._open_token(kind, sealed)[2]
+        return "" if kind == "I" else clear.decode("utf-8", "surrogatepass")
+
+    def forget_tokens(self, tokens: Iterable[tuple[str, bytes]]) -> int:
+        """Destroy all that leads to tokens, in the key file as well, durably.
+
+        Args:
+            tokens: Kind and ciphertext of each; those destroyed before are left out.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            SealBroken: One of them is no ciphertext; nothing is destroyed then.
+            KeyFileError: The key file cannot be read or replaced, or is full.
+        """
+        self._look()
+        gone = []
+        for kind, sealed in tokens:
+            try:
+                place, _, clear = self._open_token(kind, sealed)
+            except Forgotten:
+                continue
+            if kind != "I":
+                clear = self._plain_digest(kind, clear.decode("utf-8", "surrogatepass"))
+            gone.append((clear, place))
+        if self._path and gone:
+            keyfile.replace(Path(self._path), lambda document: self._without(document, gone))
+            self._look()
+        else:
+            self._persons = self._persons.without(gone)
+            self._expected = {}
+        return len(gone)
+
+    def _without(
+        self, document: keyfile.Document, gone: list[tuple[bytes, bytes]]
+    ) -> keyfile.Document:
+        """A key file's content without what leads to tokens."""
+        persons = Persons.of_document(document.get("persons"))
+        if persons is None or document.get("key_id") != self.key_id:
+            raise self._not_the_file()
+        return document | {"persons": persons.without(gone).document()}
+
+    def _seal_at(self, place: bytes, key: bytes, kind: str, clear: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_SIZE)
+        head = self._prefix + place
+        cipher = self._personal_cipher(self._prefix, key)
+        return head + nonce + cipher.encrypt(nonce, clear, head + kind.encode())
+
+    def _open_token(self, kind: str, sealed: bytes) -> tuple[bytes, bytes, bytes]:
+        """Where a token's ciphertext has its key, that key, and what was sealed."""
+        head = sealed[: _KEY_ID_SIZE + POSITION_BYTES]
+        if len(sealed) < len(head) + _NONCE_SIZE + _TAG_SIZE:
+            raise SealBroken("a sealed value is cut short")
+        prefix, place = head[:_KEY_ID_SIZE], head[_KEY_ID_SIZE:]
+        self._require_sealing(prefix)
+        key = self._persons.key(place)
+        if key is None:
+            raise Forgotten("whose this sealed value was is forgotten")
+        nonce = sealed[len(head) : len(head) + _NONCE_SIZE]
+        try:
+            clear = self._personal_cipher(prefix, key).decrypt(
+                nonce, sealed[len(head) + _NONCE_SIZE :], head + kind.encode()
+            )
+        except InvalidTag:
+            raise SealBroken("a sealed value was changed or has another label") from None
+        return place, key, clear
+
+    def _personal_cipher(self, prefix: bytes, key: bytes) -> AESGCM:
+        """The cipher under one person's key and a sealing key: both are needed."""
+        digest = self._personal[prefix].copy()
+        digest.update(key)
+        return AESGCM(digest.digest())
+
+    def _require_sealing(self, prefix: bytes) -> None:
+        if prefix not in self._seals:
+            self._look()
+        if prefix not in self._seals:
+            raise SealBroken("a value was sealed under another key file")
+
+    def _add_sealing(self, key: bytes) -> bytes:
+        """Take in a sealing key; returns its name."""
+        prefix = _derive(key, "key id", _KEY_ID_SIZE)
+        if prefix not in self._seals:
+            self._seals[prefix] = AESGCM(_derive(key, "seal", 32))
+            self._personal[prefix] = hashlib.blake2b(
+                digest_size=32, key=_derive(key, "personal seal", 32)
+            )
+        return prefix
 
     @property
     def sealing_ids(self) -> tuple[str, ...]:
@@ -278,66 +461,63 @@ class Vault:
             KeyFileError: The file cannot be read or replaced, or has as many keys as it may have.
         """
         path = Path(self._path)
-        document = _parse(_read(path))
-        if document is None or document.get("key_id") != self.key_id:
-            raise KeyFileError(f"{path} is not the key file any more: restore it from its copy")
-        known = document.get("sealing", [])
-        if not isinstance(known, list) or len(known) >= SEALING_KEYS_MAX:
-            raise KeyFileError(f"{path} has {SEALING_KEYS_MAX} sealing keys and takes no more")
-        key = os.urandom(_MASTER_SIZE)
+        key = os.urandom(keyfile.KEY_BYTES)
         name = _derive(key, "key id", _KEY_ID_SIZE).hex()
-        known = [*known, {"id": name, "key": base64.b64encode(key).decode()}]
-        made = path.with_name(f".{path.name}.next")
-        made.unlink(missing_ok=True)
-        _write_new(made, json.dumps(document | {"sealing": known}, indent=1).encode() + b"\n")
-        try:
-            made.replace(path)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise KeyFileError(f"{path} cannot be replaced ({error.strerror})") from None
+
+        def add(document: keyfile.Document) -> keyfile.Document:
+            if document.get("key_id") != self.key_id:
+                raise self._not_the_file()
+            known = document.get("sealing", [])
+            if not isinstance(known, list) or len(known) >= SEALING_KEYS_MAX:
+                raise KeyFileError(f"{path} has {SEALING_KEYS_MAX} sealing keys and takes no more")
+            made = {"id": name, "key": base64.b64encode(key).decode()}
+            return document | {"sealing": [*known, made]}
+
+        keyfile.replace(path, add)
         self._look()
         return name
 
+    def _not_the_file(self) -> KeyFileError:
+        return KeyFileError(f"{self._path} is not the key file any more: restore it from its copy")
+
+    def refresh(self) -> None:
+        """Take up what was changed in the key file: sealing keys added, persons forgotten."""
+        self._look()
+
     def _look(self) -> None:
-        """Take up sealing keys that were added to the file since it was read."""
+        """Take up what was changed in the file since it was read."""
         if not self._path:
             return
-        try:
-            state = os.stat(self._path)  # noqa: PTH116 - beside every sealing: a path object costs more
-        except OSError:
-            return  # what was read goes on to be right
-        stamp = (state.st_ino, state.st_mtime_ns)
+        stamp = _stamp_of(self._path)
         if stamp == self._stamp:
             return
         try:
-            document = _parse(_read(Path(self._path)))
+            document = keyfile.read(Path(self._path))
         except KeyFileError:
-            return
+            return  # what was read before goes on to be right
         if document is None or document.get("key_id") != self.key_id:
             return
         if self.take(document, Path(self._path)):
             self._stamp = stamp
 
-    def take(self, document: dict[str, object], path: Path) -> bool:
-        """Take in the sealing keys of what was read from a key file, and watch that file.
+    def take(self, document: dict[str, Any], path: Path) -> bool:
+        """Take in sealing keys and persons of what was read from a key file, and watch that file.
 
         Returns:
-            False where one of them is damaged.
+            False where something in it is damaged.
         """
         self._path = str(path.absolute())
         listed = document.get("sealing", [])
-        if not isinstance(listed, list):
+        persons = Persons.of_document(document.get("persons"))
+        if not isinstance(listed, list) or persons is None:
             return False
+        self._persons = persons
+        self._expected = {}
         for one in listed:
-            key = _decode_master(one.get("key")) if isinstance(one, dict) else None
-            if key is None:
+            key = keyfile.decode_key(one.get("key")) if isinstance(one, dict) else None
+            if key is None or _derive(key, "key id", _KEY_ID_SIZE).hex() != one.get("id"):
                 return False
-            prefix = _derive(key, "key id", _KEY_ID_SIZE)
-            if prefix.hex() != one.get("id"):
-                return False
-            if prefix not in self._seals:
-                self._seals[prefix] = AESGCM(_derive(key, "seal", 32))
-            self._prefix = prefix
+            self._prefix = self._add_sealing(key)
         return True
 
     def rrn(self, sequence: int, shard: int = 0) -> str:
@@ -431,15 +611,14 @@ class _Permutation:
         return f"{left:06}{right:06}"
 
     def _encipher_block(self, first: int) -> list[str]:
-        half = self._HALF
-        pack, unpack = self._LAYOUT.pack, self._LAYOUT.unpack
         # The last block may run beyond 10**12; nobody asks for those numbers.
         numbers = range(first, first + self.BLOCK)
-        left, right = [n // half for n in numbers], [n % half for n in numbers]
-        for encrypt in self._rounds:
-            added = unpack(encrypt(pack(*right)))
-            left, right = right, [(a + b) % half for a, b in zip(left, added, strict=True)]
-        return [f"{a * half + b:012}" for a, b in zip(left, right, strict=True)]
+        sizes = (self._HALF, self._HALF)
+        permuted = feistel.permuted(numbers, sizes, self.ROUNDS, self._of_halves)
+        return [f"{number:012}" for number in permuted]
+
+    def _of_halves(self, step: int, halves: list[int]) -> tuple[int, ...]:
+        return self._LAYOUT.unpack(self._rounds[step](self._LAYOUT.pack(*halves)))
 
     def decipher(self, number: int) -> int:
         left, right = divmod(number, self._HALF)
@@ -463,6 +642,15 @@ def forbid_core_files() -> None:
         prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def _stamp_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """By what a replaced file is told from the one before; zeros where there is none."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - beside every sealing: a path object costs more
+    except OSError:
+        return 0, 0
+    return state.st_ino, state.st_mtime_ns
+
+
 def _derive(master: bytes, label: str, size: int) -> bytes:
     """HKDF-SHA256 without salt (the master is uniform), one label a use."""
     info = f"counterfoil vault {_FORMAT}: {label}".encode()
@@ -478,98 +666,6 @@ def _block_cipher(key: bytes) -> Callable[[bytes], bytes]:
     """AES on single blocks, any number of them a call."""
     cipher = Cipher(AES(key), modes.ECB())  # noqa: S305  (a round function, no data)
     return cipher.encryptor().update
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet, and its name in the folder, down to the disk."""
-    try:
-        # O_EXCL neither overwrites a key nor follows a link that somebody put there.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _KEY_FILE_MODE)
-    except FileExistsError:
-        raise KeyFileError(
-            f"{path} exists already: a key file is never overwritten, so choose another name"
-        ) from None
-    except OSError as error:
-        raise KeyFileError(
-            f"{path} cannot be created ({error.strerror}): choose a folder that can be written"
-        ) from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, _KEY_FILE_MODE)  # whatever the umask took away
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        _sync_folder(path.parent)
-    except OSError as error:
-        # Half a key file would only stand in the way of the next try.
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise KeyFileError(
-            f"{path} cannot be written ({error.strerror}): make room or choose another disk"
-        ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> bytes:
-    """Return the content of a key file after judging its mode, of the file actually opened."""
-    try:
-        # Without O_NONBLOCK a pipe put in the file's place would hang the start.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise KeyFileError(f"{path} does not exist: name the key file of this data") from None
-    except OSError as error:
-        raise KeyFileError(
-            f"{path} cannot be opened ({error.strerror}): run as the owner of the key file"
-        ) from None
-    try:
-        _judge_mode(path, os.fstat(descriptor).st_mode)
-        return os.read(descriptor, _KEY_FILE_SIZE_MAX)
-    except OSError as error:
-        raise KeyFileError(
-            f"{path} cannot be read ({error.strerror}): restore it from its copy"
-        ) from None
-    finally:
-        os.close(descriptor)
-
-
-def _judge_mode(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise KeyFileError(f"{path} is not a regular file: name the key file itself")
-    if stat.S_IMODE(mode) & ~_KEY_FILE_MODE:
-        raise KeyFileError(
-            f"{path} has mode {stat.S_IMODE(mode):04o}, open to more than its owner needs: "
-            f"run chmod 600 {path}"
-        )
-
-
-def _parse(content: bytes) -> dict[str, object] | None:
-    """Return the JSON object in a key file, None if there is none.
-
-    A value instead of an exception: the parser's own exceptions carry the text they failed on.
-    """
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _decode_master(text: object) -> bytes | None:
-    """Return the master written in base64, None if it is not one."""
-    if not isinstance(text, str):
-        return None
-    try:
-        master = base64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-    return master if len(master) == _MASTER_SIZE else None
 
 
 def operator_owner(merchant: str, operator: str) -> str:

@@ -23,7 +23,7 @@ from ledger import codec, schema
 from ledger.audit import digest
 from ledger.base import find_base
 from ledger.format import read_format
-from ledger.journal import chain_at
+from ledger.journal import chain_at, chain_note
 from ledger.keeping import Keeping
 from ledger.segment import (
     FRAME_BYTES_OVER,
@@ -35,7 +35,7 @@ from ledger.segment import (
 )
 from ledger.storage import MEBIBYTE
 from ledger.stream import StreamBroken, StreamReader, StreamWriter
-from ledger.tables import Snapshot, TablesFailed
+from ledger.tables import Snapshot, TablesFailed, tables_bytes
 
 HEAD = "head"
 TABLES = "tables"
@@ -100,7 +100,7 @@ class Head:
     @property
     def chain_note(self) -> str:
         """The chain's head as `verify --against` takes it."""
-        return f"{self.sequence}:{self.chain.hex()}"
+        return chain_note(self.sequence, self.chain)
 
 
 @dataclass(slots=True)
@@ -249,7 +249,7 @@ def _head(
     entry = snapshot.view.get(schema.entry(last)) if last else None
     size = sum(_unpacked_bytes(path) for _, path in wanted)
     if with_tables:
-        size += (folder / "tables" / "data.mdb").stat().st_size
+        size += tables_bytes(folder)
     return Head(
         format=read_format(folder),
         since=since,

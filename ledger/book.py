@@ -59,21 +59,19 @@ class Stats:
         bytes: bytes of their frames.
         write_ns: time spent writing and syncing, nanoseconds.
         group_entries: entries of the last group.
-        group_write_ns: time of the last group, nanoseconds.
         dropped: overlay records that the tables have taken over.
         follower_starts: how often a follower was started.
         folds: folds made without a follower.
     """
 
-    groups: int
-    entries: int
-    bytes: int
-    write_ns: int
-    group_entries: int
-    group_write_ns: int
-    dropped: int
-    follower_starts: int
-    folds: int
+    groups: int = 0
+    entries: int = 0
+    bytes: int = 0
+    write_ns: int = 0
+    group_entries: int = 0
+    dropped: int = 0
+    follower_starts: int = 0
+    folds: int = 0
 
 
 class Book:
@@ -83,6 +81,7 @@ class Book:
         view: reads of the newest records.
         stage: takes an entry in; `ledger.staging.Staging.stage`.
         durable: sequence number of the last durable entry.
+        stats: counters since the book was opened.
         epoch: how many times the book was opened.
         limits: the bounds it was opened with.
         disk_free_bytes: room on the disk when it was last looked at.
@@ -94,6 +93,7 @@ class Book:
         self._storage = storage
         self._following = follower
         self._lock = Lock(folder / "lock")
+        self._journal_lock = Lock(folder / "syncer.lock")
         self._follower: Follower | None = None
         self._flight: Group | None = None
         self._settled: deque[tuple[int, int, int, list[tuple[bytes, Any]]]] = deque()
@@ -105,7 +105,7 @@ class Book:
         self._disk_due = 0.0
         self.disk_free_bytes = 0
         self._started_at = 0.0
-        self._counts = [0] * 9
+        self.stats = Stats()
         self.durable = self.epoch = 0
 
     @classmethod
@@ -123,7 +123,7 @@ class Book:
         try:
             (made / "journal").mkdir()
             (made / "tables").mkdir()
-            for name in ("lock", "follower.lock"):
+            for name in ("lock", "follower.lock", "syncer.lock"):
                 (made / name).touch(mode=0o600)
             DurableMark(made, writable=True).close()
             write_format(made)
@@ -175,6 +175,7 @@ class Book:
     def _open(self, progress: Progress | None) -> None:
         limits, folder = self.limits, self._folder
         require_format(folder)
+        self._take(self._journal_lock, "a process still writes the journal of")
         self._mark = DurableMark(folder, writable=True)
         self._journal = Journal(
             folder,
@@ -190,7 +191,9 @@ class Book:
                 self._journal.last + 1,
                 f"entries up to {self._mark.get()} were durable and are not here",
             )
-        self._wait_for_follower()
+        tables = Lock(folder / "follower.lock")
+        self._take(tables, "a follower still writes the tables of")
+        tables.release()
         self._environment = open_environment(folder)
         self._environment.reader_check()
         self._fold_long_tail(progress)
@@ -206,15 +209,13 @@ class Book:
         if self._following:
             self._start_follower()
 
-    def _wait_for_follower(self) -> None:
-        """Let a follower that outlived its daemon end, so that there is one writer of tables."""
-        lock = Lock(self._folder / "follower.lock")
+    def _take(self, lock: Lock, why: str) -> None:
+        """Let a process that outlived its daemon end, so that each file has one writer."""
         deadline = time.monotonic() + FINISH_SECONDS
         while not lock.take():
             if time.monotonic() > deadline:
-                raise BookInUse(f"a follower still writes the tables of {self._folder}; end it")
+                raise BookInUse(f"{why} {self._folder}; end it")
             time.sleep(0.02)
-        lock.release()
 
     def _fold_long_tail(self, progress: Progress | None) -> None:
         applied, digest = settled_position(self._environment)
@@ -275,7 +276,7 @@ class Book:
     def _start_follower(self) -> None:
         self._follower = Follower(self._folder, self.limits)
         self._started_at = time.monotonic()
-        self._counts[7] += 1
+        self.stats.follower_starts += 1
 
     @property
     def sequence(self) -> int:
@@ -322,28 +323,43 @@ class Book:
             raise self._failed(error) from error
         self._written(group)
 
-    def write_begin(self, group: Group, syncer: Syncer) -> None:
-        """Write the sealed group and ask `syncer` to sync it, without waiting for the disk.
+    def start_syncer(self) -> Syncer:
+        """Have groups written by a process of their own from now on, in two steps.
+
+        Returns:
+            The process, which becomes readable when `write_end` may be called.
+        """
+        folder = self._folder / "journal"
+        lock = self._journal_lock.descriptor
+        syncer = Syncer(folder / "spare", self.limits.segment_bytes, lock)
+        self._journal.hand_over(syncer)
+        return syncer
+
+    def stop_syncer(self) -> None:
+        """End that process; nothing may be in flight."""
+        self._journal.take_back()
+
+    def write_begin(self, group: Group) -> None:
+        """Have the sealed group written and synced, without waiting for the disk.
 
         Raises:
-            OutcomeUnknown: writing failed, now or before.
+            OutcomeUnknown: the syncer is gone, now or before.
         """
         self._require_sound()
         group.write_ns = -time.perf_counter_ns()
         try:
-            self._journal.write(group)
-            syncer.request(self._journal.descriptor, self._journal.segment)
+            self._journal.append_begin(group)
         except BaseException as error:
             raise self._failed(error) from error
 
-    def write_end(self, group: Group, syncer: Syncer) -> None:
+    def write_end(self, group: Group) -> None:
         """Take the syncer's answer: the group is durable when this returns.
 
         Raises:
-            OutcomeUnknown: syncing failed, or the syncer is gone.
+            OutcomeUnknown: writing or syncing failed, or the syncer is gone.
         """
         try:
-            syncer.result()
+            self._journal.append_end(group)
         except BaseException as error:
             raise self._failed(error) from error
         self._written(group)
@@ -379,13 +395,12 @@ class Book:
         self._flight = None
         self.durable = group.last
         self._mark.set(group.last)
-        counts = self._counts
-        counts[0] += 1
-        counts[1] += group.count
-        counts[2] += group.bytes
-        counts[3] += group.write_ns
-        counts[4] = group.count
-        counts[5] = group.write_ns
+        stats = self.stats
+        stats.groups += 1
+        stats.entries += group.count
+        stats.bytes += group.bytes
+        stats.write_ns += group.write_ns
+        stats.group_entries = group.count
         self._keep(group)
         if not self._following and (
             self.overlay_size > self.limits.fold_records
@@ -409,7 +424,7 @@ class Book:
     def _fold(self) -> None:
         """Fold the durable groups into the tables here, and drop them from the overlay."""
         self._batch.fold(self._environment)
-        self._counts[8] += 1
+        self.stats.folds += 1
         while self._settled:
             self.refresh()
 
@@ -445,7 +460,7 @@ class Book:
         staging = self._staging
         self.view.drop(slice_, self._applied, staging.last_change, staging.group.changes)
         dropped += len(slice_)
-        self._counts[6] += dropped
+        self.stats.dropped += dropped
         self._dropping = end
         if end >= len(rows):
             self._dropping = 0
@@ -454,14 +469,15 @@ class Book:
         return dropped
 
     def _watch_follower(self) -> None:
-        """Start another follower in place of one that died, unless it found damage."""
+        """Start another follower in place of one that died, unless it found damage, or starves."""
         follower = self._follower
-        if (
-            follower is not None
-            and time.monotonic() - self._started_at > RESTART_SECONDS
-            and not follower.alive
-            and not follower.gave_up
-        ):
+        if follower is None or time.monotonic() - self._started_at < RESTART_SECONDS:
+            return
+        if follower.alive:
+            wanted = self.overlay_size > self.limits.overlay_records // 2 and follower.starves
+        else:
+            wanted = not follower.gave_up
+        if wanted:
             follower.stop()
             self._start_follower()
 
@@ -498,11 +514,6 @@ class Book:
         """Process number of the follower; 0 without one."""
         return self._follower.process_id if self._follower is not None else 0
 
-    @property
-    def stats(self) -> Stats:
-        """Counters since the book was opened."""
-        return Stats(*self._counts)
-
     def close(self, *, fold: bool = True) -> None:
         """Flush, fold, and give the book up; closing a closed book does nothing.
 
@@ -535,4 +546,5 @@ class Book:
             journal.close(sound=False)
         if (mark := self.__dict__.pop("_mark", None)) is not None:
             mark.close()
+        self._journal_lock.release()
         self._lock.release()

@@ -23,7 +23,7 @@ from ledger.model import Entry, values_of
 
 LAYOUT: Final = 1
 ENTRY_FIELDS: Final = 9
-"""Fields of `ledger.model.Entry`."""
+"""Fields of `ledger.model.Entry` but for the trail, which only some have."""
 VERSIONS_MAX: Final = 4096
 """Combinations of versions of terms whose bytes are kept."""
 
@@ -41,6 +41,7 @@ _unpack: Final[Callable[..., Any]] = msgpack.unpackb
 
 # Entries are put together from parts, since most accounts and versions occur again and again.
 _ENTRY: Final = _pack((LAYOUT, *(0,) * ENTRY_FIELDS))[:2]
+_ENTRY_TRAILED: Final = _pack((LAYOUT, *(0,) * (ENTRY_FIELDS + 1)))[:2]
 _POSTING: Final = _pack(("", "", 0))[:1]
 _COUNTS: Final[list[bytes]] = [_pack((0,) * count)[:1] for count in range(16)]
 _TEXT: Final = 100
@@ -131,11 +132,17 @@ def unpack_row(key: bytes, value: bytes) -> Any:
 
 def pack_entry(fields: tuple[Any, ...]) -> bytes:
     """Pack a journal entry, given as the fields of `ledger.model.Entry` in order."""
+    if not any(fields[ENTRY_FIELDS:]):
+        fields = fields[:ENTRY_FIELDS]
     return _pack((LAYOUT, *fields))
 
 
 def pack_entry_with(
-    head: tuple[Any, ...], postings: int, legs: list[bytes], versions: tuple[int, ...]
+    head: tuple[Any, ...],
+    postings: int,
+    legs: list[bytes],
+    versions: tuple[int, ...],
+    trail: tuple[Any, ...] = (),
 ) -> bytes:
     """Pack a journal entry whose postings are packed: the same bytes as `pack_entry` gives.
 
@@ -143,7 +150,8 @@ def pack_entry_with(
         head: the fields of `ledger.model.Entry` before the postings, in order.
         postings: how many there are.
         legs: of each posting `pack_account`, then `pack_amount`.
-        versions: the last field.
+        versions: the field behind them.
+        trail: the last field; an empty one is not written.
     """
     known = _versions.get(versions)
     if known is None:
@@ -152,8 +160,10 @@ def pack_entry_with(
         known = _versions[versions] = _pack(versions)
     count = _COUNTS[postings] if postings < len(_COUNTS) else b"\xdc" + postings.to_bytes(2, "big")
     # The head's own array byte gives way to that of the whole entry.
-    legs[:0] = (_ENTRY, _pack(head)[1:], count)
+    legs[:0] = (_ENTRY_TRAILED if trail else _ENTRY, _pack(head)[1:], count)
     legs.append(known)
+    if trail:
+        legs.append(_pack(trail))
     return b"".join(legs)
 
 
@@ -191,6 +201,12 @@ def _entry(data: tuple[Any, ...]) -> Entry:
     return Entry(*data[1:])
 
 
+def sealed_of(table: int) -> tuple[str, ...]:
+    """The fields of a table's rows that are ciphertext."""
+    kind = _kinds.get(table)
+    return kind.sealed if kind is not None else ()
+
+
 def sealed_fields() -> dict[int, tuple[str, ...]]:
     """The tables whose rows hold ciphertext, with the names of those fields."""
     return {table: kind.sealed for table, kind in _kinds.items() if kind.sealed}
@@ -202,11 +218,11 @@ def logical(key: bytes, value: bytes) -> bytes:
     if kind is None or kind.cls is None or not kind.sealed:
         return value
     names = kind.cls.__dataclass_fields__
-    data = unpack_value(value)
+    data = unpack_value(value)  # of an older row, or one whose last fields say nothing, fewer
     return _pack(
         tuple(
             field
-            for name, field in zip(("layout", *names), data, strict=True)
+            for name, field in zip(("layout", *names), data, strict=False)
             if name not in kind.sealed
         )
     )

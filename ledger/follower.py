@@ -6,8 +6,15 @@ puts beside a busy loop stands still. It is started with the interpreter itself
 
 It takes the lock of followers (waiting for one of an earlier daemon), reads the applied position,
 and folds exactly the groups that follow, up to the durable end that the daemon shares in memory.
-A fold is committed when its oldest change is `FOLD_SECONDS` old or the batch is large. It never
-writes the journal.
+A fold is committed when its oldest change is `FOLD_SECONDS` old or the batch is large; a small
+one already after a part of that time. A commit writes all its pages at once, and whoever syncs the
+journal meanwhile waits for them: the fewer, the shorter. At a high rate it pays to wait, since rows
+and pages that change again are written once. It never writes the journal.
+
+Between folds it keeps the tables in the system's memory (`ledger.warmth`).
+
+It takes what others leave of the processors (`ledger.priority`), but only once it has caught up for
+the first time: one that starves is replaced by its daemon, and the new one is merely nice.
 
 It lives as long as its daemon: it asks the system to be killed with its parent, and ends when the
 pipe on its standard input does. The byte ``F`` there asks it to fold what is durable and leave.
@@ -19,57 +26,58 @@ fold, which another follower may try again.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from ledger import companion
 from ledger.journal import DurableMark, Reader
 from ledger.notes import note
+from ledger.priority import NICE, step_back
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
 from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
+from ledger.warmth import Warmth
 
-NICE = 19
 POLL_SECONDS = 0.1
+SMALL_PART = 10
+"""A batch of `fold_records` divided by this, or less, is small."""
+SMALL_SOONER = 4
+"""By so much sooner than others a small batch is folded."""
 FINISH = b"F"
 STATUS_DAMAGED = 1
 STATUS_FAILED = 2
-_PR_SET_PDEATHSIG = 1
 
 
 class Follower:
     """The daemon's end: starts the process, tells it to finish, knows whether it lives."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        source = str(Path(__file__).resolve().parent.parent)
-        known = os.environ.get("PYTHONPATH")
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = f"{source}{os.pathsep}{known}" if known else source
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "ledger.follower",
-                str(folder.resolve()),
-                str(limits.fold_seconds),
-                str(limits.fold_entries),
-                str(limits.fold_records),
-            ],
+        self._process = companion.start(
+            "ledger.follower",
+            str(folder.resolve()),
+            str(limits.fold_seconds),
+            str(limits.fold_entries),
+            str(limits.fold_records),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env=environment,
         )
 
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process.poll() is None
+
+    @property
+    def starves(self) -> bool:
+        """Whether it runs in a class behind this process's, where it may get no processor."""
+        try:
+            return os.sched_getscheduler(self.process_id) != os.sched_getscheduler(0)
+        except ProcessLookupError:
+            return False
 
     @property
     def process_id(self) -> int:
@@ -144,12 +152,6 @@ class _Folds:
         note(self._folder, "follower", **numbers)
 
 
-def die_with_parent() -> None:
-    """Ask to be killed when the parent dies, even if it leaves the pipe to somebody."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
     """Fold until told to finish or the parent is gone.
 
@@ -170,9 +172,12 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
     batch = Batch()
     oldest = 0.0
     folds = _Folds(folder)
+    warmth = Warmth(folder / "tables" / "data.mdb")
+    behind = True
     with Reader(folder, applied) as reader:
         while not pipe.gone:
             leaving = pipe.finish
+            large = False
             for group in reader.groups(mark.get()):
                 if not batch.last:
                     check_position(reader, applied, digest)
@@ -183,12 +188,20 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                     or len(batch.changes) >= limits.fold_records
                 ):
                     folds.fold(batch, environment)
-            if batch.last and (leaving or time.monotonic() - oldest >= limits.fold_seconds):
+                    large = True
+            small = len(batch.changes) * SMALL_PART <= limits.fold_records
+            due = oldest + limits.fold_seconds / (SMALL_SOONER if small else 1)
+            if batch.last and (leaving or time.monotonic() >= due):
                 folds.fold(batch, environment)
                 # Readers that were killed would keep old pages from being used again.
                 environment.reader_check()
             if leaving:
                 break
+            if behind and not large and not batch.last:
+                behind = False
+                step_back()
+            with contextlib.suppress(OSError):  # what it does is a help, and nobody's right
+                warmth.step()
             pipe.wait(POLL_SECONDS)
     environment.close()
     lock.release()
@@ -196,11 +209,8 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run as a process; see the module."""
-    die_with_parent()
+    companion.die_with_parent()
     os.nice(NICE)
-    # Service managers and terminals signal the whole group; the follower goes with its daemon.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     folder, seconds, entries, records = arguments
     limits = Limits(
         fold_seconds=float(seconds), fold_entries=int(entries), fold_records=int(records)

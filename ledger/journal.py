@@ -4,7 +4,7 @@ A *group* is the entries that came in while the group before was made durable, w
 rows that they changed, key to last value: one write and one fdatasync (`Journal.append`). The next
 segment is made ahead of need by a thread. `ledger.segment` has the bytes.
 
-Reading (`Reader`, `read_groups`, `entries`) goes beside a running writer without its help but for
+Reading (`Reader`, `entries`) goes beside a running writer without its help but for
 one number: the writer shares the last durable sequence number in a file that it maps
 (`DurableMark`), and readers stop there, because a frame that reads well may not be on disk.
 Anything that no interrupted last write explains raises `JournalDamaged`, and nothing is guessed.
@@ -16,7 +16,6 @@ import lzma
 import mmap
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,19 +30,20 @@ from ledger.segment import (
     JournalDamaged,
     Segment,
     SegmentHeader,
+    digest_of,
     frame_parts,
     judge_tail,
     read_frame,
     segment_name,
     segments,
+    trailer,
 )
+from ledger.spare import Spare
 from ledger.storage import MEBIBYTE, Lock, Storage
+from ledger.syncer import Syncer
 
 KEY_BYTES_MAX = 511
 """What LMDB takes as a key."""
-
-_PIECE = MEBIBYTE
-_ZEROS = bytes(_PIECE)
 
 
 class DurableMark:
@@ -88,8 +88,11 @@ def durable_end(folder: Path) -> int | None:
         The durable sequence number told by the running writer, or None when there is none and
         everything that reads well may be read.
     """
-    if not Lock(folder / "lock").is_held():
-        return None
+    return told_durable(folder) if Lock(folder / "lock").is_held() else None
+
+
+def told_durable(folder: Path) -> int:
+    """The last number that a writer told to be durable, be it there still or not; 0 for none."""
     try:
         mark = DurableMark(folder, writable=False)
     except (FileNotFoundError, ValueError):
@@ -131,6 +134,10 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def reaches(self, sequence: int) -> bool:
+        """Whether a segment is there that holds an entry, or begins right behind it."""
+        return any(first <= sequence + 1 for first, _ in segments(self._folder))
 
     def groups(self, limit: int | None = None, *, changes: bool = True) -> Iterator[Group]:
         """Yield the groups behind the position, and return where they end; may be called again.
@@ -253,16 +260,6 @@ class Reader:
         return JournalDamaged(self._opened().name, self.offset, self.position + 1, why)
 
 
-def read_groups(folder: Path, after: int = 0, *, changes: bool = True) -> Iterator[Group]:
-    """Yield the groups behind sequence number `after`, which ends a group, to the durable end.
-
-    Raises:
-        JournalDamaged: see the module.
-    """
-    with Reader(folder, after) as reader:
-        yield from reader.groups(durable_end(folder), changes=changes)
-
-
 def entries(folder: Path, first: int, last: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield sequence number and packed entry from `first` to `last`, or to the durable end."""
     known = [start for start, _ in segments(folder) if start <= first]
@@ -309,16 +306,23 @@ def chain_at(folder: Path, sequence: int) -> tuple[int, bytes]:
     )
 
 
+def chain_note(sequence: int, chain: bytes) -> str:
+    """The chain's head at an entry, as it is noted outside the journal: ``SEQ:HASH``."""
+    return f"{sequence}:{chain.hex()}"
+
+
 class Journal:
     """The writing end: recovers what is there, then appends one group at a time.
 
-    `append` may run in a thread of its own; nothing else may run beside it.
+    `append` may run in a thread of its own; nothing else may run beside it. A daemon hands the
+    writing over to a process (`hand_over`) and appends in two steps, `append_begin` and
+    `append_end`.
 
     Attributes:
         last: sequence number of the last entry appended.
         digest: SHA-256 of the group that it ended.
         epoch: how many times this journal was opened.
-        descriptor: of the segment in use, for whoever syncs it.
+        descriptor: of the segment in use.
         segment: first sequence number of the segment in use.
         spare_failed: True when the next segment could not be prepared.
     """
@@ -336,7 +340,9 @@ class Journal:
         self._offset = 0
         self._capacity = 0
         self._mark = b""
-        self._spare = _Spare(self._folder / "spare", storage, segment_bytes)
+        self._own = Spare(self._folder / "spare", storage, segment_bytes)
+        self._spare: Spare | Syncer = self._own
+        self._syncer: Syncer | None = None
         self.last = 0
         self.digest = CHAIN_START
         self.epoch = 0
@@ -345,6 +351,17 @@ class Journal:
     def prepare_spare(self) -> None:
         """Try again to prepare the next segment, after it failed; not beside `append`."""
         self._spare.retry(self._offset)
+
+    def hand_over(self, syncer: Syncer) -> None:
+        """Have `syncer` write groups and prepare segments from now on."""
+        self._own.stop()
+        self._spare = self._syncer = syncer
+
+    def take_back(self) -> None:
+        """End the syncer; nothing may be on its way."""
+        if self._syncer is not None:
+            self._syncer.stop()
+            self._spare, self._syncer = self._own, None
 
     @property
     def spare_failed(self) -> bool:
@@ -423,15 +440,44 @@ class Journal:
             OSError: writing or syncing failed; whether the group is on disk is unknown.
             ValueError: a key is longer than the tables can hold; nothing was written.
         """
-        self.write(group)
+        parts, offset = self._frame(group)
+        digest = digest_of(parts)
+        self._storage.write(self.descriptor, [*parts, trailer(digest)], offset)
         self._storage.sync(self.descriptor)
+        self.digest = group.digest = digest
+        if self._ahead:
+            self._spare.keep_up(self._offset)
 
-    def write(self, group: Group) -> None:
-        """Write a group's frame; it is durable once `descriptor` was synced after it.
+    def append_begin(self, group: Group) -> None:
+        """Ask the syncer to make a group durable, without waiting for the disk.
 
         Raises:
-            OSError: writing failed; whether the group is on disk is unknown.
-            ValueError: a key is longer than the tables can hold; nothing was written.
+            OSError: the syncer is gone, or the next segment could not be begun.
+            ValueError: see `append`.
+        """
+        parts, offset = self._frame(group)
+        self._handed_to().request(self.descriptor, self.segment, parts, offset)
+
+    def append_end(self, group: Group) -> None:
+        """Take the syncer's answer: the group that it was asked for is durable when this returns.
+
+        Raises:
+            OSError: writing or syncing failed, or the syncer is gone; whether the group is on disk
+                is unknown.
+        """
+        self.digest = group.digest = self._handed_to().result()
+
+    def _handed_to(self) -> Syncer:
+        if self._syncer is None:
+            raise RuntimeError("the journal was not handed over to a syncer")
+        return self._syncer
+
+    def _frame(self, group: Group) -> tuple[list[bytes], int]:
+        """The frame of a group but for its trailer, in parts, and where in the segment it belongs.
+
+        Raises:
+            OSError: the next segment could not be begun.
+            ValueError: a key is longer than the tables can hold.
         """
         if max(map(len, group.changes), default=0) > KEY_BYTES_MAX:
             # Once in the journal it would stop every fold for ever.
@@ -442,14 +488,12 @@ class Journal:
         if self._offset + length >= self._capacity:
             # Never full to the last byte: a file as long as its frames means closed in order.
             self._roll(length)
-        parts, digest = frame_parts(self._mark, group, self.digest, entries_packed, changes_packed)
-        self._storage.write(self.descriptor, parts, self._offset)
+        parts = frame_parts(self._mark, group, self.digest, entries_packed, changes_packed)
+        offset = self._offset
         self._offset += length
-        self.digest = group.digest = digest
         self.last = group.last
         group.bytes = length
-        if self._ahead:
-            self._spare.keep_up(self._offset)
+        return parts, offset
 
     def _roll(self, frame_bytes: int) -> None:
         """Leave the full segment, all of which is on disk, and begin the next."""
@@ -467,7 +511,8 @@ class Journal:
 
     def close(self, *, sound: bool) -> None:
         """Close the segment; only a `sound` one is cut to its length, as known to be on disk."""
-        self._spare.stop()
+        self.take_back()
+        self._own.stop()
         if self.descriptor < 0:
             return
         if sound:
@@ -475,106 +520,6 @@ class Journal:
         else:
             descriptor, self.descriptor = self.descriptor, -1
             self._storage.close(descriptor)
-
-
-class _Spare:
-    """The next segment, filled with zeros ahead of need at the pace of the one in use.
-
-    A thread writes a piece whenever the segment in use has grown, twice as much as was appended,
-    so that filling is spread over the segment's life and done in its first half.
-    """
-
-    def __init__(self, path: Path, storage: Storage, size: int) -> None:
-        self._path = path
-        self._storage = storage
-        self._size = size
-        self._used = 0
-        self._hurried = True
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
-        self.failed = False
-
-    def keep_up(self, used: int) -> None:
-        """Tell how far the segment in use is; starts the filling where it is time."""
-        if used - self._used < _PIECE // 2 and used >= self._used:
-            return
-        self._used = used
-        filling = self._thread is not None and self._thread.is_alive()
-        if not filling and not self._path.exists():
-            self._stopping = self._hurried = False
-            self._thread = threading.Thread(target=self._fill_ahead, daemon=True)
-            self._thread.start()
-        self._wake.set()
-
-    def retry(self, used: int) -> None:
-        """Begin filling again where it had failed."""
-        if self.failed:
-            self.failed = False
-            self._used = 0
-            self.keep_up(max(used, _PIECE))
-
-    def take(self, size: int) -> Path:
-        """A file of at least `size` zero bytes, synced, that nobody else has.
-
-        Raises:
-            OSError: it could not be made.
-        """
-        self.stop(hurry=True)
-        size = max(size, self._size)
-        if not self._path.exists() or self._path.stat().st_size < size:
-            for _ in self._fill(size):
-                pass
-        self._used = 0
-        return self._path
-
-    def stop(self, *, hurry: bool = False) -> None:
-        """End the thread: at once, or after it has filled the file without pauses."""
-        thread, self._thread = self._thread, None
-        self._hurried = hurry
-        if thread is None:
-            return
-        if hurry:
-            self._used = self._size
-        else:
-            self._stopping = True
-        self._wake.set()
-        thread.join()
-
-    def _fill_ahead(self) -> None:
-        try:
-            for filled in self._fill(self._size):
-                while filled > 2 * self._used and not self._stopping:
-                    self._wake.wait()
-                    self._wake.clear()
-                if self._stopping:
-                    return
-            self.failed = False
-        except OSError:
-            # Nothing of value was in it; the disk counts as low until a spare can be made.
-            self.failed = True
-
-    def _fill(self, size: int) -> Iterator[int]:
-        """Make the file in pieces under a temporary name; yields bytes filled so far."""
-        made = self._path.with_suffix(".tmp")
-        descriptor = self._storage.create(made)
-        try:
-            for offset in range(0, size, _PIECE):
-                piece = _ZEROS[: min(_PIECE, size - offset)]
-                self._storage.write(descriptor, [piece], offset)
-                if not self._hurried:
-                    # Little by little, so that the one in use never waits for a mountain.
-                    self._storage.sync(descriptor)
-                yield offset + len(piece)
-            self._storage.sync(descriptor)
-        except (OSError, GeneratorExit):
-            # Half of it is of no use, and its room may be what is missing.
-            made.unlink(missing_ok=True)
-            raise
-        finally:
-            self._storage.close(descriptor)
-        self._storage.rename(made, self._path)
-        self._storage.sync_folder(self._path.parent)
 
 
 def archive_closed(folder: Path, applied: int) -> list[Path]:

@@ -100,6 +100,8 @@ class Entry:
         outcome: reason number and the reply's business fields.
         postings: the legs, summing to zero in each unit.
         versions: revisions of the terms that the rule used.
+        trail: of a command of administration who gave it and what it changed, see `engine.trail`;
+            empty for a request, and then not written.
     """
 
     sequence: int
@@ -111,3 +113,4 @@ class Entry:
     outcome: tuple[Any, ...]
     postings: tuple[Posting, ...]
     versions: tuple[int, ...]
+    trail: tuple[Any, ...] = ()

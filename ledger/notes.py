@@ -1,10 +1,10 @@
 """Notes: what jobs beside the daemon leave for those who watch it.
 
-A job that ends (a verification, a backup, a sweep), and the follower at each fold, writes a small
-JSON object of whole numbers to ``DIR/notes/NAME.json``, under a temporary name that is then
-renamed. The daemon shows them as metrics. They are hints: a lost one costs an alert, never a
-posting; so they are not synced, not part of a backup, and a note that cannot be written or read is
-passed over.
+A job that ends (a verification, the checks of a clearing, a backup, a sweep), and the follower at
+each fold, writes a small JSON object of whole numbers to ``DIR/notes/NAME.json``, under a temporary
+name that is then renamed. The daemon shows them as metrics. They are hints: a lost one costs an
+alert, never a posting; so they are not synced, not part of a backup, and a note that cannot be
+written or read is passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-NOTES: Final = ("backup", "follower", "sweep", "verify")
+NOTES: Final = ("backup", "clearing", "follower", "sweep", "verify")
 """Every note there is."""
 
 AT: Final = "at"

@@ -12,7 +12,7 @@ them. Nothing else in the project packs or cuts a key.
 | 3 | identity | terminal (8), batch u32, STAN u32 | sequence u64, digest of the content; plain |
 | 4 | undo | sequence u64 | what became of a transaction since |
 | 5 | member | member id | `engine.records.Member` |
-| 6 | alias | kind, digest (16) | member id, ciphertext of the token |
+| 6 | alias | kind, name (16) | member id, ciphertext of the token |
 | 7 | points | member id, program | lots and debts of a member in a program |
 | 8 | lots | member id, program, chunk u32 | lots beyond those that the points record holds |
 | 9 | program | program id | `engine.records.Program` |
@@ -41,6 +41,8 @@ them. Nothing else in the project packs or cuts a key.
 | 34 | operator | merchant id, operator (3) | `engine.records.Operator` |
 | 35 | parameters | scope, merchant or terminal id | `engine.records.Parameters` |
 | 36 | hot cards | name | `engine.records.HotCards` |
+| 37 | store | store id | `engine.records.Store` |
+| 38 | placed | terminal id (8), sequence u64 | the store in which it stands from that entry on |
 | 40 | version | key of a reference row, sequence u64 | that row as it was from that entry on |
 | 41 | payee | party id | `engine.settlement.Payee` |
 | 42 | run | date u32, run u32 | `engine.settlement.Run` |
@@ -60,6 +62,7 @@ them. Nothing else in the project packs or cuts a key.
 | 56 | recharge batch | batch u32 | recharge cards: `engine.recharge.RechargeBatch` |
 | 57 | recharge card | digest (16) of the code | a recharge card that was used |
 | 58 | resent | digest (16) of the code | how often a code was told again |
+| 59 | inquired | campaign id | how often its coupons were asked about |
 | 60 | gift | SKU | `engine.gifts.Gift` |
 | 61 | gift taken | SKU, member id | pieces that a member has taken |
 | 62 | gift order | sequence u64 | `engine.gifts.GiftOrder` |
@@ -67,7 +70,9 @@ them. Nothing else in the project packs or cuts a key.
 | 64 | draws | lottery id, member id | draws of a member: `engine.lotteries.Draws` |
 | 67 | card prefix | first digits and length of a number | the product that covers it |
 | 70 | component | terminal id (8) | half of a master key that waits for the other half |
+| 72 | former | member id, kind, name (16) | a phone or token that named a member once |
 | 76 | replacement | digest (16) of the old card | the card that took its place |
+| 78 | handed | series of the codes, number of their batch | who has been given which of them |
 | 77 | receipt | merchant id, reference | coupons used on a receipt: `engine.campaigns.Receipt` |
 """
 
@@ -110,6 +115,8 @@ OFFLINE: Final = 33
 OPERATOR: Final = 34
 PARAMETERS: Final = 35
 HOT_CARDS: Final = 36
+STORE: Final = 37
+PLACED: Final = 38
 VERSION: Final = 40
 PAYEE: Final = 41
 RUN: Final = 42
@@ -125,6 +132,7 @@ CODE_SERIES: Final = 55
 RECHARGE_BATCH: Final = 56
 RECHARGE_CARD: Final = 57
 RESENT: Final = 58
+INQUIRED: Final = 59
 GIFT: Final = 60
 GIFT_TAKEN: Final = 61
 GIFT_ORDER: Final = 62
@@ -132,12 +140,14 @@ LOTTERY: Final = 63
 DRAWS: Final = 64
 CARD_PREFIX: Final = 67
 COMPONENT: Final = 70
+FORMER: Final = 72
 REPLACEMENT: Final = 76
 COUPON: Final = 50
 CODES: Final = 51
 EFFECT: Final = 52
 TAKEN: Final = 53
 RECEIPT: Final = 77
+HANDED: Final = 78
 
 NAMES: Final[dict[int, str]] = {
     number: name.lower()
@@ -174,6 +184,7 @@ _SEQUENCE: Final = struct.Struct(">BQ").pack
 _IDENTITY: Final = struct.Struct(">B8sII").pack
 _BATCH: Final = struct.Struct(">B8sI").pack
 _UPLOAD: Final = struct.Struct(">B8sIII").pack
+_PLACED: Final = struct.Struct(">B8sQ").pack
 _RUN: Final = struct.Struct(">BII").pack
 _BALANCE: Final = bytes((BALANCE,))
 _VERSION: Final = bytes((VERSION,))
@@ -239,6 +250,16 @@ def terminal(table: int, terminal_id: str) -> bytes:
     return bytes((table,)) + terminal_id.encode("ascii")
 
 
+def placed(terminal_id: str, sequence: int) -> bytes:
+    """Key of the store in which a terminal stands from an entry on."""
+    return _PLACED(PLACED, terminal_id.encode("ascii"), sequence)
+
+
+def placed_parts(key: bytes) -> tuple[str, int]:
+    """The terminal, and the entry from which on it stands there."""
+    return key[1:9].decode("ascii"), int.from_bytes(key[9:], "big")
+
+
 def operator(merchant: str, operator_id: str) -> bytes:
     """Key of a merchant's operator."""
     return b"\x22%b\x00%b" % (merchant.encode(), operator_id.encode())
@@ -258,6 +279,22 @@ def alias(kind: str, digest: bytes) -> bytes:
     return b"\x06%b%b" % (kind.encode(), digest)
 
 
+def alias_parts(key: bytes) -> tuple[str, bytes]:
+    """Letter of the kind and name in the key of a card, phone or token."""
+    return chr(key[1]), key[2:]
+
+
+def former(member: str, kind: str, name: bytes) -> bytes:
+    """Key of a phone or token that named a member once."""
+    return b"%c%b\x00%b%b" % (FORMER, member.encode(), kind.encode(), name)
+
+
+def former_parts(key: bytes) -> tuple[str, str, bytes]:
+    """Member id, letter of the kind and name in the key of a former phone or token."""
+    member, _, rest = key[1:].partition(b"\x00")
+    return member.decode(), chr(rest[0]), rest[1:]
+
+
 def campaign_version(campaign: str, version: int) -> bytes:
     """Key of an earlier version of a campaign."""
     return b"\x13%b\x00%b" % (campaign.encode(), version.to_bytes(4, "big"))
@@ -271,6 +308,17 @@ def coupon(digest: bytes) -> bytes:
 def codes(number: int) -> bytes:
     """Key of a batch of codes."""
     return bytes((CODES,)) + number.to_bytes(4, "big")
+
+
+def handed(series: str, number: int) -> bytes:
+    """Key of who has been given which codes of a batch."""
+    return f"\x4e{series}:{number}".encode()
+
+
+def handed_parts(key: bytes) -> tuple[str, int]:
+    """Series and number of the batch in the key of who has been given its codes."""
+    series, _, number = key[1:].decode().partition(":")
+    return series, int(number)
 
 
 def taken(campaign: str, member: str) -> bytes:

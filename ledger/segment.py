@@ -21,7 +21,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -288,12 +288,20 @@ def _marks(segment: Segment, offset: int) -> Iterator[int]:
 
 def frame_parts(
     mark: bytes, group: Group, before: bytes, entries: bytes, changes: bytes
-) -> tuple[list[bytes], bytes]:
-    """A group's frame in pieces, to be written one after another, and its digest."""
+) -> list[bytes]:
+    """A group's frame in pieces, to be written one after another, but for its `trailer`."""
     fields = _CHECKED.pack(mark, group.first, group.count, len(entries), len(changes), before)
-    head = fields + _CHECK.pack(zlib.crc32(fields), _END)
-    hashed = hashlib.sha256(head)
-    hashed.update(entries)
-    hashed.update(changes)
-    digest = hashed.digest()
-    return [head, entries, changes, digest + _END_BYTE], digest
+    return [fields + _CHECK.pack(zlib.crc32(fields), _END), entries, changes]
+
+
+def trailer(digest: bytes) -> bytes:
+    """The end of a frame: the SHA-256 of all that stands before it."""
+    return digest + _END_BYTE
+
+
+def digest_of(parts: Sequence[bytes]) -> bytes:
+    """The SHA-256 of a frame's pieces: its checksum, and the link that the next one repeats."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return hashed.digest()

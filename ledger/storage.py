@@ -37,6 +37,7 @@ class Limits:
         fold_entries: entries at which a fold is committed earlier.
         fold_records: changed rows at which a fold is committed earlier.
         reference_rows: rows of reference tables that the view keeps decoded.
+        alias_rows: cards, phones and tokens that the view keeps, about 300 bytes each.
         disk_free_bytes_min: free bytes below which the disk counts as low, besides one segment.
         disk_check_seconds: time between two looks at the free space.
     """
@@ -50,6 +51,7 @@ class Limits:
     fold_entries: int = 200_000
     fold_records: int = 100_000
     reference_rows: int = 200_000
+    alias_rows: int = 2_000_000
     disk_free_bytes_min: int = 64 * MEBIBYTE
     disk_check_seconds: float = 1.0
 
@@ -65,7 +67,7 @@ class Storage:
         """Open an existing file for reading and writing."""
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    def write(self, descriptor: int, parts: Sequence[bytes], offset: int) -> None:
+    def write(self, descriptor: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
         """Write the parts one after another at `offset`, in one call.
 
         Raises:
@@ -136,6 +138,11 @@ class Lock:
             return False
         self._descriptor = descriptor
         return True
+
+    @property
+    def descriptor(self) -> int:
+        """The open file; whoever inherits it holds the lock too. -1 when it is not held."""
+        return self._descriptor
 
     @property
     def held(self) -> bool:

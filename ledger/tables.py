@@ -28,6 +28,13 @@ from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import Limits, Lock
 from ledger.view import POSITION, POSITION_KEY, TailView, position_of
 
+_ANEW = (
+    "empty that folder while nobody serves it, and the next start folds the journal anew; where the"
+    " journal was pruned, restore a backup"
+)
+_PAGES_SPARE = 16
+_PAGES_SPARE_MAX = 1024
+
 MAP_BYTES = 1 << 40
 """Address space of the database, given once; the file grows as it needs."""
 
@@ -55,7 +62,7 @@ def open_environment(
         TablesFailed: LMDB refused.
     """
     try:
-        return lmdb.open(
+        environment = lmdb.open(
             str(folder / "tables"),
             map_size=MAP_BYTES,
             readonly=readonly,
@@ -66,8 +73,36 @@ def open_environment(
             max_spare_txns=4,
             create=not readonly,
         )
+    except lmdb.InvalidError as error:
+        raise TablesFailed(
+            f"the tables in {folder}/tables are damaged ({error}): {_ANEW}"
+        ) from error
     except lmdb.Error as error:
         raise TablesFailed(f"the tables in {folder} cannot be opened: {error}") from error
+    if _is_cut(folder, environment):
+        environment.close()
+        raise TablesFailed(f"the tables in {folder}/tables are cut short: {_ANEW}")
+    return environment
+
+
+def _is_cut(folder: Path, environment: Any) -> bool:
+    """Whether the file ends far before the pages that it says it has.
+
+    What is missing of a mapped file cannot be read: the system would end the process without a
+    word. The last pages of a transaction may rightly have been left unwritten, so some are let be.
+    """
+    told: int = environment.info()["last_pgno"]
+    there = tables_bytes(folder) // int(environment.stat()["psize"])
+    return there + min(_PAGES_SPARE + told // 4, _PAGES_SPARE_MAX) < told
+
+
+def tables_bytes(folder: Path) -> int:
+    """Size of a book's tables on disk.
+
+    Raises:
+        OSError: there are none.
+    """
+    return (folder / "tables" / "data.mdb").stat().st_size
 
 
 def settled_position(environment: Any) -> tuple[int, bytes]:
@@ -219,6 +254,10 @@ def check_position(reader: Reader, applied: int, digest: bytes) -> None:
     Raises:
         JournalDamaged: the journal ends before the position or has another group there.
     """
+    if applied and not reader.reaches(applied):
+        raise JournalDamaged(
+            segment_name(applied), 0, applied, "the tables hold it, the journal does not"
+        )
     if reader.started_digest and reader.started_digest != digest:
         raise JournalDamaged(
             segment_name(applied + 1), 0, applied, "the tables are of another journal"

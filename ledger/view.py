@@ -1,13 +1,14 @@
 """What rules read: the newest rows, decoded.
 
-First the overlay of records that are newer than the tables, then the decoded rows of reference
-tables, then the tables themselves. `TailView` is the same for a reader beside the daemon: its newer
-rows are the packed ones of the journal's tail.
+First the overlay of records that are newer than the tables, then the rows of reference tables and
+of aliases that are kept in memory, then the tables themselves. `TailView` is the same for a reader
+beside the daemon: its newer rows are the packed ones of the journal's tail.
 """
 
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ POSITION_KEY: Final = b"\x00position"
 POSITION: Final = struct.Struct(">Q32s")
 _IS_REFERENCE: Final[bytes] = bytes(table in schema.REFERENCE for table in range(256))
 _SCAN_ROWS: Final = 512
+_ALIASES: Final = bytes((schema.ALIAS,))
 
 
 def position_of(transaction: Any) -> tuple[int, bytes]:
@@ -40,9 +42,12 @@ class View:
     """
 
     __slots__ = (
+        "_aliases",
+        "_aliases_max",
         "_cache",
         "_cache_max",
         "_environment",
+        "_limits",
         "_read",
         "_snapshot",
         "entries",
@@ -54,6 +59,11 @@ class View:
         self.entries: dict[int, bytes] = {}
         self._cache: dict[bytes, Any] = {}
         self._cache_max = limits.reference_rows
+        # As the tables have them: packed, or decoded once they were asked for. Nearly every message
+        # names one, and a tree of millions of rows is slow to go down.
+        self._aliases: dict[bytes, Any] = {}
+        self._aliases_max = 0  # see `keep_aliases`
+        self._limits = limits
         self._environment = environment
         self._snapshot = environment.begin()
         self._read = self._snapshot.get
@@ -79,6 +89,10 @@ class View:
             value = self.entries.get(schema.entry_sequence(key))
             if value is not None:
                 return codec.unpack_entry(value)
+        elif table == schema.ALIAS:
+            value = self._aliases.get(key)
+            if value is not None:
+                return None if key in overlay else self._alias(key, value)
         packed = self._read(key)
         if packed is None or key in overlay:
             # Removed rows are few: only where the tables have one is it asked whether it is.
@@ -86,7 +100,41 @@ class View:
         value = codec.unpack_row(key, packed)
         if _IS_REFERENCE[table]:
             self._remember(key, value)
+        elif table == schema.ALIAS and len(self._aliases) < self._aliases_max:
+            self._aliases[key] = value
         return value
+
+    def _alias(self, key: bytes, value: Any) -> Any:
+        """A kept alias, decoded from now on."""
+        if isinstance(value, bytes):
+            value = self._aliases[key] = codec.unpack_row(key, value)
+        return value
+
+    def keep_aliases(self, seconds: float) -> int:
+        """Keep aliases in memory from now on, and take some before they are asked for.
+
+        For a daemon; bulk work meets each alias once.
+
+        Args:
+            seconds: when to stop, with whatever was taken; the rest is taken as it is asked for.
+
+        Returns:
+            How many are in memory.
+        """
+        aliases = self._aliases
+        self._aliases_max = self._limits.alias_rows
+        until = time.monotonic() + seconds
+        with self._snapshot.cursor() as cursor:
+            found: bool = cursor.set_range(_ALIASES)
+            while found and len(aliases) < self._aliases_max:
+                key, packed = cursor.item()
+                if key[0] != schema.ALIAS:
+                    break
+                aliases[key] = packed
+                if len(aliases) % _SCAN_ROWS == 0 and time.monotonic() > until:
+                    break
+                found = cursor.next()
+        return len(aliases)
 
     def _remember(self, key: bytes, value: Any) -> None:
         if len(self._cache) >= self._cache_max:
@@ -191,7 +239,6 @@ class View:
             staged: rows that the open group has changed.
         """
         overlay = self.overlay
-        reference = schema.REFERENCE
         for key, value in rows:
             if value is None or isinstance(value, int):
                 if last_change.get(key, 0) > applied or key in staged:
@@ -204,11 +251,17 @@ class View:
                 del overlay[key]
             else:
                 continue
-            if key[0] in reference:
+            table = key[0]
+            if _IS_REFERENCE[table]:
                 if value is None:
                     self._cache.pop(key, None)
                 else:
                     self._remember(key, value)
+            elif table == schema.ALIAS:
+                if value is None:
+                    self._aliases.pop(key, None)
+                elif key in self._aliases or len(self._aliases) < self._aliases_max:
+                    self._aliases[key] = value
 
     def copy_to(self, descriptor: int) -> None:
         """Write the tables as the snapshot in use has them, as a database file, compacted."""

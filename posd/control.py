@@ -1,13 +1,18 @@
 """The daemon's control socket: administration commands, status, and the word that a clock is right.
 
-``DIR/control.sock`` has mode 0600, and a peer has to run as the daemon's own user or as root. The
+``DIR/control.sock`` has mode 0600, and a peer has to run as the daemon's own user or as root. What
+it gives is journaled with its account, as the kernel tells it, and the operator that it names. The
 wire is told in `engine.submit`, whose `Submitter` is the usual peer. Requests of a connection are
 answered in order, each once what it reveals is durable.
 
-Bulk work leaves room for terminals: a connection begins commands for at most `SLICE_NS` in a turn
-of the event loop, rests for longer than it has worked where terminals have asked meanwhile, waits
-while the overlay is half full, and is not read while `PENDING_MAX` of its requests are unanswered.
-While the daemon answers terminals 91, commands are refused with the reason in words.
+Bulk work leaves room for terminals. Connections take turns, one in a turn of the event loop, after
+whatever terminals have sent by then; it begins commands for at most `SLICE_NS`. Where terminals
+have asked meanwhile all of them rest for `RESTS` times as long as that took, and for longer in
+proportion where groups take longer than `CALM_NS` to become durable: then the disk, the processors
+or the loop have enough to do. They wait while the overlay is half full, and a connection is not
+read while `PENDING_MAX` of its requests are unanswered, or `PENDING_BYTES_MAX` of them not begun.
+Its peer, which wants a processor too, is woken for every `ANSWERS` results and for the last. While
+the daemon answers terminals 91, commands are refused with the reason in words.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import socket
 import struct
 import time
 from collections import deque
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
 
@@ -29,28 +34,39 @@ import msgpack
 from engine.catalogue import BY_KIND, command_of
 from engine.configuration import LEVELS
 from engine.directory import control_address
+from engine.giver import NAME_MAX, account_name, is_name
 from engine.machine import SwapFailed
 from engine.submit import FRAME_BYTES_MAX, LENGTH
 from posd.pipeline import Pipeline, monotonic_ms, wall_ms
 
 SLICE: Final = 50
 """Commands that one connection executes at most in a turn of the event loop."""
-SLICE_NS: Final = 1_500_000
-"""Time after which a connection begins no further command in the same turn."""
-RESTS: Final = 2
-"""While terminals ask, a connection rests for this many times as long as it has worked."""
+SLICE_NS: Final = 200_000
+"""Time after which a connection begins no further command in the same turn; with `RESTS` the share
+of the loop that bulk work has beside terminals stays the same, in smaller pieces."""
+ANSWERS: Final = 32
+"""Results of a connection that leave in one write, while it has more requests waiting."""
+RESTS: Final = 10
+"""While terminals ask, connections rest for this many times as long as one has worked."""
+CALM_NS: Final = 1_000_000
+"""Time in which a group becomes durable where nothing is short."""
+REST_NS_MAX: Final = 25_000_000
+"""Longest rest: bulk work gets on beside any load."""
 PENDING_MAX: Final = 4096
 """Requests of a connection that may be unanswered; past that it is not read."""
+PENDING_BYTES_MAX: Final = 4 << 20
+"""Bytes of requests of a connection that were not begun; past that it is not read."""
 CONNECTIONS_MAX: Final = 16
-"""Control connections at a time; further ones are closed at once."""
+"""Control connections at a time that work is done for. As many again are told that there are too
+many; further ones are closed at once."""
+OWN: Final = frozenset({"opened", "pin check", "sign-on", "keys confirmed", "coupon inquiries"})
+"""Commands without an identity that the daemon alone gives."""
 ALLOWED: Final = frozenset(
-    kind
-    for kind, rule in BY_KIND.items()
-    if rule.identity == "none" and kind not in {"opened", "pin check", "sign-on", "keys confirmed"}
+    kind for kind, rule in BY_KIND.items() if rule.identity == "none" and kind not in OWN
 )
 """Commands of administration: those of no terminal's request, and not the daemon's own."""
 
-REQUESTS: Final = ("execute", "status", "confirm clock", "reload", "log")
+REQUESTS: Final = ("operator", "execute", "status", "confirm clock", "reload", "keys", "log")
 """Verbs of requests."""
 
 _PAUSE_SECONDS = 0.02
@@ -66,12 +82,20 @@ class Owner(Protocol):
 
     pipeline: Pipeline
 
+    def serve_terminals(self) -> None:
+        """Handle what terminals have sent by now."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """What the socket tells of the daemon; plain values."""
         ...
 
     def reload(self) -> dict[str, Any]:
         """Read the configuration again; what was taken, and what needs a restart."""
+        ...
+
+    def refresh_keys(self) -> None:
+        """Take up a changed key file."""
         ...
 
     def log_level(self, level: str) -> bool:
@@ -92,6 +116,9 @@ class Control:
         self.open: set[Connection] = set()
         self._server: asyncio.AbstractServer | None = None
         self._directory = Path()
+        self._turns: deque[Connection] = deque()
+        self._asked = 0
+        self._rest_until = 0
 
     async def listen(self, directory: Path) -> None:
         """Bind the socket of a data directory; the book's lock says that an old one is stale.
@@ -114,6 +141,46 @@ class Control:
         except BaseException:
             listening.close()
             raise
+
+    def want_turn(self, connection: Connection) -> None:
+        """Have a connection work when its turn comes; it does not wait for one yet."""
+        self._turns.append(connection)
+        if len(self._turns) == 1:
+            self._next_turn()
+
+    def _next_turn(self) -> None:
+        """Let a connection work in a later turn of the loop, after the rest that is due."""
+        rest_ns = self._rest_until - time.perf_counter_ns()
+        if rest_ns > 0:
+            asyncio.get_running_loop().call_later(rest_ns / 1e9, self._turn)
+        else:
+            self.owner.pipeline.soon(self._turn)
+
+    def _turn(self) -> None:
+        pipeline, turns = self.owner.pipeline, self._turns
+        if pipeline.book.overlay_size > pipeline.book.limits.overlay_records // 2:
+            # The tables are behind: terminals get what room there is.
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._turn)
+            return
+        self.owner.serve_terminals()
+        begun = time.perf_counter_ns()
+        try:
+            if turns[0].work():
+                turns.append(turns[0])
+        finally:
+            turns.popleft()
+            self._rest(begun, time.perf_counter_ns())
+            if turns:
+                self._next_turn()
+
+    def _rest(self, begun: int, ended: int) -> None:
+        """Rest after work between two times in ns, where terminals have asked since the last."""
+        pipeline = self.owner.pipeline
+        asked = pipeline.terminals_ns()
+        if asked != self._asked:
+            self._asked = asked
+            rest_ns = RESTS * (ended - begun) * max(CALM_NS, pipeline.written_ns) // CALM_NS
+            self._rest_until = ended + min(REST_NS_MAX, rest_ns)
 
     def close(self) -> None:
         """Stop listening, hang up, and remove the socket's name."""
@@ -148,20 +215,27 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._requests: deque[bytes] = deque()
         self._unanswered = 0
+        self._pending_bytes = 0
+        self._late = False
         self._working = False
         self._choked = False
         self._replies: list[bytes] = []
-        self._asked = 0
-        self._rest_until = 0
+        self._leaving = False
+        self._account = ""
+        self._operator = ""
 
     # The transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the peer in, if it may be one."""
         self._transport = transport
-        if len(self._control.open) >= CONNECTIONS_MAX or not _may_speak(transport):
+        peer = _user(transport)
+        crowd = len(self._control.open)
+        if crowd >= 2 * CONNECTIONS_MAX or peer not in {0, os.getuid()}:
             transport.close()
             return
+        self._late = crowd >= CONNECTIONS_MAX
+        self._account = self._operator = account_name(peer)
         self._control.open.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -171,7 +245,8 @@ class Connection(asyncio.Protocol):
         self._transport = None
 
     def hang_up(self) -> None:
-        """Close after what was written."""
+        """Close after what is answered has left."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -188,7 +263,8 @@ class Connection(asyncio.Protocol):
     def _judge_reading(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._choked or self._unanswered >= PENDING_MAX:
+        much = self._unanswered >= PENDING_MAX or self._pending_bytes >= PENDING_BYTES_MAX
+        if self._choked or much:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -210,44 +286,27 @@ class Connection(asyncio.Protocol):
                 break
             self._requests.append(bytes(received[start + LENGTH.size : end]))
             self._unanswered += 1
+            self._pending_bytes += length
             start = end
         del received[:start]
         self._judge_reading()
         if self._requests and not self._working:
             self._working = True
-            self._go_on()
+            self._control.want_turn(self)
 
     # Work.
 
-    def _work(self) -> None:
-        """Execute a slice of the requests, the rest in a later turn of the loop."""
-        book = self._pipeline.book
-        if book.overlay_size > book.limits.overlay_records // 2:
-            # The tables are behind: terminals get what room there is.
-            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._work)
-            return
-        begun = now = time.perf_counter_ns()
+    def work(self) -> bool:
+        """Execute a slice of the requests; True where there are more."""
+        begun = time.perf_counter_ns()
         for _ in range(min(SLICE, len(self._requests))):
-            self._answer(self._requests.popleft())
-            now = time.perf_counter_ns()
-            if now - begun > SLICE_NS:
+            request = self._requests.popleft()
+            self._pending_bytes -= len(request)
+            self._answer(request)
+            if time.perf_counter_ns() - begun > SLICE_NS:
                 break
-        asked = self._pipeline.terminals_ns()
-        if asked != self._asked:
-            self._asked = asked
-            self._rest_until = now + RESTS * (now - begun)
-        if self._requests:
-            self._go_on()
-        else:
-            self._working = False
-
-    def _go_on(self) -> None:
-        """Work in a later turn of the loop; where terminals are busy, after a rest."""
-        rest_ns = self._rest_until - time.perf_counter_ns()
-        if rest_ns > 0:
-            asyncio.get_running_loop().call_later(rest_ns / 1e9, self._work)
-        else:
-            self._pipeline.soon(self._work)
+        self._working = bool(self._requests)
+        return self._working
 
     def _answer(self, body: bytes) -> None:
         number: Any = 0
@@ -266,22 +325,42 @@ class Connection(asyncio.Protocol):
 
     def _do(self, request: tuple[Any, ...]) -> tuple[Any, ...]:
         """Carry out a request; returns the answer behind its number."""
+        if self._late:
+            raise Malformed(
+                f"{CONNECTIONS_MAX} commands are at work beside the daemon: wait for one to end"
+            )
         pipeline = self._pipeline
         match request[1:]:
+            case ("operator", str() as name):
+                if not is_name(name):
+                    raise Malformed(f"an operator's name is 1 to {NAME_MAX} printable characters")
+                self._operator = name
+                return ({},)
             case ("execute", str() as kind, tuple() as values):
                 return self._execute(kind, values)
             case ("status",):
                 return (self._control.owner.status(),)
             case ("confirm clock",):
+                self._note("confirmed the clock")
                 pipeline.confirm_clock()
                 return ({},)
             case ("reload",):
+                self._note("had the configuration read again")
                 return (self._control.owner.reload(),)
+            case ("keys",):
+                self._note("had the key file read again")
+                self._control.owner.refresh_keys()
+                return ({},)
             case ("log", str() as level):
                 if not self._control.owner.log_level(level):
                     raise Malformed(f"there is no such level: {', '.join(LEVELS)} are known")
+                self._note(f"set the log to {level}")
                 return ({},)
         raise Malformed(f"there is no such request: {', '.join(REQUESTS)} are known")
+
+    def _note(self, deed: str) -> None:
+        """Log who did what leaves no entry."""
+        log.info("control: %s (account %s) %s", self._operator, self._account, deed)
 
     def _execute(self, kind: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         pipeline = self._pipeline
@@ -291,7 +370,7 @@ class Connection(asyncio.Protocol):
             return ("error", f"the daemon takes no commands now: {why}")
         command = _command(kind, values)
         try:
-            answer = pipeline.execute(command)
+            answer = pipeline.execute(command, (self._operator, self._account))
         except SwapFailed:
             raise
         except Exception:
@@ -305,23 +384,27 @@ class Connection(asyncio.Protocol):
         self._unanswered -= 1
         if self._transport is None:
             return
-        if not self._replies:
-            self._pipeline.soon(self._flush)
         self._replies.append(frame)
+        enough = not self._requests or len(self._replies) >= ANSWERS
+        if enough and not self._leaving:
+            self._leaving = True
+            self._pipeline.soon(self._flush)
         self._judge_reading()
 
     def _flush(self) -> None:
-        """Send the replies of this turn in one write."""
+        """Send the replies that are there in one write."""
+        self._leaving = False
         replies, self._replies = self._replies, []
-        if self._transport is not None:
+        if replies and self._transport is not None:
             self._transport.write(b"".join(replies))
 
 
-def _may_speak(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer runs as root or as this daemon's user."""
+def _user(transport: asyncio.BaseTransport) -> int:
+    """The user id that the peer runs under."""
     link = transport.get_extra_info("socket")
     packed = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return _CREDENTIALS.unpack(packed)[1] in {0, os.getuid()}
+    user: int = _CREDENTIALS.unpack(packed)[1]
+    return user
 
 
 def _request(body: bytes) -> tuple[Any, ...]:
@@ -339,9 +422,10 @@ def _command(kind: str, values: tuple[Any, ...]) -> Any:
     if kind not in ALLOWED:
         raise Malformed("there is no such administration command")
     names = _HINTS[kind]
-    if len(values) != len(names):
+    # Of a last field that has a default and says nothing there is no value.
+    if not _LEAST[kind] <= len(values) <= len(names):
         raise Malformed(f"a command of kind {kind} has {len(names)} values, not {len(values)}")
-    for value, (name, hint) in zip(values, names, strict=True):
+    for value, (name, hint) in zip(values, names, strict=False):
         if not _conforms(value, hint):
             raise Malformed(f"the value of {name} in a command of kind {kind} has another type")
     return command_of(kind, values)
@@ -379,4 +463,9 @@ def _hints(command: type[Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((field.name, hints[field.name]) for field in fields(command))
 
 
+def _least(command: type[Any]) -> int:
+    return sum(field.default is MISSING for field in fields(command))
+
+
 _HINTS: Final = {kind: _hints(BY_KIND[kind].command) for kind in ALLOWED}
+_LEAST: Final = {kind: _least(BY_KIND[kind].command) for kind in ALLOWED}

@@ -118,7 +118,7 @@ class Download:
         for digest in self.hot.cards:
             alias: Alias | None = read(schema.alias("C", digest))
             if alias is not None:
-                card = vault.unseal("token:C", alias.sealed)
+                card = vault.unseal_token("C", alias.sealed).encode()
                 told.append(mac(HOT_CARD_PREFIX + card).hex().encode())
         return [
             ("HC", b"".join(told[start : start + CARDS_AN_ELEMENT]))

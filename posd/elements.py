@@ -16,6 +16,11 @@ Elements: TypeAlias = list[tuple[str, bytes]]
 TOTALS_MAX = 22
 """Units whose totals a field 48 can hold."""
 
+AMOUNT_MAX = 999_999_999_999
+"""The most that twelve digits tell: a sum or a balance beyond it is told as this."""
+
+_COUNT_MAX = 999_999
+
 
 def _moved(value: str) -> Elements:
     return [("30", value.encode("ascii"))]
@@ -30,7 +35,8 @@ def _rate(value: tuple[int, int]) -> Elements:
 
 
 def _next_expiry(value: tuple[int, int]) -> Elements:
-    return [("32", b"%012d%08d" % value)]
+    points, day = value
+    return [("32", b"%012d%08d" % (min(points, AMOUNT_MAX), day))]
 
 
 def _text(tag: str) -> Callable[[str], Elements]:
@@ -57,10 +63,14 @@ def _left(value: int) -> Elements:
 
 
 def _totals(value: tuple[tuple[str, int, int, int, int], ...]) -> Elements:
-    return [
-        ("50", b"%b%06d%012d%06d%012d" % (line[0].encode(), *line[1:]))
-        for line in value[:TOTALS_MAX]
-    ]
+    elements: Elements = []
+    for unit, debit_count, debited, credit_count, credited in value[:TOTALS_MAX]:
+        text = (
+            f"{unit}{min(debit_count, _COUNT_MAX):06}{min(debited, AMOUNT_MAX):012}"
+            f"{min(credit_count, _COUNT_MAX):06}{min(credited, AMOUNT_MAX):012}"
+        )
+        elements.append(("50", text.encode("ascii")))
+    return elements
 
 
 def _statement(value: tuple[tuple[int, str, int], ...]) -> Elements:

@@ -25,7 +25,7 @@ from posd import coupon_replies, elements, network, responses, security
 from posd.bindings import Binding, find
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
-from posd.incoming import Incoming, Malformed, Unlisted, name_member
+from posd.incoming import Incoming, Malformed, Unlisted, name_member, naming
 from posd.inquiries import Inquire
 from posd.iso8583.assemble import digits, field, packed, variable
 from posd.iso8583.message import Message, Undecodable
@@ -58,6 +58,7 @@ PIN_CHANGE: Final = "99"
 PIN_BLOCK: Final = 52
 COUPON: Final = "12"
 COUPON_REDEMPTION: Final = "coupon_redemption"
+COUPON_INQUIRY: Final = "coupon_inquiry"
 PIN_BLOCK_AES: Final = 110
 OPERATOR: Final = 63
 OPERATOR_BYTES: Final = 3
@@ -101,10 +102,11 @@ class Party(Protocol):
 def handle_all(host: Host, arrivals: list[tuple[Party, Frame]], at: int, monotonic: int) -> None:
     """Answer the frames of one turn; each link is given its replies.
 
-    The messages of a turn go through the stages together: all are decoded, then all checked, then
-    all decided, then all replies made. A stage that runs many times in a row runs out of the
-    processor's nearest cache, which nearly halves its time. A terminal is in a batch once only, so
-    that each of its messages sees what the one before it did; a change of a PIN goes alone.
+    The messages of a turn go through the stages together: all are decoded, then the names of those
+    whom they name are worked out, then all are checked, all decided, all replies made. A stage that
+    runs many times in a row runs out of the processor's nearest cache, which nearly halves its
+    time. A terminal is in a batch once only, so that each of its messages sees what the one before
+    it did; a change of a PIN goes alone.
 
     Args:
         host: what all messages share.
@@ -115,9 +117,14 @@ def handle_all(host: Host, arrivals: list[tuple[Party, Frame]], at: int, monoton
     Raises:
         SwapFailed: the process has to stop.
     """
+    exchanges = _decoded(host, arrivals, at, monotonic)
+    expected: list[str] = []
+    for exchange in exchanges:
+        naming(exchange.fields, expected)
+    host.vault.expect(expected)
     batch: list[Exchange] = []
     terminals: set[Any] = set()
-    for exchange in _decoded(host, arrivals, at, monotonic):
+    for exchange in exchanges:
         terminal = exchange.fields.get(41)
         alone = exchange.mti[1] == "6"
         if terminal in terminals or alone:
@@ -130,6 +137,7 @@ def handle_all(host: Host, arrivals: list[tuple[Party, Frame]], at: int, monoton
             _run(batch)
             batch = []
     _run(batch)
+    host.vault.expect([])
 
 
 def _decoded(
@@ -440,10 +448,19 @@ class Exchange:
             if self.standing.row.profile == CUP:
                 raise Malformed("an unknown element from a terminal with a weak MAC")
 
+    def _guessers(self) -> list[str]:
+        """To whom a guess is counted: the terminal, and the operator at whatever terminal."""
+        incoming = self.incoming
+        named = [incoming.terminal]
+        if incoming.operator:
+            named.append(f"{incoming.merchant} {incoming.operator}")
+        return named
+
     def _is_guessing(self, incoming: Incoming) -> bool:
-        """True when the terminal is answered 34; a repeat of what was answered is still told."""
-        guessing = self.host.guards.guessing(incoming.terminal, self.monotonic)
-        return guessing and not self._is_known(incoming)
+        """True where the answer is 34; a repeat of what was answered is still told."""
+        guessing = self.host.guards.guessing
+        found = [guessing(name, self.monotonic) for name in self._guessers()]
+        return any(found) and not self._is_known(incoming)
 
     def _is_known(self, incoming: Incoming) -> bool:
         """True where a reply is stored, which is told also when nothing new is taken."""
@@ -452,9 +469,10 @@ class Exchange:
 
     def _guessed(self) -> None:
         """Count an unknown member or code."""
-        terminal = self.standing.row.id
-        if self.host.guards.guessed(terminal, self.monotonic):
-            self.host.event("guessing", terminal=terminal, link=self.peer.link)
+        guessed = self.host.guards.guessed
+        stopped = [guessed(name, self.monotonic) for name in self._guessers()]
+        if any(stopped):
+            self.host.event("guessing", terminal=self.standing.row.id, link=self.peer.link)
 
     # PINs.
 
@@ -537,6 +555,8 @@ class Exchange:
             if bad in GUESSES:
                 self._guessed()
             return self.decline(bad, machine.sequence)
+        if self.tag == COUPON_INQUIRY:
+            self.host.inquired.count(incoming, draft, self.at)
         outcome = Outcome(0, draft.member, draft.balances, draft.facts, ())
         return self._reply_to(Answer(outcome, machine.sequence, machine.date, False))
 
@@ -671,7 +691,7 @@ def _balances(outcome: Outcome) -> str:
         account = "65" if kind == "points" else "60"
         free, whole = "D" if available < 0 else "C", "D" if ledger < 0 else "C"
         parts.append(
-            f"{account}02{unit}{free}{digits(abs(available), 12)}"
-            f"{account}01{unit}{whole}{digits(abs(ledger), 12)}"
+            f"{account}02{unit}{free}{digits(min(abs(available), elements.AMOUNT_MAX), 12)}"
+            f"{account}01{unit}{whole}{digits(min(abs(ledger), elements.AMOUNT_MAX), 12)}"
         )
     return "".join(parts)

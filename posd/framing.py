@@ -114,23 +114,6 @@ class Deframer:
         return frames
 
 
-def reply_prefix(tpdu: bytes, header: bytes, processing_request: int) -> bytes:
-    """Return TPDU and header of a reply, 11 bytes.
-
-    The TPDU's destination and source change places, its first byte stays. The header is the
-    request's but for its sixth digit.
-
-    Args:
-        tpdu: The request's, 5 bytes.
-        header: The request's, 6 bytes.
-        processing_request: 0 none, 1 parameters waiting, 3 sign on again, 6 program update waiting,
-            7 hot-card list waiting.
-    """
-    first, destination, source, versions, digits, rest = _HEAD.unpack(tpdu + header)
-    digits = digits & 0xF0 | processing_request
-    return _HEAD.pack(first, source, destination, versions, digits, rest)
-
-
 def frame(tpdu: bytes, header: bytes, message: bytes) -> bytes:
     """Return a whole frame, as a terminal sends it.
 
@@ -142,13 +125,15 @@ def frame(tpdu: bytes, header: bytes, message: bytes) -> bytes:
 
 
 def reply_frame(request: Frame, processing_request: int, message: bytes) -> bytes:
-    """Return the whole frame that answers a request; see `reply_prefix`.
+    """Return the whole frame that answers a request.
 
-    It is written out once more here because every reply passes: one packing instead of three.
+    The TPDU's destination and source change places, its first byte stays. The header is the
+    request's but for its sixth digit. One packing for all of it, because every reply passes here.
 
     Args:
         request: The frame that is answered.
-        processing_request: As for `reply_prefix`.
+        processing_request: 0 none, 1 parameters waiting, 3 sign on again, 6 program update waiting,
+            7 hot-card list waiting.
         message: The reply from its type on; the codec's messages are far below 64 KiB.
     """
     length = TPDU_BYTES + HEADER_BYTES + len(message)

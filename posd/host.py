@@ -17,7 +17,8 @@ from engine.machine import Machine
 from engine.vault import Vault
 from ledger import schema
 from posd.downloads import Download, waiting
-from posd.incoming import Incoming
+from posd.incoming import PERSONAL_TAGS, Incoming, name_in
+from posd.inquired import Inquired
 from posd.iso8583.assemble import Assembler, field
 from posd.iso8583.compile import COMPILED_MAX, Codec
 from posd.iso8583.spec import FIELDS
@@ -145,6 +146,7 @@ class Host:
         self.codec = Codec()
         self._standings: dict[str, Standing] = {}
         self.guards = Guards()
+        self.inquired = Inquired(machine)
         self._plans: dict[tuple[int, ...], _Content] = {}
         self.replies = Assembler()
         self._second = 0
@@ -215,7 +217,11 @@ class Host:
         return self._business_field
 
     def content(self, incoming: Incoming) -> bytes:
-        """The keyed digest of a request's content (``protocol.md``, section 6)."""
+        """The keyed digest of a request's content (``protocol.md``, section 6).
+
+        Whoever is named in it comes in as `engine.persons` names them: a digest of the number
+        itself would let it be tried out, also after that person was forgotten.
+        """
         fields = incoming.fields
         numbers = tuple(fields)
         plan = self._plans.get(numbers)
@@ -224,10 +230,15 @@ class Host:
                 self._plans.clear()
             plan = self._plans[numbers] = _Content(numbers)
         mti = incoming.mti
-        text = f"{mti[0:3]}{_BETWEEN}{incoming.pan}{plan.names}{_BETWEEN.join(plan.texts(fields))}"
+        card = incoming.tokens[0][1].hex() if incoming.pan else ""
+        text = f"{mti[0:3]}{_BETWEEN}{card}{plan.names}{_BETWEEN.join(plan.texts(fields))}"
         further: list[Any] = [(number, fields[number]) for number in plan.blobs]
         if incoming.elements:
-            elements = [pair for pair in incoming.elements if pair[0] not in UNCONTENT_TAGS]
+            elements = [
+                (tag, value) if tag not in PERSONAL_TAGS else (tag, name_in(tag, value, self.vault))
+                for tag, value in incoming.elements
+                if tag not in UNCONTENT_TAGS
+            ]
             if elements:
                 further.append(sorted(elements))
         private = fields[PRIVATE]
@@ -237,6 +248,6 @@ class Host:
             # Where both name the same card, field 35 says nothing more.
             number = fields[TRACK].partition("D")[0]
             if number != incoming.pan:
-                further.append({TRACK: number})
+                further.append({TRACK: self.vault.token_digest("C", number)})
         data = text.encode("utf-8")
         return self.vault.content_digest(data + _END + _pack(further) if further else data)

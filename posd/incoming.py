@@ -13,6 +13,8 @@ from engine.commands import Pin, Token
 from engine.vault import Vault
 
 TOKEN_LETTERS: Final = "PQUC"  # noqa: S105 - letters that name kinds of tokens, not a secret
+PERSONAL_TAGS: Final = frozenset({"10", "11", "1F", "1H"})
+"""Elements that name a person."""
 LOSS_REPORT: Final = "96"
 """The function in which an identity number names the member: it may block cards, never spend."""
 RRN_UNKNOWN: Final = -1
@@ -227,6 +229,26 @@ def name_member(incoming: Incoming) -> None:
     incoming.tokens = tuple(tokens)
 
 
+def naming(fields: dict[int, Any], tokens: list[str]) -> None:
+    """Add what `name_member` will probably ask the names of, as `engine.vault.Vault.expect` has it.
+
+    Args:
+        fields: of a request that nothing was checked of yet.
+        tokens: takes the card numbers in fields 2 and 35, and element 10 heading field 48.
+    """
+    pan = fields.get(2)
+    if pan:
+        tokens.append("C" + pan)
+    track = fields.get(35)
+    if track:
+        tokens.append("C" + track.partition("D")[0])
+    elements: bytes = fields.get(48, b"")
+    if elements[:2] == b"10" and elements[2:5].isdigit():
+        named = elements[5 : 5 + int(elements[2:5])].decode("ascii", "replace")
+        if named and named[0] in TOKEN_LETTERS:
+            tokens.append(named)
+
+
 def token_of(named: bytes, vault: Vault) -> Token:
     """The token of an element 10 or 11: a letter and the value.
 
@@ -249,7 +271,7 @@ def coupon_named(incoming: Incoming, series: str = codes.COUPON) -> tuple[bytes,
     if not 0 < len(named) <= COUPON_MAX or not named.isascii():
         raise Malformed("a coupon's code is missing, too long or not ASCII")
     text = named.decode("ascii")
-    return codes.find(incoming.vault, text, series) or (codes.digest_of(incoming.vault, text), 0, 0)
+    return codes.find(incoming.vault, text, series)
 
 
 def coupon_digest(incoming: Incoming) -> bytes:
@@ -268,6 +290,19 @@ def identity_token(named: bytes, vault: Vault) -> Token:
     if not text.isascii() or not text.isalnum():
         raise Malformed("identity number of another form")
     return "I", vault.token_digest("I", text.upper())
+
+
+def name_in(tag: str, value: bytes, vault: Vault) -> bytes:
+    """What stands for the person in an element of `PERSONAL_TAGS`, whatever its form."""
+    text = value.decode("latin-1")
+    if tag == "1F":
+        return vault.token_digest("C", text)
+    if tag == "1H":
+        return vault.token_digest("I", text.upper())
+    kind = text[:1]
+    return vault.token_digest(
+        *((kind, text[1:]) if kind in TOKEN_LETTERS and kind else ("Q", text))
+    )
 
 
 def token_text(named: bytes) -> str:

@@ -68,6 +68,11 @@ class Links:
         self._talking.append(link)
         self._arrivals += [(session, frame) for frame in frames]
 
+    def handle_now(self) -> None:
+        """Handle what was read already, before something else has its turn."""
+        if self._talking:
+            self._turn()
+
     def _turn(self) -> None:
         """Handle everything that was read in this turn of the loop."""
         arrivals, self._arrivals = self._arrivals, []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.reasons import Reason
 from engine.rules.terminals import SignOn
 from posd import responses, security
+from posd.downloads import waiting
 from posd.incoming import Incoming, Malformed
 from posd.iso8583 import assemble
 from posd.iso8583.tlv import MalformedTlv
@@ -66,7 +67,7 @@ def _parameters(exchange: Exchange) -> Reply:
     last = number == len(blocks)
     if last:
         standing.version = download.version
-        host.look_for_downloads(standing, exchange.at)
+        standing.waiting = waiting(download, standing.software, standing.version)
         exchange.waiting = standing.waiting
     data = (b"0" if last else b"1") + wanted + blocks[number - 1]
     return exchange.build(

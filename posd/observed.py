@@ -30,7 +30,7 @@ ONLINE_MS: Final = 600_000
 LOOKS_MAX: Final = 3600
 """Looks at the follower that are remembered, one a second: the longest lag that is told."""
 CHECKS_MAX: Final = 64
-"""Checks of a verification that are told."""
+"""Checks of a verification, or of a clearing, that are told."""
 NANOSECONDS: Final = 1e9
 BEHIND_MAX: Final = 400
 """Dates that are counted as not cleared; past that it is as bad as it can be."""
@@ -161,15 +161,22 @@ class Observed:
             yield CounterMetricFamily(
                 f"counterfoil_{name}", documentation, value=notes[note].get(key, 0) / unit
             )
-        checks = GaugeMetricFamily(
-            "counterfoil_verify_check_failed",
-            "1 for a check of the last verification that failed.",
-            labels=["check"],
+        yield _checks(
+            "verify_check_failed", "1 for a check of the last verification that failed.", verified
         )
-        told = [key for key in sorted(verified) if key.startswith("check ")]
-        for key in told[:CHECKS_MAX]:
-            checks.add_metric([key.removeprefix("check ")], verified[key])
-        yield checks
+        yield _checks(
+            "clearing_check_failed",
+            "1 for a check of the date cleared last that failed.",
+            noted(self.folder, "clearing"),
+        )
+
+
+def _checks(name: str, documentation: str, told: dict[str, int]) -> Metric:
+    """The checks that a note tells of, each with 1 where it failed."""
+    checks = GaugeMetricFamily(f"counterfoil_{name}", documentation, labels=["check"])
+    for key in [key for key in sorted(told) if key.startswith("check ")][:CHECKS_MAX]:
+        checks.add_metric([key.removeprefix("check ")], told[key])
+    return checks
 
 
 Value = Callable[[Observed], float]
@@ -192,6 +199,10 @@ GAUGES: Final[dict[str, tuple[str, Value]]] = {
     "waiting_replies": (
         "Replies, or reads, that wait for the open group to be durable.",
         lambda seen: seen.pipeline.waiting,
+    ),
+    "coupon_inquiries_waiting": (
+        "Coupon inquiries that the journal does not hold yet.",
+        lambda seen: seen.links.host.inquired.waiting,
     ),
     "overlay_records": ("Records not yet in the tables.", lambda seen: seen.book.overlay_size),
     "overlay_records_max": (

@@ -1,9 +1,8 @@
 """Commands in, durable answers out: the group pipeline of the daemon.
 
 The event loop executes commands; each one joins the open group. When the journal is idle the group
-is sealed, written into the page cache and handed to a process that does nothing but sync
-(`ledger.syncer`); meanwhile the next group fills. What waits for a group is told once the group
-is durable, and not before.
+is sealed and handed to a process that writes and syncs it (`ledger.syncer`); meanwhile the next
+group fills. What waits for a group is told once the group is durable, and not before.
 
 The first write or sync that fails ends the process with status 3 there and then: nothing may
 leave on any connection after it, so nothing is drained and nobody is told.
@@ -20,8 +19,8 @@ from typing import Any, NoReturn
 
 from engine.commands import Answer
 from engine.machine import Machine
+from engine.trail import Giver
 from ledger.book import Book, Group, OutcomeUnknown
-from ledger.syncer import Syncer
 from posd.metrics import Meter
 
 STATUS_OUTCOME_UNKNOWN = 3
@@ -49,6 +48,8 @@ class Pipeline:
     Attributes:
         shut: True when new work is answered 91.
         halted: True once nothing may leave any more.
+        written_ns: what the last group took from being sealed until this loop knew it durable,
+            ns; it grows where the disk, the processors or this loop have too much to do.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Pipeline:
         self.book = book
         self.machine = machine
         self._meter = meter
-        self._syncer = Syncer()
+        self._syncer = book.start_syncer()
         loop.add_reader(self._syncer.fileno(), self._synced)
         self._flight: Group | None = None
         self._open_waiters: list[Waiter] = []
@@ -71,12 +72,13 @@ class Pipeline:
         self.halted = False
         self.clock_suspect = False
         self.shut = False
+        self.written_ns = 0
 
     # Work.
 
-    def execute(self, command: Any) -> Answer:
-        """Execute an administration command now."""
-        answer = self.machine.execute(command, wall_ms())
+    def execute(self, command: Any, giver: Giver) -> Answer:
+        """Execute a command of administration now, in the name of who gave it."""
+        answer = self.machine.execute(command, wall_ms(), giver=giver)
         self.kick()
         return answer
 
@@ -176,7 +178,7 @@ class Pipeline:
     def stop(self) -> None:
         """End the syncing process; nothing may be in flight."""
         self._loop.remove_reader(self._syncer.fileno())
-        self._syncer.close()
+        self.book.stop_syncer()
 
     # Groups.
 
@@ -193,7 +195,7 @@ class Pipeline:
         self._open_waiters = []
         self._flight = group
         try:
-            self.book.write_begin(group, self._syncer)
+            self.book.write_begin(group)
         except OutcomeUnknown as error:
             self.halt(error)
 
@@ -201,9 +203,9 @@ class Pipeline:
         """The syncer has answered: the group in flight is durable, or the end has come."""
         group, self._flight = self._flight, None
         if group is None:
-            self.halt(OutcomeUnknown("the process that syncs the journal is gone; start again"))
+            self.halt(OutcomeUnknown("the process that writes the journal is gone; start again"))
         try:
-            self.book.write_end(group, self._syncer)
+            self.book.write_end(group)
         except OutcomeUnknown as error:
             self.halt(error)
         self._written(group)
@@ -222,6 +224,7 @@ class Pipeline:
         waiters = self._flight_waiters
         self._flight_waiters = []
         self._flight_last = 0
+        self.written_ns = group.write_ns
         self._meter.journal.add(group.write_ns)
         for waiter in waiters:
             waiter()

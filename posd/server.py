@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import signal
@@ -24,7 +23,7 @@ from typing import Any, cast
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
-from engine.configuration import LEVELS
+from engine.configuration import LEVELS, ledger_limits
 from engine.directory import (
     Configuration,
     DirectoryError,
@@ -35,6 +34,8 @@ from engine.directory import (
 from engine.machine import Machine, SwapFailed
 from engine.vault import Vault
 from ledger.book import Book, OutcomeUnknown
+from ledger.tables import tables_bytes
+from posd import heap
 from posd.control import serve_control
 from posd.host import Host
 from posd.link import Limits, Links
@@ -43,13 +44,15 @@ from posd.logs import begin as begin_log
 from posd.metrics import Exposition, Meter
 from posd.notify import ALIVE, READY, STOPPING, notify
 from posd.observed import Observed
-from posd.pipeline import Pipeline
+from posd.pages import Pages
+from posd.pipeline import Pipeline, monotonic_ms, wall_ms
 from posd.terminals import GuardLimits
 from posd.tls import HANDSHAKE_SECONDS_MAX, TlsFileError, server_context
 
 BACKLOG = 4096
 IDLE_SWEEP_TICKS = 15
-HTTP_REQUEST_MAX = 8192
+ALIAS_SECONDS = 1.0
+"""How long the start takes aliases into memory; a million takes about a third of it."""
 
 __all__ = ["Daemon", "TlsFileError", "run", "split_address"]
 
@@ -71,6 +74,7 @@ class Daemon:
         self.loop = loop
         self.book = book
         self.meter = Meter()
+        self.refresh_keys = vault.refresh
         self.pipeline = Pipeline(loop, book, machine, self.meter)
         self._told = Events()
         host = Host(machine, book.view.get, vault, self.pipeline, self.meter, self.event)
@@ -84,6 +88,7 @@ class Daemon:
         self.registry.register(self.observed)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.pages = Pages(partial(generate_latest, self.registry), self.pipeline.why_shut)
         self._ticks = 0
         self._told_shut: list[str] = []
         self._servers: list[Any] = []
@@ -94,6 +99,10 @@ class Daemon:
         """Log what operations should see, so many of a kind a second at the most."""
         self.meter.count("events")
         self._told.tell(name, values)
+
+    def serve_terminals(self) -> None:
+        """Handle what terminals have sent by now, before bulk work has its turn."""
+        self.links.handle_now()
 
     def status(self) -> dict[str, Any]:
         """What the control socket tells."""
@@ -125,7 +134,7 @@ class Daemon:
         if tls is not None:
             doors.append(await self._listen(*tls))
         metrics_host, metrics_port = split_address(metrics)
-        scrape = await asyncio.start_server(self._http, metrics_host, metrics_port)
+        scrape = await self.pages.listen(metrics_host, metrics_port)
         control = await serve_control(self, folder)
         self._servers = [*doors, scrape, control]
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,6 +150,7 @@ class Daemon:
         tick.cancel()
         for door in doors:
             door.close()
+        self._note_inquiries()
         self.pipeline.draining = True
         self.pipeline.judge()
         wait_ms = self.links.limits.drain_ms
@@ -219,9 +229,20 @@ class Daemon:
         self.observed.look()
         self.links.sweep()
         self._tell_shut()
+        every = int(self.configuration.settings["serve.inquiries_seconds"].value)
+        if self._ticks % every == 0:
+            self._note_inquiries()
         if self._ticks % max(1, min(IDLE_SWEEP_TICKS, self.links.limits.idle_ms // 10_000)) == 0:
             self.links.sweep_idle()
         self.loop.call_later(1, self._tick)
+
+    def _note_inquiries(self) -> None:
+        """Have the inquiries of coupons that were counted in the journal, where it takes any."""
+        at = wall_ms()
+        self.pipeline.watch_clock(at, monotonic_ms())
+        if not self.pipeline.shut:
+            self.links.host.inquired.note(at)
+            self.pipeline.kick()
 
     def _tell_shut(self) -> None:
         """Log that new work is refused, and why, or that it is taken again; once each."""
@@ -240,46 +261,6 @@ class Daemon:
         if isinstance(error, SwapFailed | OutcomeUnknown):
             self.pipeline.halt(error)
         loop.default_exception_handler(context)
-
-    # Metrics and health.
-
-    async def _http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one HTTP request: /metrics, /healthz, /readyz."""
-        try:
-            request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-            parts = request[:HTTP_REQUEST_MAX].split(b" ", 2)
-            path, _, query = (parts[1] if len(parts) > 1 else b"").partition(b"?")
-            status, kind, body = self._page(path, as_json=query == b"format=json")
-            head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
-            writer.write(head % (status, kind, len(body)))
-            writer.write(b"Connection: close\r\n\r\n" + body)
-            await writer.drain()
-        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            pass
-        finally:
-            writer.close()
-
-    def _page(self, path: bytes, *, as_json: bool = False) -> tuple[bytes, bytes, bytes]:
-        """Status line, content type and body of a page."""
-        if path == b"/metrics":
-            kind = b"text/plain; version=0.0.4; charset=utf-8"
-            return b"200 OK", kind, generate_latest(self.registry)
-        if path == b"/healthz":
-            return _health([], "alive", as_json=as_json)
-        if path == b"/readyz":
-            return _health(self.pipeline.why_shut(), "ready", as_json=as_json)
-        known = b"there is /metrics, /healthz and /readyz\n"
-        return b"404 Not Found", b"text/plain; charset=utf-8", known
-
-
-def _health(why: list[str], well: str, *, as_json: bool) -> tuple[bytes, bytes, bytes]:
-    """A page of health: `well`, or why not, a line each."""
-    status = b"503 Service Unavailable" if why else b"200 OK"
-    if as_json:
-        body = json.dumps({well: not why, "reasons": why}) + "\n"
-        return status, b"application/json", body.encode()
-    text = "\n".join(why or [well]) + "\n"
-    return status, b"text/plain; charset=utf-8", text.encode()
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -340,6 +321,7 @@ def run(
     context = (tls[0], server_context(tls[1], tls[2])) if tls is not None else None
     configuration = read_configuration(directory, config)
     wanted = configuration.section("serve")
+    limits = ledger_limits(configuration)
     begin_log(logging_as[0] or wanted["log_format"], logging_as[1] or wanted["log_level"])
     vault = open_vault(directory, key, configuration)
     book, machine = open_machine(directory, configuration=configuration)
@@ -351,8 +333,11 @@ def run(
         daemon.pipeline.check_start()
         if confirm_clock:
             daemon.pipeline.confirm_clock()
+        book.view.keep_aliases(ALIAS_SECONDS)
+        heap.take(wanted["heap_mib"], heap.worth(tables_bytes(directory), limits.overlay_bytes))
         gc.collect()
         gc.freeze()
+        heap.use_huge_pages()
         gc.disable()  # nothing on the path of a message makes cycles; a pause would show in p99.9
         loop.run_until_complete(
             daemon.serve(

@@ -12,28 +12,31 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from clearing.console import directory_argument, echo_json, json_option, key_option, stdout_console
+from clearing.dates import DAY, as_number
 from engine.directory import open_vault
 from engine.records import NEVER
 from engine.rules.adjustments import Confirm, Proposal, Propose, Release, Withdraw
-from engine.submit import Submitter
 from ledger import codec, schema
 from ledger.model import MONEY
 from ledger.tables import Snapshot
-from tools.cli import (
-    Refusal,
-    directory_argument,
-    echo_json,
-    json_option,
-    key_option,
-    stdout_console,
-)
+from tools.deeds import by_option, printable, reason_option, submit
 from tools.load_checks import AMOUNT_MAX
 from tools.show import sequence_of
 
 LIST_MAX: Final = 10_000
 
+_EXCLUSIVE: Final = (
+    ("write_off", "to_income"),
+    ("expires", "never_expires"),
+    ("expires", "write_off"),
+    ("never_expires", "write_off"),
+    ("expires", "to_income"),
+    ("never_expires", "to_income"),
+)
+"""Options of a proposal of which one contradicts the other."""
+
 id_argument = click.argument("name", metavar="ID")
-by_option = click.option("--by", required=True, help="Name of the person who does this.")
 
 
 @click.group("adjust")
@@ -52,26 +55,36 @@ def command() -> None:
     type=click.IntRange(-AMOUNT_MAX, AMOUNT_MAX),
     help="Points or fen to give, or to take with a minus.",
 )
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day of points given.")
+@click.option("--expires", type=DAY, help="Last day of points given.")
 @click.option("--never-expires", is_flag=True, help="Points given that do not run out.")
 @click.option("--write-off", is_flag=True, help="Write the amount off what the member owes.")
-@click.option("--reason", required=True, help="Why, for the books.")
+@click.option("--to-income", is_flag=True, help="Book value that ran out as income, for good.")
+@reason_option
 @by_option
 def propose(directory: Path, name: str, by: str, **said: Any) -> None:
-    """Propose an adjustment; ID is of your choice, the number of a ticket say."""
-    expires = int(said["expires"].strftime("%Y%m%d")) if said["expires"] else 0
+    """Propose an adjustment. ID is of your choice, the number of a ticket say."""
+    for first, second in _EXCLUSIVE:
+        if said[first] and said[second]:
+            flags = [f"--{flag.replace('_', '-')}" for flag in (first, second)]
+            raise click.UsageError(f"{flags[0]} and {flags[1]} do not go together")
+    expires = as_number(said["expires"])
     if said["never_expires"]:
         expires = NEVER
-    what = "value" if said["unit"] == MONEY else "debt" if said["write_off"] else "points"
+    if said["to_income"]:
+        what = "breakage"
+    elif said["write_off"]:
+        what = "debt"
+    else:
+        what = "value" if said["unit"] == MONEY else "points"
     row = Propose(
-        _text(name, "ID"),
+        printable(name, "ID"),
         what,
         said["member"],
         said["unit"],
         said["amount"],
         expires,
-        _text(said["reason"], "--reason"),
-        _text(by, "--by"),
+        printable(said["reason"], "--reason"),
+        printable(by, "--by"),
     )
     _submit(directory, row, "proposed")
 
@@ -81,8 +94,8 @@ def propose(directory: Path, name: str, by: str, **said: Any) -> None:
 @id_argument
 @by_option
 def confirm(directory: Path, name: str, by: str) -> None:
-    """Confirm an adjustment that another person proposed, which posts it."""
-    _submit(directory, Confirm(name, _text(by, "--by")), "confirmed and posted")
+    """Confirm an adjustment that another person proposed. It is posted then."""
+    _submit(directory, Confirm(name, printable(by, "--by")), "confirmed and posted")
 
 
 @command.command()
@@ -91,7 +104,7 @@ def confirm(directory: Path, name: str, by: str) -> None:
 @by_option
 def withdraw(directory: Path, name: str, by: str) -> None:
     """Take a proposal back."""
-    _submit(directory, Withdraw(name, _text(by, "--by")), "withdrawn")
+    _submit(directory, Withdraw(name, printable(by, "--by")), "withdrawn")
 
 
 @command.command()
@@ -100,9 +113,9 @@ def withdraw(directory: Path, name: str, by: str) -> None:
 @by_option
 @key_option
 def release(directory: Path, transaction: str, by: str, key: Path | None) -> None:
-    """Let pending points of a transaction be spent; RRN or sequence number."""
+    """Let pending points of a transaction be spent. RRN may be its sequence number."""
     sequence = sequence_of(open_vault(directory, key), transaction)
-    _submit(directory, Release(sequence, _text(by, "--by")), "released")
+    _submit(directory, Release(sequence, printable(by, "--by")), "released")
 
 
 @command.command("list")
@@ -149,18 +162,8 @@ def shown(name: str, row: Proposal) -> dict[str, Any]:
     }
 
 
-def _text(value: str, name: str) -> str:
-    """A short text for the books; letters that do not print would spoil lists."""
-    if not value.strip() or not value.isprintable() or len(value) > 200:  # noqa: PLR2004
-        raise click.BadParameter("has to be 1 to 200 printable characters", param_hint=name)
-    return value
-
-
 def _submit(directory: Path, row: Any, done: str) -> None:
-    with Submitter(directory) as submitter:
-        result = submitter.submit(row)
-    if not result.done:
-        raise Refusal(result.text)
+    result = submit(directory, row)
     if result.sequence:
         click.echo(f"{done} with entry {result.sequence}")
     else:

@@ -14,6 +14,8 @@ from typing import Final
 import click
 
 import engine.catalogue  # noqa: F401 - announces the records, whose ciphertext no digest counts
+from clearing.console import directory_argument, echo_json, json_option
+from clearing.dates import DAY, as_number
 from engine.directory import require_directory
 from engine.settlement import Cleared, Run
 from ledger import schema
@@ -22,7 +24,7 @@ from ledger.retention import Plan, keep_house, plan
 from ledger.segment import segments
 from ledger.tables import Snapshot
 from tools.backup import kept_backup, sentences
-from tools.cli import directory_argument, echo_json, json_option, progress_bar
+from tools.cli import progress_bar
 
 MEANING: Final = {
     "date": "dated before the day named",
@@ -76,7 +78,7 @@ def _released(snapshot: Snapshot) -> int:
 @directory_argument
 @click.option(
     "--prune-before",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     help="Remove segments that lie before this business date as a whole.",
 )
 @click.option(
@@ -96,7 +98,7 @@ def archive(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Compress closed journal segments, and remove old ones that nobody needs any more.
+    """Compress closed journal segments, and remove unneeded old ones.
 
     DIR may be in use. A segment is removed only when all of it is cleared and released, verified
     (`counterfoil verify`) and backed up to a file.
@@ -104,7 +106,7 @@ def archive(
     require_directory(directory)
     with Snapshot(directory) as snapshot:
         applied = snapshot.applied
-        before = int(prune_before.strftime("%Y%m%d")) if prune_before else 0
+        before = as_number(prune_before)
         known = bounds(directory, snapshot, before, backed_up) if before else {}
     bound = min(known.values(), default=0)
     with sentences(), progress_bar("entries") as progress:

@@ -8,6 +8,7 @@ inside: it has to be kept elsewhere, and without it a backup is of no use.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -21,6 +22,10 @@ from zoneinfo import ZoneInfo
 import click
 
 import engine.catalogue  # noqa: F401 - announces the records, whose ciphertext no digest counts
+from clearing.calendar import HOLIDAYS
+from clearing.console import Refusal, directory_argument, echo_json, json_option
+from clearing.files import manifest
+from clearing.files.folder import MANIFEST
 from engine.directory import (
     CONFIGURATION,
     DirectoryError,
@@ -35,9 +40,10 @@ from ledger.notes import note, noted
 from ledger.restore import Point, RestoreRefused, restore
 from ledger.storage import MEBIBYTE, Storage
 from ledger.stream import StreamBroken
-from tools.cli import Refusal, bulk_work, directory_argument, echo_json, json_option, progress_bar
+from tools.cli import bulk_work, nobody_reads, progress_bar
 
 _LOOK_BYTES: Final = 16 * MEBIBYTE
+_SEQUENCE_DIGITS: Final = 19
 _CHAIN: Final = re.compile(r"(\d{1,19}):([0-9a-f]{64})")
 _SENTENCES: Final = (BackupRefused, KeepingBusy, RestoreRefused, StreamBroken)
 
@@ -51,6 +57,17 @@ def sentences() -> Iterator[None]:
         raise Refusal(str(error)) from error
 
 
+@contextmanager
+def full_disk(place: str, remedy: str) -> Iterator[None]:
+    """Turn the system's word of a full disk into a sentence that names the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Refusal(f"{place} is full, nothing was made: {remedy}") from error
+
+
 def kept_backup(directory: Path) -> int:
     """The last entry of the newest backup to a file; 0 where none is noted."""
     return noted(directory, "backup").get("kept", 0)
@@ -60,7 +77,7 @@ def _since(directory: Path, text: str | None) -> int:
     """The entry from which an increment counts: a number, or the end of an earlier backup."""
     if text is None:
         return 0
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _SEQUENCE_DIGITS:
         return int(text)
     head = head_of(Path(text))
     if wrong := chain_differs(directory, head.sequence, head.chain):
@@ -97,16 +114,29 @@ class _Room:
             )
 
 
+def _require_folder(path: Path) -> None:
+    """Refuse a name whose folder is not there."""
+    if not path.parent.is_dir():
+        raise Refusal(f"{path.parent} is not a folder: make it first, or name another")
+
+
 @contextmanager
 def _output(directory: Path, file: str) -> Iterator[tuple[BinaryIO, Callable[[int], None] | None]]:
     """Where the stream goes: a pipe, or a file that is there whole or not at all."""
     if file == "-":
-        yield sys.stdout.buffer, None
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer, None
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            nobody_reads()
+            raise Refusal(
+                "whoever read the backup went away before its end: see why, and take another"
+            ) from None
         return
     path = Path(file)
     if path.exists():
         raise Refusal(f"{path} is there already: name a new file")
+    _require_folder(path)
     made = path.with_name(f".{path.name}.part")
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -128,16 +158,18 @@ def _output(directory: Path, file: str) -> Iterator[tuple[BinaryIO, Callable[[in
 @click.option("--tables", is_flag=True, help="Take the tables along: larger, sooner restored.")
 @json_option
 def backup(directory: Path, file: str, since: str | None, *, tables: bool, as_json: bool) -> None:
-    """Write a backup of DIR to a new FILE, or to standard output; DIR may be in use.
+    """Write a backup of DIR to a new FILE, or - for standard output. DIR may be in use.
 
     The key file is never inside: keep a copy of it apart.
     """
     require_directory(directory)
     known = read_configuration(directory)
     behind = _since(directory, since)
-    files = {CONFIGURATION: (directory / CONFIGURATION).read_bytes()}
+    own = (directory / name for name in (CONFIGURATION, HOLIDAYS))
+    files = {path.name: path.read_bytes() for path in own if path.exists()}
     with sentences(), bulk_work(), progress_bar("segments") as progress:
-        with _output(directory, file) as (stream, look):
+        room = full_disk(f"the disk of {file}", "free some, or name another disk")
+        with room, _output(directory, file) as (stream, look):
             head = write_backup(
                 directory,
                 stream,
@@ -182,15 +214,18 @@ def restoring(
     *,
     as_json: bool,
 ) -> None:
-    """Make DIR, a new directory, of a full backup and the increments behind it, in their order.
+    """Make a new DIR of a backup and the increments behind it.
 
     FILE may be - for standard input. A time without a zone is in the operator's.
     """
     point = Point(sequence or 0, _moment(moment, files) if moment else 0)
+    _require_folder(directory)
     if directory.exists() and directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
     with ExitStack() as stack:
         stack.enter_context(sentences())
+        remedy = "free some, or restore to another disk"
+        stack.enter_context(full_disk(f"the disk of {directory.parent}", remedy))
         sources: list[tuple[str, BinaryIO]] = [
             ("standard input", sys.stdin.buffer)
             if name == "-"
@@ -232,14 +267,33 @@ def judge_chain(directory: Path, against: str) -> str:
 
     Args:
         directory: the data directory.
-        against: ``SEQ:HASH``, or the path of a backup.
+        against: ``SEQ:HASH``, or the path of a backup, of a settlement set or of its manifest.
 
     Raises:
-        DirectoryError: it is neither.
+        DirectoryError: it is none of them.
     """
+    path = Path(against)
+    path = path / MANIFEST if path.is_dir() else path
+    if path.name == MANIFEST and path.is_file():
+        against = _noted_in(path)
     if matched := _CHAIN.fullmatch(against):
         return chain_differs(directory, int(matched[1]), bytes.fromhex(matched[2]))
-    if not Path(against).is_file():
-        raise DirectoryError(f"{against} is neither SEQ:HASH nor a backup's file")
-    head = head_of(Path(against))
+    if not path.is_file():
+        raise DirectoryError(f"{against} is neither SEQ:HASH nor a backup nor a settlement set")
+    head = head_of(path)
     return chain_differs(directory, head.sequence, head.chain)
+
+
+def _noted_in(path: Path) -> str:
+    """The note of the chain in a manifest.
+
+    Raises:
+        DirectoryError: it is damaged.
+    """
+    try:
+        found = manifest.read(path.read_bytes())
+    except manifest.Unreadable as fault:
+        raise DirectoryError(f"{path}: {fault}") from None
+    if found.fault or not _CHAIN.fullmatch(found.chain):
+        raise DirectoryError(f"{path}: {found.fault or 'it notes no chain'}")
+    return found.chain

@@ -6,27 +6,28 @@ loaded (``LOAD.md``); how it is doing is told by ``show campaign`` and ``report 
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from clearing.console import directory_argument, json_option, key_option
 from engine import codes
 from engine.campaigns import NO_EFFECT, Campaign, Effect
 from engine.directory import open_vault
 from engine.reasons import Reason
-from engine.rules.campaigns import MOVES, MoveCampaign, MoveCoupon
+from engine.rules.campaigns import MOVES, CancelCode, MoveCampaign, MoveCoupon
 from engine.submit import Submitter
 from ledger import schema
-from tools.cli import Refusal, directory_argument, echo_json, json_option, key_option
+from tools.cli import print_list
+from tools.deeds import by_option, reason_option, submit, tell_change
 from tools.show_coupons import moment
 
 ABOUT = {
-    "approve": "Approve a draft; where it asks for several approvals, each by another person.",
-    "publish": "Put an approved campaign live: from its first minute on it is claimed and used.",
+    "approve": "Approve a draft. Where it asks for several approvals, each by another person.",
+    "publish": "Put an approved campaign live. From its first minute on it is claimed and used.",
     "offline": "Take a campaign offline: no new coupons; claimed ones stay good.",
     "resume": "Put a campaign live again that was offline.",
     "withdraw": "Make an approved campaign a draft again.",
@@ -52,16 +53,7 @@ def list_(directory: Path, *, as_json: bool) -> None:
         with closing(submitter.scan(schema.CAMPAIGN)) as rows:
             newest = {row.id: row for key, row in rows if key[1:] == row.id.encode()}
     found = [_line(row, effects.get(name, NO_EFFECT)) for name, row in sorted(newest.items())]
-    if as_json:
-        echo_json(found)
-        return
-    if not found:
-        click.echo("none")
-        return
-    table = Table(*found[0])
-    for one in found:
-        table.add_row(*(str(value) for value in one.values()))
-    Console().print(table)
+    print_list(found, as_json=as_json)
 
 
 def _line(row: Campaign, effect: Effect) -> dict[str, Any]:
@@ -84,13 +76,10 @@ def _stepper(step: str) -> None:
 
     @command.command(step, help=ABOUT[step])
     @click.argument("campaign", metavar="ID")
-    @click.option("--by", required=True, help="Name of the person who does this.")
+    @by_option
     @click.pass_obj
     def take(directory: Path, campaign: str, by: str) -> None:
-        with Submitter(directory) as submitter:
-            result = submitter.submit(MoveCampaign(campaign, step, by))
-        if not result.done:
-            raise Refusal(result.text)
+        result = submit(directory, MoveCampaign(campaign, step, by))
         if result.reason == Reason.UNCHANGED:
             click.echo("it was so already")
         elif step == "approve" and result.facts["state"] == "draft":
@@ -105,21 +94,19 @@ for _step in MOVES:
 
 @command.command("coupon")
 @click.argument("step", type=click.Choice(["unlock", "cancel"]))
-@click.option("--by", required=True, help="Name of the person who does this.")
-@click.option("--reason", required=True, help="Why, for the books.")
+@by_option
+@reason_option
 @key_option
 @click.pass_obj
 def coupon(directory: Path, step: str, by: str, reason: str, key: Path | None) -> None:
-    """Unlock a coupon after wrong PINs, or cancel it; its code is asked for, never an argument."""
+    """Unlock a coupon after wrong PINs, or cancel it. The code is asked for, never an argument."""
     vault = open_vault(directory, key)
-    found = codes.find(vault, click.prompt("Code", hide_input=True, err=True))
-    if found is None:
-        raise Refusal("this is no code: 16 to 24 digits, the last a check digit")
-    with Submitter(directory) as submitter:
-        result = submitter.submit(MoveCoupon(found[0], step, by, reason))
-    if not result.done:
-        raise Refusal(result.text)
-    if result.reason == Reason.UNCHANGED:
-        click.echo("it was so already")
+    if sys.stdin.isatty():
+        code = click.prompt("Code", hide_input=True, err=True)
     else:
-        click.echo(f"{result.facts['before']}, now {result.facts['after']}")
+        code = sys.stdin.readline().rstrip("\n")
+    digest, batch, serial = codes.find(vault, code)
+    if step == "cancel" and batch:
+        tell_change(submit(directory, CancelCode(digest, batch, serial, by, reason)))
+    else:
+        tell_change(submit(directory, MoveCoupon(digest, step, by, reason)))

@@ -8,8 +8,8 @@ through its control socket or reading only, and without one.
 
 from __future__ import annotations
 
+import errno
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +21,18 @@ from typing import Any, Final
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
+from clearing.console import (
+    REFUSED,
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+    stdout_console,
+)
+from clearing.dates import DAY, as_number
 from engine.configuration import FORMATS, LEVELS
 from engine.directory import (
     DEFAULT_CUTOFF,
@@ -32,9 +43,12 @@ from engine.directory import (
     key_path,
     open_vault,
     read_configuration,
+    wall_ms,
 )
+from engine.giver import OPERATOR_VARIABLE, OperatorUnfit, is_name, speaking_for
 from engine.rules.reference import CutOff
 from engine.submit import AnswerMissing, Refused, Submitter, confirm_clock, daemon_status
+from engine.terms import Clock, spoken
 from engine.vault import KeyFileError, SealBroken
 from ledger.book import BookInUse, JournalDamaged, OutcomeUnknown
 from ledger.codec import UnknownLayout
@@ -43,8 +57,10 @@ from tools.decode import NotHex, explain, print_rows, understood
 from tools.load import load as load_file
 from tools.replay import Differs
 from tools.replay import replay as replay_into
-from tools.show import KINDS, NotFound, look_up, print_shown
+from tools.show import KINDS, NotFound, look_up
+from tools.show_tables import print_shown
 from tools.tail import events
+from tools.usage import explained, wrong_usage_in_one_line
 from tools.verify import as_json as verification_json
 from tools.verify import note_verification, verification
 
@@ -56,6 +72,7 @@ KNOWN_ERRORS: Final = (
     JournalDamaged,
     KeyFileError,
     NotFound,
+    OperatorUnfit,
     OutcomeUnknown,
     Refused,
     SealBroken,
@@ -63,26 +80,18 @@ KNOWN_ERRORS: Final = (
 )
 """Errors whose text is a sentence for the operator."""
 
-REFUSED: Final = 1
-WRONG_USAGE: Final = 2
 
-directory_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-key_option = click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="Key file; else COUNTERFOIL_KEY, else the one in the directory's configuration.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def nobody_reads() -> None:
+    """Whoever read our output has gone; the interpreter must not try to flush the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class Refusal(click.ClickException):
-    """A refusal that was found out here; exit status 1."""
-
-    exit_code = REFUSED
-
-    def show(self, file: Any = None) -> None:
-        """Print the sentence alone."""
-        click.echo(f"counterfoil: {self.message}", err=True, file=file)
+def _spoken(error: OSError) -> str:
+    """What the system said, and of a full disk what to do."""
+    name = f"{error.filename}: " if error.filename else ""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"{name}the disk is full: free some room, then do the same again"
+    return f"{name}{error.strerror or error}"
 
 
 class Command(click.Group):
@@ -123,44 +132,68 @@ class Command(click.Group):
         """A subcommand, loaded when first asked for."""
         place = self.lazy.get(cmd_name)
         if place is None:
-            return super().get_command(ctx, cmd_name)
+            found = super().get_command(ctx, cmd_name)
+            return found and explained(found, cmd_name)
         module, _, name = place.partition(":")
         try:
             command: click.Command = getattr(import_module(module), name or "command")
         except (ModuleNotFoundError, AttributeError):
             return None
-        return command
+        return explained(command, cmd_name)
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the words up to the subcommand; wrong usage is told in one line."""
+        try:
+            with wrong_usage_in_one_line():
+                return super().make_context(*args, **more)
+        except OSError as error:  # of `--help`, which is printed here
+            raise Refusal(_spoken(error)) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand; known errors become their sentence and exit status 1."""
         try:
-            return super().invoke(ctx)
+            with wrong_usage_in_one_line():
+                return super().invoke(ctx)
         except KNOWN_ERRORS as error:
             raise Refusal(str(error)) from error
         except BrokenPipeError:
-            # Whoever read our output has enough; the interpreter must not try to flush the rest.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            nobody_reads()
             raise click.exceptions.Exit(REFUSED) from None
+        except UnicodeEncodeError as error:
+            what = "a word of the command, or the name of a file, is not UTF-8: set the terminal to"
+            raise Refusal(f"{what} UTF-8, or rename the file") from error
         except OSError as error:
-            name = f"{error.filename}: " if error.filename else ""
-            raise Refusal(f"{name}{error.strerror or error}") from error
+            raise Refusal(_spoken(error)) from error
 
 
 @click.group(cls=Command, name="counterfoil", context_settings={"max_content_width": 100})
 @click.version_option(VERSION, prog_name="counterfoil")
-def main() -> None:
+@click.option(
+    "--operator",
+    metavar="NAME",
+    default="",
+    help=f"Who gives the command, for the journal; else {OPERATOR_VARIABLE}, else the login name.",
+)
+@click.pass_context
+def main(ctx: click.Context, operator: str) -> None:
     """Points and coupon transaction engine with a POS terminal protocol server."""
+    if operator and not is_name(operator):
+        raise click.BadParameter("has to be 1 to 64 printable characters", param_hint="--operator")
+    ctx.with_resource(speaking_for(operator))
 
 
-def echo_json(value: Any) -> None:
-    """Print a value as JSON, one line, letters as they are."""
-    click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def stdout_console() -> Console:
-    """Where tables go; as wide as they are when nobody looks, so that nothing is folded."""
-    width = None if sys.stdout.isatty() else 160
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+def print_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print rows of one shape: a table, `none` where there are none, or JSON."""
+    if as_json:
+        echo_json(rows)
+        return
+    if not rows:
+        click.echo("none")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    stdout_console().print(table)
 
 
 @contextmanager
@@ -226,7 +259,7 @@ def init(directory: Path, key: Path | None, zone: str, cutoff: str, *, demo: boo
 def serve(
     directory: Path, listen: str | None, metrics: str | None, key: Path | None, **options: Any
 ) -> None:
-    """Run the daemon in the foreground; prints `ready HOST:PORT metrics HOST:PORT`."""
+    """Run the daemon in the foreground. It prints `ready HOST:PORT metrics HOST:PORT`."""
     secured = (options["tls_listen"], options["cert"], options["client_ca"])
     if any(secured) and not all(secured):
         raise click.UsageError("--tls-listen, --cert and --client-ca go together")
@@ -262,7 +295,7 @@ def serve(
 @key_option
 @json_option
 def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> None:
-    """Load reference data and opening balances, JSON Lines; see tools/LOAD.md."""
+    """Load reference data and opening balances. FILE is JSON Lines, see tools/LOAD.md."""
 
     def rejected(line: int, why: str) -> None:
         if not as_json:
@@ -294,12 +327,12 @@ def load(directory: Path, file: Path, key: Path | None, *, as_json: bool) -> Non
 @click.option(
     "--against",
     multiple=True,
-    metavar="FILE|SEQ:HASH",
-    help="A backup, or the chain as it was noted: finds a journal that was cut or redone.",
+    metavar="FILE|SET|SEQ:HASH",
+    help="A backup, a settlement set, or its note: finds a journal that was cut or redone.",
 )
 @json_option
 def verify(directory: Path, against: tuple[str, ...], *, as_json: bool) -> None:
-    """Run every audit check; ends with the sequence number and the digest."""
+    """Run every audit check. It ends with the sequence number and the digest."""
     checked = []
     if against:
         judge_chain = import_module("tools.backup").judge_chain
@@ -324,18 +357,20 @@ def verify(directory: Path, against: tuple[str, ...], *, as_json: bool) -> None:
         raise click.exceptions.Exit(REFUSED)
 
 
-@main.command()
+@main.command(
+    help=f"""Show what is registered or what happened, masked.
+
+    KIND is {", ".join(KINDS[:-1])} or {KINDS[-1]}. KEY is an id; for a member or card also a card
+    number or phone; for a transaction its RRN or sequence number.
+    """
+)
 @directory_argument
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", metavar="KIND", type=click.Choice(KINDS))
 @click.argument("key_of_kind", metavar="KEY")
 @key_option
 @json_option
 def show(directory: Path, kind: str, key_of_kind: str, key: Path | None, *, as_json: bool) -> None:
-    """Show what is registered or what happened, masked.
-
-    KEY is an id; for a member or card also a card number or phone; for a transaction its RRN or
-    sequence number.
-    """
+    """Show what is registered or what happened, masked."""
     vault = open_vault(directory, key)
     with Snapshot(directory) as snapshot:
         shown = look_up(snapshot, vault, kind, key_of_kind)
@@ -348,11 +383,17 @@ def show(directory: Path, kind: str, key_of_kind: str, key: Path | None, *, as_j
 @main.command()
 @directory_argument
 @click.option(
-    "--from", "first", default=1, show_default=True, type=click.IntRange(1), metavar="SEQ"
+    "--from",
+    "first",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="SEQ",
+    help="Sequence number of the first entry.",
 )
 @click.option("--follow", is_flag=True, help="Go on with what is still to come.")
 def tail(directory: Path, first: int, *, follow: bool) -> None:
-    """Print the event feed: one JSON object an entry, masked, in order."""
+    """Print the event feed, one masked JSON object an entry, in order."""
     try:
         for one in events(directory, first, follow=follow):
             echo_json(one)
@@ -365,7 +406,7 @@ def tail(directory: Path, first: int, *, follow: bool) -> None:
 @click.option("--charset", default="gb18030", show_default=True, help="Of the terminal's texts.")
 @json_option
 def decode(message: str, charset: str, *, as_json: bool) -> None:
-    """Explain a message field by field, masked; HEX may be - for standard input."""
+    """Explain a message field by field, masked. HEX may be - for standard input."""
     text = sys.stdin.read() if message == "-" else message
     try:
         rows = explain(text, charset)
@@ -381,7 +422,12 @@ def decode(message: str, charset: str, *, as_json: bool) -> None:
 
 @main.command()
 @directory_argument
-@click.option("--into", type=click.Path(path_type=Path), metavar="NEWDIR")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="NEWDIR",
+    help="Run the commands through the rules, into a new directory.",
+)
 @click.option(
     "--prepare",
     type=click.Path(path_type=Path),
@@ -402,7 +448,7 @@ def replay(
     *,
     as_json: bool,
 ) -> None:
-    """Run the recorded commands again: through the rules, or as load on a daemon.
+    """Run recorded commands again, by the rules or on a daemon.
 
     With --into, every entry and the digest are compared. With --to, the response codes are;
     --prepare makes the directory for the daemon that it is played to.
@@ -437,19 +483,28 @@ def replay(
 
 @main.command()
 @directory_argument
-@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="The open date, to be sure.")
+@click.option("--date", type=DAY, help="The open date, to be sure.")
 @json_option
 def cutoff(directory: Path, date: Any, *, as_json: bool) -> None:
-    """Close the open business date now; the next day opens."""
+    """Close the open business date now; the next day opens.
+
+    A date that has not begun is closed only if it is named.
+    """
     with Submitter(directory) as submitter:
-        day = int(date.strftime("%Y%m%d")) if date else submitter.date()
+        today = Clock(read_configuration(directory).zone).date(wall_ms())
+        day = as_number(date) or submitter.date()
+        if date is None and day > today:
+            raise Refusal(
+                f"the open business date is {spoken(day)}, which has not begun: to close it all the"
+                f" same name it with --date"
+            )
         result = submitter.submit(CutOff(day, False))
     if not result.done:
         raise Refusal(result.text)
     if as_json:
         echo_json({"closed": day, "sequence": result.sequence})
     else:
-        click.echo(f"closed {day} with entry {result.sequence}")
+        click.echo(f"closed {spoken(day)} with entry {result.sequence}")
 
 
 @main.command()
@@ -471,6 +526,8 @@ def status(directory: Path, *, as_json: bool) -> None:
             shown = "; ".join(map(str, value)) or "-"
         elif isinstance(value, bool):
             shown = "yes" if value else "no"
+        elif name == "date":
+            shown = spoken(value)
         click.echo(f"{name:<12} {shown}")
 
 
@@ -482,7 +539,7 @@ def clock() -> None:
 @clock.command()
 @directory_argument
 def confirm(directory: Path) -> None:
-    """Tell the running daemon that the clock is right, after it jumped or stood still."""
+    """Tell the daemon that the clock is right, after it jumped."""
     if not confirm_clock(directory):
         raise Refusal(f"no daemon serves {directory}: start it with serve --confirm-clock")
     click.echo("the clock is confirmed")

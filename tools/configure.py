@@ -12,6 +12,14 @@ from typing import Any
 import click
 from rich.table import Table
 
+from clearing.console import (
+    REFUSED,
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    stdout_console,
+)
 from engine.configuration import (
     CONFIGURATION,
     LEVELS,
@@ -22,7 +30,6 @@ from engine.configuration import (
     read_document,
 )
 from engine.submit import reload_configuration, set_log_level
-from tools.cli import REFUSED, Refusal, directory_argument, echo_json, json_option, stdout_console
 
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="Another configuration file."
@@ -48,7 +55,7 @@ def _examined(directory: Path, config: Path | None) -> tuple[dict[str, Effective
 @config_option
 @json_option
 def check(directory: Path, config: Path | None, *, as_json: bool) -> None:
-    """Tell every mistake of the configuration and of the environment; exit status 1 if any."""
+    """Tell every mistake of configuration and environment. Exit status 1 if any."""
     _, mistakes, path = _examined(directory, config)
     if as_json:
         echo_json({"ok": not mistakes, "mistakes": mistakes})
@@ -66,7 +73,7 @@ def check(directory: Path, config: Path | None, *, as_json: bool) -> None:
 @config_option
 @json_option
 def show(directory: Path, config: Path | None, *, as_json: bool) -> None:
-    """Show each setting as it is in force at the next start, and where that comes from."""
+    """Show each setting and where it comes from, as at the next start."""
     values, mistakes, _ = _examined(directory, config)
     if mistakes:
         raise Refusal(mistakes[0])
@@ -80,11 +87,11 @@ def show(directory: Path, config: Path | None, *, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("setting", "value", "from", "about"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "setting")
     for section in SECTIONS:
         for key, one in values.items():
             if one.setting.section == section:
-                table.add_row(key, _spoken(one.value), one.source, one.setting.about)
+                table.add_row(key, _spoken(one.value), Path(one.source).name, one.setting.about)
     stdout_console().print(table, markup=False)
 
 
@@ -92,7 +99,7 @@ def show(directory: Path, config: Path | None, *, as_json: bool) -> None:
 @directory_argument
 @json_option
 def reload(directory: Path, *, as_json: bool) -> None:
-    """Have the running daemon take what can be changed without a restart, and say what cannot."""
+    """Have the daemon take changed settings. It says which need a restart."""
     told = reload_configuration(directory)
     if told is None:
         raise Refusal(f"no daemon serves {directory}: the next start reads the configuration")
@@ -113,7 +120,7 @@ def reload(directory: Path, *, as_json: bool) -> None:
 @directory_argument
 @click.argument("level", type=click.Choice(LEVELS))
 def log(directory: Path, level: str) -> None:
-    """Have the running daemon log from LEVEL on, until it ends or its level is configured anew."""
+    """Have the running daemon log from LEVEL on. It lasts until it ends or is configured anew."""
     if not set_log_level(directory, level):
         raise Refusal(f"no daemon serves {directory}: set log_level in its configuration")
     click.echo(f"logging from {level} on")

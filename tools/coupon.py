@@ -13,18 +13,18 @@ from typing import Any
 import click
 import segno
 
+from clearing.console import Refusal, directory_argument, key_option
 from engine import codes
 from engine.directory import open_vault
 from engine.rules.resending import ResendCode
 from engine.rules.undo import fields_of
-from engine.submit import Submitter
 from engine.vault import Vault
 from ledger import schema
 from ledger.model import Entry
 from ledger.tables import Snapshot
-from tools.cli import Refusal, directory_argument, key_option
+from tools.deeds import by_option, reason_option, submit
+from tools.show import sequence_of
 
-RRN_DIGITS = 12
 KINDS = frozenset({"coupon claim", "coupon transfer", "coupon grant"})
 """Commands that give a coupon its code."""
 SUFFIXES = (".png", ".svg")
@@ -40,15 +40,15 @@ def command(ctx: click.Context, directory: Path) -> None:
 
 @command.command("resend")
 @click.argument("claim", metavar="RRN")
-@click.option("--by", required=True, help="Name of the person who does this.")
-@click.option("--reason", required=True, help="Why, for the books.")
+@by_option
+@reason_option
 @click.option("--qr", type=click.Path(path_type=Path), help="Image of the code: .png or .svg.")
 @key_option
 @click.pass_obj
 def resend(
     directory: Path, claim: str, by: str, reason: str, qr: Path | None, key: Path | None
 ) -> None:
-    """Tell the code of a coupon again, named by the RRN (or sequence number) of its claim.
+    """Tell a coupon's code again. RRN is its claim's, or the sequence number.
 
     At most five times a coupon. With --qr the code goes into an image of mode 0600 alone.
     """
@@ -56,10 +56,7 @@ def resend(
         raise click.BadParameter("has to end in .png or .svg", param_hint="--qr")
     vault = open_vault(directory, key)
     digest = _code_of(directory, vault, claim)
-    with Submitter(directory) as submitter:
-        result = submitter.submit(ResendCode(digest, by, reason))
-    if not result.done:
-        raise Refusal(result.text)
+    result = submit(directory, ResendCode(digest, by, reason))
     with Snapshot(directory) as snapshot:
         row: Any = snapshot.view.get(schema.coupon(digest))
     code = codes.clear(vault, row.code)
@@ -72,10 +69,7 @@ def resend(
 
 def _code_of(directory: Path, vault: Vault, claim: str) -> bytes:
     """The digest of the code that a claim, transfer or grant gave."""
-    number = int(claim) if claim.isascii() and claim.isdecimal() else 0
-    if len(claim) == RRN_DIGITS:
-        found = vault.sequence(claim)
-        number = found[1] if found is not None else 0
+    number = sequence_of(vault, claim)
     with Snapshot(directory) as snapshot:
         entry: Entry | None = snapshot.view.get(schema.entry(number)) if number else None
     if entry is None or entry.kind not in KINDS:

@@ -442,7 +442,7 @@ def summary_of(day: Day, folder: Path, seconds: float) -> Summary:
         *([about_sweeps(day.night), about_night(day.night)] if day.night is not None else []),
         _about_files(folder),
     )
-    return Summary("Counterfoil: a business day in a minute", verdict, not day.faults, sections)
+    return Summary("Counterfoil: a business day, tried out", verdict, not day.faults, sections)
 
 
 def _lost(day: Day) -> int:

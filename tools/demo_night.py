@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.terms import add_days
+from engine.terms import add_days, spoken
 from tools.demo_page import Section
 
 PARTIES_SHOWN: Final = 20
@@ -48,9 +48,9 @@ def clear_night(counterfoil: Callable[..., str], data: Path, folder: Path, close
         folder: Where the files go.
         closed: The business date, YYYYMMDD.
     """
-    date = _iso(closed)
+    date = spoken(closed)
     # The next day, whatever it is: a demonstration on a Friday is paid on Saturday.
-    pay = ("--value-date", _iso(add_days(closed, 1)))
+    pay = ("--value-date", spoken(add_days(closed, 1)))
     said = json.loads(counterfoil("night", data, "--out", folder, "--release", *pay, "--json"))
     sweeps = {swept["name"]: swept["done"] for swept in said["sweeps"]}
     faults = []
@@ -73,6 +73,7 @@ SWEEPS: Final = {
     "transfers": "transfers that a crash had cut in two, completed",
     "points": "members whose points ran out",
     "value": "members whose stored value ran out",
+    "recharge": "batches of recharge cards that ran out: what was sold and never used",
     "coupons": "coupons that ran out",
     "tiers": "members whose tier ran out",
 }
@@ -118,7 +119,3 @@ def about_night(night: Night) -> Section:
 
 def _yuan(fen: int) -> str:
     return f"{'-' if fen < 0 else ''}{abs(fen) // 100:,}.{abs(fen) % 100:02}"
-
-
-def _iso(date: int) -> str:
-    return f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"

@@ -17,6 +17,8 @@ GAP: Final = 2
 """Columns between two columns of a table."""
 TEXT_WIDTH: Final = 78
 """Columns of a paragraph in a terminal."""
+SHORT_NAME: Final = 44
+"""Letters up to which a name in a first column stays on one line."""
 LONG_WORD: Final = 32
 """Letters of a word from which a narrow page may break it anywhere: digests, paths."""
 
@@ -37,6 +39,7 @@ th { text-align: left; font-weight: 600; color: #5a6472; border-bottom: 1px soli
 th, td { padding: .25rem 1.2rem .25rem 0; vertical-align: top; }
 th:last-child, td:last-child { padding-right: 0; }
 .long { overflow-wrap: anywhere; }
+.short { white-space: nowrap; }
 code { font: .9em ui-monospace, monospace; background: #f0f2f4; border-radius: 4px;
        padding: .1em .3em; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -145,14 +148,16 @@ def _html_table(section: Section) -> list[str]:
     for tag, rows in (("th", (section.head,) if section.head else ()), ("td", section.rows)):
         for row in rows:
             cells = (
-                f"<{tag}{_html_class(cell, number=number)}>{escape(cell)}</{tag}>"
-                for cell, number in zip(row, numeric, strict=True)
+                f"<{tag}{_html_class(cell, number=number, first=not place)}>{escape(cell)}</{tag}>"
+                for place, (cell, number) in enumerate(zip(row, numeric, strict=True))
             )
             lines.append(f"<tr>{''.join(cells)}</tr>")
     return [*lines, "</table>"]
 
 
-def _html_class(cell: str, *, number: bool) -> str:
+def _html_class(cell: str, *, number: bool, first: bool) -> str:
     if number:
         return " class=number"
+    if first and len(cell) <= SHORT_NAME:
+        return " class=short"
     return " class=long" if any(len(word) >= LONG_WORD for word in cell.split()) else ""

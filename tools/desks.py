@@ -10,12 +10,10 @@ from typing import Any
 
 import click
 
+from clearing.console import Refusal, directory_argument, echo_json, json_option
 from engine.rules.desks import SetTerminal, UnlockOperator
-from engine.submit import Submitter
-from tools.cli import Refusal, directory_argument, echo_json, json_option
+from tools.deeds import by_option, reason_option, submit
 
-by_option = click.option("--by", required=True, help="Name of the person who does this.")
-reason_option = click.option("--reason", required=True, help="Why, for the books.")
 ACTIONS = ("enable", "disable", "lock", "unlock")
 
 
@@ -29,7 +27,9 @@ ACTIONS = ("enable", "disable", "lock", "unlock")
 def terminal(
     directory: Path, action: str, name: str, by: str, reason: str, *, as_json: bool
 ) -> None:
-    """Enable, disable, lock or unlock a terminal; live connections feel it at once."""
+    """Enable, disable, lock or unlock a terminal. Live connections feel it at once."""
+    if not name.isascii():  # as ids are, and keys of tables
+        raise Refusal(f"terminal {name} is not registered")
     command = SetTerminal(name, action, by, reason)
     _submit(directory, command, f"terminal {name}", as_json=as_json)
 
@@ -58,10 +58,7 @@ def operator(
 
 
 def _submit(directory: Path, command: Any, what: str, *, as_json: bool) -> None:
-    with Submitter(directory) as submitter:
-        result = submitter.submit(command)
-    if not result.done:
-        raise Refusal(result.text)
+    result = submit(directory, command)
     before, after = (result.facts.get(name) for name in ("before", "after"))
     if as_json:
         echo_json({"changed": bool(result.sequence), "before": before, "after": after})

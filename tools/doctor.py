@@ -18,7 +18,17 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
+from clearing.calendar import WrongHolidays, read_bank_days
+from clearing.console import (
+    REFUSED,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+    stdout_console,
+)
 from clearing.day import first_date
+from clearing.settings import read_settings
 from engine.configuration import CONFIGURATION, Configuration, examine, read_document
 from engine.directory import (
     START_AHEAD_MS_MAX,
@@ -32,22 +42,16 @@ from engine.directory import (
 )
 from engine.records import CALENDAR
 from engine.submit import Refused, daemon_status
+from engine.terms import Clock
 from engine.vault import KeyFileError
 from ledger import schema
 from ledger.book import JournalDamaged
 from ledger.codec import UnknownLayout
+from ledger.journal import chain_at, told_durable
 from ledger.notes import noted
 from ledger.storage import Lock, Storage
 from ledger.tables import Snapshot, TablesFailed, readers
 from posd.observed import clearing_state
-from tools.cli import (
-    REFUSED,
-    directory_argument,
-    echo_json,
-    json_option,
-    key_option,
-    stdout_console,
-)
 
 HOUR_S: Final = 3600
 BACKUP_OLD_S: Final = 26 * HOUR_S
@@ -158,12 +162,18 @@ def _daemon(patient: Patient) -> Iterator[Finding]:
 
 
 def _journal(patient: Patient) -> Iterator[Finding]:
+    tables = patient.directory / "tables" / "data.mdb"
+    if not tables.exists() or not tables.stat().st_size:
+        yield Finding(ADVICE, "the tables are empty: the next start folds the journal anew")
+        return
     try:
         with Snapshot(patient.directory) as snapshot:
             patient.sequence, patient.applied = snapshot.sequence, snapshot.applied
             newest = snapshot.view.get(schema.entry(snapshot.sequence))
             patient.last_at = newest.at if newest is not None else 0
-    except (JournalDamaged, TablesFailed, UnknownLayout, OSError) as error:
+        # What was answered has to be in the journal, whatever the tables hold of it.
+        chain_at(patient.directory, max(patient.sequence, told_durable(patient.directory)))
+    except (JournalDamaged, TablesFailed, UnknownLayout) as error:
         yield Finding(WRONG, f"the journal or the tables cannot be read: {error}")
         return
     tail = patient.sequence - patient.applied
@@ -279,6 +289,20 @@ def _jobs(patient: Patient) -> Iterator[Finding]:
                 )
 
 
+def _holidays(patient: Patient) -> Iterator[Finding]:
+    if patient.configuration is None or not patient.sequence:
+        return
+    today = Clock(patient.configuration.zone).date(wall_ms())
+    try:
+        days = read_bank_days(patient.directory)
+        warning = days.warning(today, read_settings(patient.configuration).working_days)
+    except WrongHolidays as error:
+        yield Finding(WRONG, str(error))
+        return
+    if warning:
+        yield Finding(ADVICE, f"value dates of the coming month: {warning}")
+
+
 def _clearing(patient: Patient) -> Iterator[Finding]:
     if not patient.sequence:
         return
@@ -311,6 +335,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("readers", _readers),
     ("open files", _open_files),
     ("nightly jobs", _jobs),
+    ("holidays", _holidays),
     ("clearing", _clearing),
 )
 """Every check, in the order in which they look; later ones use what earlier ones found."""
@@ -327,7 +352,13 @@ def examine_directory(
     require_directory(directory)
     patient = Patient(directory, key)
     for name, check in CHECKS:
-        yield name, list(check(patient))
+        findings: list[Finding] = []
+        try:
+            findings += check(patient)
+        except OSError as error:
+            text = f"{error.filename or directory} cannot be looked at ({error.strerror or error})"
+            findings.append(Finding(WRONG, f"{text}: give it to the user that runs this"))
+        yield name, findings
 
 
 @click.command("doctor")
@@ -335,10 +366,10 @@ def examine_directory(
 @key_option
 @json_option
 def command(directory: Path, key: Path | None, *, as_json: bool) -> None:
-    """Look at everything around a data directory and advise; exit status 1 if something is wrong.
+    """Look at all around a data directory and advise. Exit status 1 if something is wrong.
 
     Looks at configuration, permissions, key file, daemon, follower, journal, clock, disk, readers,
-    limits of the system, nightly jobs, clearing.
+    limits of the system, nightly jobs, holidays, clearing.
     """
     found = list(examine_directory(directory, key))
     wrong = any(one.state == WRONG for _, findings in found for one in findings)

@@ -15,11 +15,12 @@ from pathlib import Path
 import click
 
 from clearing import beancount
+from clearing.console import directory_argument
+from clearing.dates import DAY, span
 from clearing.day import range_of, read_entries
 from engine.directory import require_directory
 from ledger.model import Entry
 from ledger.tables import Snapshot
-from tools.cli import directory_argument
 from tools.tail import event
 
 COLUMNS = ("sequence", "at_ms", "date", "kind", "account", "unit", "amount")
@@ -27,14 +28,21 @@ COLUMNS = ("sequence", "at_ms", "date", "kind", "account", "unit", "amount")
 
 @click.command("export")
 @directory_argument
-@click.option("--format", "form", required=True, type=click.Choice(["jsonl", "csv", "beancount"]))
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First business date.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last business date.")
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["jsonl", "csv", "beancount"]),
+    help="All entries, all postings, or the books for beancount.",
+)
+@click.option("--from", "first", type=DAY, help="First business date.")
+@click.option("--to", "last", type=DAY, help="Last business date.")
 def command(directory: Path, form: str, first: datetime | None, last: datetime | None) -> None:
-    """Write the journal to standard output: JSON Lines, CSV or beancount."""
+    """Write the journal to stdout as JSON Lines, CSV or beancount."""
     require_directory(directory)
+    dates = span(first, last)
     with Snapshot(directory) as snapshot:
-        start, end = range_of(snapshot, _number(first), _number(last))
+        start, end = range_of(snapshot, *dates)
     entries = read_entries(directory, start, end)
     put = sys.stdout.write
     if form == "beancount":
@@ -42,12 +50,8 @@ def command(directory: Path, form: str, first: datetime | None, last: datetime |
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for sequence, at, date, _, kind, _, _, postings, _ in entries:
+        for sequence, at, date, _, kind, _, _, postings, *_ in entries:
             writer.writerows((sequence, at, date, kind, *posting) for posting in postings)
     else:
         for fields in entries:
             put(json.dumps(event(Entry(*fields)), ensure_ascii=False) + "\n")
-
-
-def _number(date: datetime | None) -> int:
-    return int(date.strftime("%Y%m%d")) if date else 0

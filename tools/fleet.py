@@ -11,7 +11,8 @@ A fleet file is JSON or TOML (by its ending)::
      "points_per_yuan": {"P01": 100}, "reasons": ["SIGNIN"],
      "referral": {"code": "REFER", "points": 50},
      "campaigns": ["SPRING10"], "gifts": {"MUG": "104110045110012"},
-     "lotteries": ["SPIN"]}
+     "lotteries": ["SPIN"],
+     "recharge": [{"unit": "P01", "amount": 500, "codes": ["90000000000000000017"]}]}
 
 `link` is `direct` for a connection of its own, or the name of the network access controller (NAC)
 that the terminal shares with others; `address` is its TPDU address, four hex digits, which tells
@@ -19,7 +20,8 @@ those on one link apart. `units` are the programs in which it redeems points; `m
 of `KINDS`. `points_per_yuan` is what points are worth that become stored value, `reasons` are codes
 of accruals without a purchase, `referral` is the one that gives somebody else points too,
 `campaigns` have coupons for the bearer, `gifts` are SKUs and who supplies them, in `lotteries`
-members draw: what no reply tells, a till has to know; without them it does not do such things.
+members draw, `recharge` are codes of recharge cards and what each is worth, dealt out among the
+terminals: what no reply tells, a till has to know; without them it does not do such things.
 These, `seed`, `timeout_s`, `think_ms`, `mix`, a terminal's `serial`, a member's `phone`, `pin` and
 `balances` may be left out. The file holds keys, so it belongs in mode 0600.
 """
@@ -34,6 +36,7 @@ from typing import Any, Final
 
 from posd import security
 from tools.terminal import Registration
+from tools.till_replies import MONEY
 
 DIRECT: Final = "direct"
 TEST_PREFIX: Final = "999915"
@@ -48,6 +51,7 @@ DEFAULT_MIX: Final = {
     "referral": 0.5,
     "top_up": 2,
     "load_points": 0.5,
+    "recharge": 0.5,
     "purchase": 4,
     "convert": 1,
     "exchange": 3,
@@ -96,13 +100,26 @@ class Customer:
     balances: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class RechargeCard:
+    """A card that somebody scratches: its code, and the points of a program or fen of `156`."""
+
+    unit: str
+    amount: int
+    code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A terminal of the fleet: who it is, over which link it talks, what it redeems."""
+    """A terminal of the fleet: who it is, over which link it talks, what it redeems.
+
+    `cards` are the recharge cards that are brought to it and to no other.
+    """
 
     registration: Registration
     link: str
     units: tuple[str, ...]
+    cards: tuple[RechargeCard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +179,7 @@ def read_fleet(path: Path) -> Fleet:
         FleetError: The file cannot be read or lacks something.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise FleetError(f"the fleet file {path} cannot be read: {error.strerror}") from None
@@ -190,7 +207,15 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
         raise FleetError(f"a fleet's mix has no {unknown[0]!r}; there are {', '.join(KINDS)}")
     low, high = data.get("think_ms", (0, 0))
     referral = data.get("referral")
-    placements = tuple(_placement(row) for row in data["terminals"])
+    cards = [
+        RechargeCard(str(batch["unit"]), int(batch["amount"]), str(code))
+        for batch in data.get("recharge", ())
+        for code in batch["codes"]
+    ]
+    rows = data["terminals"]
+    placements = tuple(
+        _placement(row, cards[number :: len(rows)]) for number, row in enumerate(rows)
+    )
     places = {(place.link, place.registration.address) for place in placements}
     shared = [place for place in placements if place.link != DIRECT]
     if len([place for place in places if place[0] != DIRECT]) != len(shared):
@@ -214,7 +239,7 @@ def fleet_of(data: dict[str, Any]) -> Fleet:
     )
 
 
-def _placement(row: dict[str, Any]) -> Placement:
+def _placement(row: dict[str, Any], cards: list[RechargeCard]) -> Placement:
     registration = Registration(
         row["id"],
         row["merchant"],
@@ -225,7 +250,10 @@ def _placement(row: dict[str, Any]) -> Placement:
     )
     if registration.profile not in security.PROFILES:
         raise FleetError(f"terminal {registration.id} has none of {', '.join(security.PROFILES)}")
-    return Placement(registration, row.get("link", DIRECT), tuple(row.get("units", ())))
+    link, units = row.get("link", DIRECT), tuple(row.get("units", ()))
+    # A merchant without terms in a program takes no cards of it.
+    taken = tuple(card for card in cards if card.unit == MONEY or card.unit in units)
+    return Placement(registration, link, units, taken)
 
 
 def _customer(row: dict[str, Any]) -> Customer:

@@ -14,20 +14,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from clearing.console import directory_argument, json_option, key_option
 from engine.directory import open_vault, read_configuration
 from engine.gifts import CANCELLED, HANDED_OVER, RESERVED, SENT
 from engine.pools import Pool
-from engine.reasons import Reason
 from engine.rules.gifts import MoveGiftOrder
 from engine.submit import Submitter
 from engine.vault import Vault
 from ledger import schema
-from tools.cli import Refusal, directory_argument, echo_json, json_option, key_option
+from tools.cli import print_list
+from tools.deeds import by_option, reason_if_any_option, reason_option, submit, tell_change
+from tools.show import NotFound, sequence_of
 
-RRN_DIGITS = 12
 STATES = (RESERVED, HANDED_OVER, SENT, CANCELLED)
 LISTED_MAX = 10_000
 """Orders in a list: a person reads no more, a program asks by state."""
@@ -37,7 +36,7 @@ LISTED_MAX = 10_000
 @directory_argument
 @click.pass_context
 def command(ctx: click.Context, directory: Path) -> None:
-    """List, hand over, send and cancel what members have exchanged points for."""
+    """List, hand over, send and cancel gifts that cost points."""
     ctx.obj = directory
 
 
@@ -57,7 +56,7 @@ def orders(directory: Path, state: str | None, key: Path | None, *, as_json: boo
                 found.append(_told(vault, zone, place, row))
             if len(found) >= LISTED_MAX:
                 break
-    _show(found, as_json=as_json)
+    print_list(found, as_json=as_json)
 
 
 @command.command("stock")
@@ -70,7 +69,7 @@ def stock(directory: Path, *, as_json: bool) -> None:
             pools: dict[str, Pool] = {schema.name_of(place): row for place, row in rows}
         with closing(submitter.scan(schema.GIFT)) as gifts:
             found = [_stock(gift, pools) for _, gift in gifts]
-    _show(found, as_json=as_json)
+    print_list(found, as_json=as_json)
 
 
 def _stock(gift: Any, pools: dict[str, Pool]) -> dict[str, Any]:
@@ -96,26 +95,13 @@ def _told(vault: Vault, zone: str, place: bytes, row: Any) -> dict[str, Any]:
     }
 
 
-def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        echo_json(found)
-        return
-    if not found:
-        click.echo("none")
-        return
-    table = Table(*found[0])
-    for one in found:
-        table.add_row(*("" if value is None else str(value) for value in one.values()))
-    Console().print(table)
-
-
 def _mover(verb: str, state: str, about: str) -> None:
     """Make the subcommand that moves an order to a state."""
 
     @command.command(verb, help=about)
     @click.argument("order", metavar="RRN")
-    @click.option("--by", required=True, help="Name of the person who does this.")
-    @click.option("--reason", default="", help="Why, for the books.")
+    @by_option
+    @reason_if_any_option
     @key_option
     @click.pass_obj
     def move(directory: Path, order: str, by: str, reason: str, key: Path | None) -> None:
@@ -124,15 +110,15 @@ def _mover(verb: str, state: str, about: str) -> None:
 
 @command.command("cancel")
 @click.argument("order", metavar="RRN")
-@click.option("--by", required=True, help="Name of the person who does this.")
-@click.option("--reason", required=True, help="Why, for the books.")
+@by_option
+@reason_option
 @click.option("--lost", is_flag=True, help="The gift does not come back into stock.")
 @key_option
 @click.pass_obj
 def cancel(
     directory: Path, order: str, by: str, reason: str, key: Path | None, *, lost: bool
 ) -> None:
-    """Take an exchange back: the member's points return, and the gift goes into stock."""
+    """Take an exchange back. The member's points return, and the gift goes into stock."""
     _move(directory, key, order, lambda number: _step(number, CANCELLED, by, reason, lost=lost))
 
 
@@ -143,20 +129,11 @@ def _step(order: int, state: str, by: str, why: str, *, lost: bool) -> MoveGiftO
 def _move(
     directory: Path, key: Path | None, order: str, make: Callable[[int], MoveGiftOrder]
 ) -> None:
-    if not (order.isascii() and order.isdecimal()):
-        raise click.BadParameter("has to be an RRN or a sequence number", param_hint="RRN")
-    number = int(order)
-    if len(order) == RRN_DIGITS:
-        found = open_vault(directory, key).sequence(order)
-        number = found[1] if found is not None else 0
-    with Submitter(directory) as submitter:
-        result = submitter.submit(make(number))
-    if not result.done:
-        raise Refusal(result.text)
-    if result.reason == Reason.UNCHANGED:
-        click.echo("it was so already")
-    else:
-        click.echo(f"{result.facts['before']}, now {result.facts['after']}")
+    try:
+        number = sequence_of(open_vault(directory, key), order)
+    except NotFound as wrong:
+        raise click.BadParameter(str(wrong), param_hint="RRN") from None
+    tell_change(submit(directory, make(number)))
 
 
 _mover("hand-over", HANDED_OVER, "Note that the member has the gift.")

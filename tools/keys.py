@@ -21,15 +21,16 @@ from typing import Any, Final
 
 import click
 
+from clearing.console import Refusal, directory_argument, echo_json, json_option, key_option
 from engine.directory import open_vault
 from engine.records import Terminal
 from engine.rules.custody import SEAL_HEAD, Component, LoadComponent, Reseal
 from engine.submit import Submitter
-from engine.vault import Vault
+from engine.vault import Forgotten, Vault
 from ledger import codec, schema
 from ledger.tables import Snapshot
 from posd import security
-from tools.cli import Refusal, directory_argument, echo_json, json_option, key_option
+from tools.deeds import accepted, submit
 
 _KEY_HEX: Final = re.compile(r"[0-9A-Fa-f]{32}")
 _FILE_BYTES_MAX: Final = 4096
@@ -41,7 +42,7 @@ _RESEAL_PAUSE: Final = 1.0
 
 @click.group("keys")
 def command() -> None:
-    """Custody of keys: components of terminals' master keys, check values."""
+    """Keep keys: components of terminals' master keys, rotation."""
 
 
 @command.command("show")
@@ -50,7 +51,10 @@ def command() -> None:
 @key_option
 @json_option
 def show(directory: Path, name: str | None, key: Path | None, *, as_json: bool) -> None:
-    """Tell the key file's id, and of a terminal the check value and what waits."""
+    """Tell the key file's id, or a terminal's check value.
+
+    What waits for a second component is told, too.
+    """
     vault = open_vault(directory, key)
     told: dict[str, object] = {
         "key file": vault.key_id,
@@ -88,7 +92,7 @@ def component(
     *,
     as_json: bool,
 ) -> None:
-    """Load a component of a terminal's master key: 32 hexadecimal digits.
+    """Load a component of a terminal's master key, 32 hex digits.
 
     The first of two custodians begins with either part; the second one's part makes the key.
     """
@@ -102,10 +106,7 @@ def component(
     made = _command(vault, terminal, LoadComponent(name, part, by, check, b"", "", b"", ""), clear)
     if other is not None:
         made = _combined(vault, terminal, other, made, clear)
-    with Submitter(directory) as submitter:
-        result = submitter.submit(made)
-    if not result.done:
-        raise Refusal(result.text)
+    submit(directory, made)
     told = {"terminal": name, "part": part, "check": check, "key check": made.tmk_check}
     if as_json:
         echo_json(told)
@@ -121,7 +122,7 @@ def component(
 @directory_argument
 @key_option
 def rotate(directory: Path, key: Path | None) -> None:
-    """Add a storage key to the key file and seal everything kept anew under it; DIR may be in use.
+    """Add a storage key, and seal everything anew under it. DIR may be in use.
 
     Make a copy of the key file afterwards: what is sealed from now on needs it.
     """
@@ -135,7 +136,7 @@ def rotate(directory: Path, key: Path | None) -> None:
 @directory_argument
 @key_option
 def reseal(directory: Path, key: Path | None) -> None:
-    """Go on with a rotation that was interrupted; nothing is left to do when all is done."""
+    """Go on with a rotation that was interrupted. Nothing is left to do when all is done."""
     _reseal(directory, open_vault(directory, key))
 
 
@@ -147,9 +148,7 @@ def _reseal(directory: Path, vault: Vault) -> None:
         with Submitter(directory) as submitter:
             for items in _older(submitter, vault):
                 found += len(items)
-                result = submitter.submit(Reseal(items))
-                if not result.done:
-                    raise Refusal(result.text)
+                result = accepted(submitter.submit(Reseal(items)))
                 total += result.facts.get("replaced", 0)
         if not found:
             break
@@ -168,8 +167,10 @@ def _older(submitter: Submitter, vault: Vault) -> Iterator[tuple[tuple[bytes, by
             sealed: bytes = getattr(row, field)
             if not sealed or vault.is_newest(sealed):
                 continue
-            label = LABELS[table](row_key, row)
-            fresh = vault.seal(label, vault.unseal(label, sealed))
+            try:
+                fresh = SEALED_ANEW[table](vault, row_key, row)
+            except Forgotten:  # interrupted before its row was dropped
+                continue
             items.append((row_key, sealed[:SEAL_HEAD], fresh))
             if len(items) == _RESEAL_ITEMS:
                 yield tuple(items)
@@ -178,14 +179,27 @@ def _older(submitter: Submitter, vault: Vault) -> Iterator[tuple[tuple[bytes, by
         yield tuple(items)
 
 
-LABELS: Final[dict[int, Callable[[bytes, Any], str]]] = {
-    schema.ALIAS: lambda key, _: f"token:{chr(key[1])}",
-    schema.TERMINAL: lambda _, row: f"tmk:{row.id}",
-    schema.COUPON: lambda _key, _row: "token:K",
-    schema.LOTTERY: lambda key, _: f"lottery:{schema.name_of(key)}",
-    schema.COMPONENT: lambda key, row: f"component:{key[1:].decode()}:{row.part}",
+def _again(vault: Vault, label: str, sealed: bytes) -> bytes:
+    return vault.seal(label, vault.unseal(label, sealed))
+
+
+SEALED_ANEW: Final[dict[int, Callable[[Vault, bytes, Any], bytes]]] = {
+    schema.ALIAS: lambda vault, key, row: vault.reseal_token(
+        schema.alias_parts(key)[0], row.sealed
+    ),
+    schema.FORMER: lambda vault, key, row: vault.reseal_token(
+        schema.former_parts(key)[1], row.sealed
+    ),
+    schema.TERMINAL: lambda vault, _, row: _again(vault, f"tmk:{row.id}", row.tmk),
+    schema.COUPON: lambda vault, _, row: _again(vault, "token:K", row.code),
+    schema.LOTTERY: lambda vault, key, row: _again(
+        vault, f"lottery:{schema.name_of(key)}", row.seed
+    ),
+    schema.COMPONENT: lambda vault, key, row: _again(
+        vault, f"component:{key[1:].decode()}:{row.part}", row.sealed
+    ),
 }
-"""Under which label the ciphertext of a table's rows is sealed."""
+"""How the ciphertext of a table's rows is sealed under the newest key."""
 
 
 def _rows(directory: Path, name: str) -> tuple[Terminal, Component | None]:

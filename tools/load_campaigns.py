@@ -12,6 +12,7 @@ from engine.campaigns import (
     KINDS,
     LAST_MINUTE,
     MINUTES,
+    OPEN_KINDS,
     OPERATOR,
     REFUND_RULES,
     STACKING,
@@ -70,15 +71,7 @@ def _slot(text: Any) -> tuple[int, int, int]:
 
 
 def _funders(value: Any) -> tuple[tuple[str, Ratio], ...]:
-    rows = check.ratios(value)
-    whole = 1
-    for _, (_, below) in rows:
-        whole *= below
-    if sum(above * (whole // below) for _, (above, below) in rows) > whole:
-        raise Rejected("has parts that are more than the whole")
-    if any(not above for _, (above, _) in rows):
-        raise Rejected("has a part of 0")
-    return tuple([row for row in rows if row[0] != OPERATOR])
+    return tuple([row for row in check.parts(value) if row[0] != OPERATOR])
 
 
 CAMPAIGN: Final[dict[str, tuple[Check, Any]]] = {
@@ -140,6 +133,17 @@ NEEDED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 """Kind to the keys that it needs, one of each group."""
 
+_PRICED: Final = frozenset({"voucher", "special_price", "gift", "buy_x_get_y"})
+UNUSED: Final[dict[str, frozenset[str]]] = {
+    "price_fen": frozenset(KINDS) - {"special_price"},
+    "buy": frozenset(KINDS) - {"buy_x_get_y"},
+    "free": frozenset(KINDS) - {"buy_x_get_y"},
+    "percent": _PRICED,
+    "face_fen": frozenset({"special_price", "buy_x_get_y"}),
+    "uses": OPEN_KINDS,
+}
+"""Key to the kinds that make nothing of it, and so may not have it."""
+
 _NOTHING: Final = (0, (), (0, 1), "")
 
 
@@ -153,6 +157,9 @@ def command(values: dict[str, Any]) -> PutCampaign:
     for group in NEEDED.get(kind, ()):
         if all(values[name] in _NOTHING for name in group):
             raise Rejected(f"{' or '.join(group)} is missing, which the kind {kind} needs")
+    for name, kinds in UNUSED.items():
+        if kind in kinds and values[name] != CAMPAIGN[name][1]:
+            raise Rejected(f"{name} says nothing of a campaign of the kind {kind}: leave it out")
     if values["percent"][0] and values["face_fen"]:
         raise Rejected("percent and face_fen exclude each other")
     if values["to"] < values["from"]:
@@ -183,5 +190,7 @@ def _check_price(values: dict[str, Any]) -> None:
         raise Rejected("sold_fen has to be at most face_fen")
     if values["refund_rule"] == "reissue" and not values["grace_days"]:
         raise Rejected("grace_days is missing, which the refund_rule reissue needs")
+    if values["grace_days"] and values["refund_rule"] != "reissue":
+        raise Rejected("grace_days says nothing without the refund_rule reissue: leave it out")
     if kind == "voucher" and values["uses"] != 1:
         raise Rejected("uses of a voucher are as many as its value lasts: leave it out")

@@ -19,6 +19,7 @@ REQUIRED: Final = object()
 """Stands for the default of a key that has to be there."""
 
 AMOUNT_MAX: Final = 999_999_999_999
+FEE_TIERS_MAX: Final = 20
 NAME_MAX: Final = 100
 _RATIO_MAX: Final = 10**9
 _NAMES_MAX: Final = 20
@@ -145,6 +146,34 @@ def ratios(value: Any) -> tuple[tuple[str, Ratio], ...]:
     if type(value) is not dict or len(value) > _NAMES_MAX:
         raise Rejected(f"has to be an object of at most {_NAMES_MAX} names and ratios")
     return tuple((ident(name), ratio(value[name])) for name in sorted(value))
+
+
+def parts(value: Any) -> tuple[tuple[str, Ratio], ...]:
+    """An object of parties and the parts that they have of a whole, at most all of it."""
+    rows = ratios(value)
+    whole = 1
+    for _, (_, below) in rows:
+        whole *= below
+    if sum(above * (whole // below) for _, (above, below) in rows) > whole:
+        raise Rejected("has parts that are more than the whole")
+    if any(not above for _, (above, _) in rows):
+        raise Rejected("has a part of 0")
+    return rows
+
+
+def fee_tiers(value: Any) -> tuple[tuple[int, int], ...]:
+    """An object of values in fen and the thousandths of a fee from each on, ascending."""
+    if type(value) is not dict or len(value) > FEE_TIERS_MAX:
+        raise Rejected(f"has to be an object of at most {FEE_TIERS_MAX} values in fen and fees")
+    least, permille = whole(1, AMOUNT_MAX), whole(0, 1000)
+    rows = []
+    for fen, fee in value.items():
+        if not (fen.isascii() and fen.isdecimal()):
+            raise Rejected("has values in fen, as whole numbers in quotes")
+        rows.append((least(int(fen)), permille(fee)))
+    if len({fen for fen, _ in rows}) < len(rows):
+        raise Rejected("has a value twice")
+    return tuple(sorted(rows))
 
 
 def list_of(check: Check, most: int) -> Check:

@@ -159,6 +159,10 @@ TERMS: Final[Fields] = {
     "pending_days": (check.whole(-1, 3650), 0),
     "top_up_fen_per_point": (check.ratio, (0, 0)),
     "refund_pin_above_fen": (check.whole(0, AMOUNT_MAX), ASKED_NEVER),
+    "margin_share": (check.parts, ()),
+    "fee_share": (check.parts, ()),
+    "fee_fixed_fen": (check.whole(0, AMOUNT_MAX), 0),
+    "fee_tiers": (check.fee_tiers, ()),
 }
 
 WHAT: Final = (
@@ -248,6 +252,11 @@ TYPES: Final[dict[str, Fields]] = {
         "number": (check.matching(r"\d{5,34}", "5 to 34 digits in quotes"), _REQUIRED),
         "bank": (check.matching(r"[0-9A-Z]{6,14}", "a bank code of 6 to 14 characters"), _REQUIRED),
     },
+    "store": {
+        "id": (check.ident, _REQUIRED),
+        "merchant": (check.merchant, _REQUIRED),
+        "name": (check.text, _REQUIRED),
+    },
     "terminal": {
         "id": (check.terminal, _REQUIRED),
         "merchant": (check.merchant, _REQUIRED),
@@ -258,6 +267,7 @@ TYPES: Final[dict[str, Fields]] = {
         "serial": (check.serial, ""),
         "role": (check.choice("sales", "information"), "sales"),
         "enabled": (check.flag, True),
+        "store": (check.ident, ""),
     },
     "member": {
         "id": (check.ident, _REQUIRED),
@@ -443,6 +453,7 @@ class Lines:
             "institution": lambda values: reference.PutInstitution(*values.values()),
             "merchant": lambda values: reference.PutMerchant(*values.values()),
             "account": lambda values: clearing.PutPayee(*values.values()),
+            "store": lambda values: reference.PutStore(*values.values()),
             "terminal": self._terminal,
             "member": self._member,
             "rate": lambda values: exchange.PutRate(*values.values()),
@@ -528,6 +539,7 @@ class Lines:
             vault.token_digest("D", serial) if serial else b"",
             values["role"],
             values["enabled"],
+            values["store"],
         )
 
     def _member(self, values: dict[str, Any]) -> reference.PutMember:
@@ -541,14 +553,11 @@ class Lines:
         tokens, sealed, covers = [], [], []
         for kind, clear_text in dict.fromkeys(clear):
             covers.append(cover_of(clear_text) if kind == "C" else "")
-            digest = vault.token_digest(kind, clear_text)
-            tokens.append((kind, digest))
+            name, ciphertext = vault.seal_token(kind, clear_text)
+            tokens.append((kind, name))
             # The ciphertext of a token that is there already is never replaced.
-            there = self._read(schema.alias(kind, digest)) is not None
-            # An identity number is looked up and never shown: its digest is enough.
-            sealed.append(
-                b"" if there or kind == "I" else vault.seal(f"token:{kind}", clear_text.encode())
-            )
+            there = self._read(schema.alias(kind, name)) is not None
+            sealed.append(b"" if there else ciphertext)
         return reference.PutMember(
             member,
             values["tier"],

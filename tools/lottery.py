@@ -17,6 +17,14 @@ from typing import Any
 
 import click
 
+from clearing.console import (
+    REFUSED,
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+)
 from engine import lotteries
 from engine.directory import open_vault, read_configuration, wall_ms
 from engine.lotteries import DRAFT, NO_PRIZE, OVER, SEED_BYTES, Lottery
@@ -28,7 +36,7 @@ from engine.terms import Clock
 from ledger import codec, schema
 from ledger.journal import entries
 from ledger.model import Entry
-from tools.cli import REFUSED, Refusal, directory_argument, echo_json, json_option, key_option
+from tools.deeds import by_option, reason_if_any_option, submit
 
 FAULTS_MAX = 20
 """Draws that do not agree which an audit names."""
@@ -111,7 +119,7 @@ def _print(told: dict[str, Any]) -> None:
 @json_option
 @click.pass_obj
 def show(directory: Path, lottery: str, *, as_json: bool) -> None:
-    """Show the prize table, what it is expected to cost, and what was given."""
+    """Show the prize table, its expected cost, and what was given."""
     told = _told(*_find(directory, lottery))
     if as_json:
         echo_json(told)
@@ -125,14 +133,14 @@ def show(directory: Path, lottery: str, *, as_json: bool) -> None:
 @key_option
 @click.pass_obj
 def approve(directory: Path, lottery: str, by: str, key: Path | None) -> None:
-    """Approve a draft, after a look at what it is expected to cost; nothing of it changes then."""
+    """Approve a draft. Look at what it is expected to cost; nothing of it changes then."""
     told = _told(*_find(directory, lottery))
     if told["state"] == DRAFT:
         _print(told)
     vault = open_vault(directory, key)
     sealed, seed_hash = lotteries.seal_seed(vault, lottery, os.urandom(SEED_BYTES))
-    result = _submit(directory, ApproveLottery(lottery, sealed, seed_hash, by))
-    if result == Reason.UNCHANGED:
+    result = submit(directory, ApproveLottery(lottery, sealed, seed_hash, by))
+    if result.reason == Reason.UNCHANGED:
         click.echo("it is approved already")
     else:
         click.echo(f"approved; SHA-256 of the seed: {seed_hash}")
@@ -140,21 +148,13 @@ def approve(directory: Path, lottery: str, by: str, key: Path | None) -> None:
 
 @command.command("end")
 @click.argument("lottery")
-@click.option("--by", required=True, help="Name of the person who does this.")
-@click.option("--reason", default="", help="Why, for the books.")
+@by_option
+@reason_if_any_option
 @click.pass_obj
 def end(directory: Path, lottery: str, by: str, reason: str) -> None:
     """End a lottery now, before its last day or after it."""
-    _submit(directory, EndLottery(lottery, by, reason))
+    submit(directory, EndLottery(lottery, by, reason))
     click.echo(f"lottery {lottery} is over")
-
-
-def _submit(directory: Path, what: Any) -> int:
-    with Submitter(directory) as submitter:
-        result = submitter.submit(what)
-    if not result.done:
-        raise Refusal(result.text)
-    return result.reason
 
 
 @command.command("seed")
@@ -162,7 +162,7 @@ def _submit(directory: Path, what: Any) -> int:
 @key_option
 @click.pass_obj
 def seed(directory: Path, lottery: str, key: Path | None) -> None:
-    """Show the seed, in hex, once the lottery is over: for whoever wants to compute the draws."""
+    """Show the seed, in hex, once the lottery is over. With it anybody can compute the draws."""
     row, _ = _find(directory, lottery)
     if not row.seed:
         raise Refusal(f"lottery {lottery} was not approved: it has no seed")
@@ -178,7 +178,7 @@ def seed(directory: Path, lottery: str, key: Path | None) -> None:
 @key_option
 @click.pass_obj
 def audit(directory: Path, lottery: str, key: Path | None, *, as_json: bool) -> None:
-    """Compute each draw in the journal again; exit 1 if one came to something else."""
+    """Compute each draw in the journal again. Exit 1 if one came to something else."""
     row, _ = _find(directory, lottery)
     if not row.seed:
         raise Refusal(f"lottery {lottery} was not approved: there is nothing to audit")

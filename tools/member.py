@@ -14,38 +14,39 @@ from typing import Any, Final
 
 import click
 
+from clearing.console import directory_argument, key_option
 from engine.cards import cover_of
 from engine.commands import Token
 from engine.directory import open_vault
-from engine.records import Member
+from engine.records import Alias, Member
 from engine.rules import accounts
-from engine.submit import Submitter
+from engine.rules.forgetting import DropNames, ForgetMember
+from engine.submit import refresh_keys
 from engine.vault import Vault
 from ledger import schema
 from ledger.tables import Snapshot
 from posd.incoming import luhn_valid
 from tools import load_checks as check
-from tools.cli import Refusal, directory_argument, key_option
+from tools.deeds import by_option, printable, reason_option, submit
 from tools.load_checks import Check, Rejected
 from tools.show import NotFound, find_alias
 
-TEXT_MAX: Final = 200
-
-NAMES: Final[tuple[tuple[str, str, Check], ...]] = (
-    ("card", "C", check.card),
-    ("phone", "P", check.phone),
-    ("qr", "Q", check.matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")),
-    ("contactless", "U", check.matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")),
-    ("identity", "I", check.identity),
+_TOKEN: Final = check.matching(r"[\x21-\x7e]{1,40}", "1 to 40 ASCII characters")
+NAMES: Final[tuple[tuple[str, str, Check, str], ...]] = (
+    ("card", "C", check.card, "A card number."),
+    ("phone", "P", check.phone, "A phone number."),
+    ("qr", "Q", _TOKEN, "A QR token."),
+    ("contactless", "U", _TOKEN, "A contactless id."),
+    ("identity", "I", check.identity, "An identity number."),
 )
-"""Options that name a card, phone or token: the letter of its kind, and its check."""
+"""Options that name a card, phone or token: the letter of its kind, its check, and its help."""
 
 Clear = tuple[str, str]
 
 
 @click.group("member")
 def command() -> None:
-    """Unlock, freeze, close a member, and change what names it.
+    """Unlock, freeze, close, forget a member, and change what names it.
 
     MEMBER is an id, a card number or a phone.
     """
@@ -54,8 +55,8 @@ def command() -> None:
 def _deed(function: Callable[..., None]) -> Callable[..., None]:
     """The arguments and options that all of these commands have."""
     for decorate in (
-        click.option("--reason", required=True, help="Why, for the books."),
-        click.option("--by", required=True, help="Name of the person who does this."),
+        reason_option,
+        by_option,
         key_option,
         click.argument("member", metavar="MEMBER"),
         directory_argument,
@@ -66,8 +67,9 @@ def _deed(function: Callable[..., None]) -> Callable[..., None]:
 
 def _named(function: Callable[..., None]) -> Callable[..., None]:
     """Options that name cards, phones and tokens."""
-    for name, _, _ in reversed(NAMES):
-        function = click.option(f"--{name}", multiple=True, metavar="VALUE")(function)
+    for name, _, _, about in reversed(NAMES):
+        option = click.option(f"--{name}", multiple=True, metavar="VALUE", help=about)
+        function = option(function)
     return function
 
 
@@ -84,7 +86,7 @@ def unlock(directory: Path, member: str, key: Path | None, by: str, reason: str)
 def pin(
     directory: Path, member: str, key: Path | None, by: str, reason: str, *, remove: bool
 ) -> None:
-    """Set a PIN, which is asked for, or read from standard input; never an argument."""
+    """Set a PIN. It is asked for, or read from standard input; never an argument."""
     said = "" if remove else _ask_pin()
 
     def make(row: Member, vault: Vault) -> accounts.SetPin:
@@ -114,16 +116,43 @@ def unfreeze(directory: Path, member: str, key: Path | None, by: str, reason: st
 def close(
     directory: Path, member: str, key: Path | None, by: str, reason: str, *, forfeit: bool
 ) -> None:
-    """Close an account for good; refused while something is left, unless it is forfeited."""
+    """Close an account for good. Refused while something is left, unless it is forfeited."""
     who = _who(by, reason)
     _do(directory, member, key, lambda row, _: accounts.CloseAccount(row.id, *who, forfeit))
 
 
 @command.command()
 @_deed
+def forget(directory: Path, member: str, key: Path | None, by: str, reason: str) -> None:
+    """Destroy for good what leads to a closed account's person.
+
+    It is destroyed in the key file, too: cards, phone, tokens and identity number can be neither
+    read nor searched for any more, in no journal, archive, backup or export that was ever made.
+    The account stays in the books under its id. Name nobody in --reason: it is kept. Copy the key
+    file afterwards and destroy older copies.
+    """
+    who = _who(by, reason)
+    vault, row = _find(directory, member, key)
+    submit(directory, ForgetMember(row.id, *who))
+    with Snapshot(directory) as snapshot:
+        sealed, kept = _sealed_names(snapshot.view.get, row.id)
+    destroyed = vault.forget_tokens(sealed)
+    refresh_keys(directory)
+    result = submit(directory, DropNames(row.id, *who))
+    if not (destroyed or result.sequence):
+        click.echo("unchanged: it is so already")
+        return
+    click.echo(f"{row.id}: forgotten; what led from {destroyed} names to it is destroyed")
+    if kept:
+        click.echo(f"{kept} former names are another member's now and stay that one's")
+    click.echo("copy the key file now and destroy every older copy: those still know the person")
+
+
+@command.command()
+@_deed
 @click.argument("tier")
 def tier(directory: Path, member: str, key: Path | None, by: str, reason: str, tier: str) -> None:
-    """Grant a tier; one of higher rank that the member has earned stays in force."""
+    """Grant a tier. One of higher rank that the member has earned stays in force."""
     who = _who(by, reason)
     name = _checked(check.ident, tier, "TIER")
     _do(directory, member, key, lambda row, _: accounts.GrantTier(row.id, *who, name))
@@ -131,7 +160,7 @@ def tier(directory: Path, member: str, key: Path | None, by: str, reason: str, t
 
 @command.command()
 @_deed
-@click.option("--card", required=True, metavar="NUMBER")
+@click.option("--card", required=True, metavar="NUMBER", help="Its number.")
 def lost(directory: Path, member: str, key: Path | None, by: str, reason: str, card: str) -> None:
     """Block a card that was lost."""
     _set_card(directory, member, key, (card, "lost"), _who(by, reason))
@@ -139,9 +168,9 @@ def lost(directory: Path, member: str, key: Path | None, by: str, reason: str, c
 
 @command.command()
 @_deed
-@click.option("--card", required=True, metavar="NUMBER")
+@click.option("--card", required=True, metavar="NUMBER", help="Its number.")
 def found(directory: Path, member: str, key: Path | None, by: str, reason: str, card: str) -> None:
-    """Let a card that was reported lost be used again, unless it was replaced."""
+    """Let a lost card be used again, unless it was replaced."""
     _set_card(directory, member, key, (card, "active"), _who(by, reason))
 
 
@@ -190,13 +219,7 @@ def phone(
 
 
 def _who(by: str, reason: str) -> tuple[str, str]:
-    return _text(by, "--by"), _text(reason, "--reason")
-
-
-def _text(value: str, name: str) -> str:
-    if not value.strip() or not value.isprintable() or len(value) > TEXT_MAX:
-        raise click.BadParameter(f"has to be 1 to {TEXT_MAX} printable characters", param_hint=name)
-    return value
+    return printable(by, "--by"), printable(reason, "--reason")
 
 
 def _checked(judge: Check, value: str, name: str) -> str:
@@ -210,7 +233,7 @@ def _checked(judge: Check, value: str, name: str) -> str:
 def _clear(named: dict[str, tuple[str, ...]]) -> tuple[Clear, ...]:
     """The values of the options that name cards, phones and tokens, checked."""
     found = []
-    for name, kind, judge in NAMES:
+    for name, kind, judge, _ in NAMES:
         for value in named[name]:
             text = _checked(judge, value, f"--{name}")
             found.append((kind, text.upper() if kind == "I" else text))
@@ -272,15 +295,13 @@ def _tokens_command(
     removed: tuple[Token, ...],
     added: tuple[Clear, ...],
 ) -> accounts.ChangeTokens:
+    made = [(kind, *vault.seal_token(kind, value)) for kind, value in added]
     return accounts.ChangeTokens(
         row.id,
         *who,
         removed,
-        tuple((kind, vault.token_digest(kind, value)) for kind, value in added),
-        tuple(
-            b"" if kind == "I" else vault.seal(f"token:{kind}", value.encode())
-            for kind, value in added
-        ),
+        tuple((kind, name) for kind, name, _ in made),
+        tuple(sealed for _, _, sealed in made),
         tuple(cover_of(value) if kind == "C" else "" for kind, value in added),
     )
 
@@ -289,6 +310,19 @@ def _do(
     directory: Path, member: str, key: Path | None, make: Callable[[Member, Vault], Any]
 ) -> None:
     """Find the member, submit the command that is made for it, tell what came of it."""
+    vault, row = _find(directory, member, key)
+    result = submit(directory, make(row, vault))
+    if not result.sequence:
+        click.echo("unchanged: it is so already")
+        return
+    click.echo(
+        f"{row.id}: {result.facts['before']} before, {result.facts['after']} now,"
+        f" with entry {result.sequence}"
+    )
+
+
+def _find(directory: Path, member: str, key: Path | None) -> tuple[Vault, Member]:
+    """The key file, and the row of a member named by id, card or phone."""
     vault = open_vault(directory, key)
     with Snapshot(directory) as snapshot:
         read = snapshot.view.get
@@ -298,14 +332,18 @@ def _do(
             row = read(schema.named(schema.MEMBER, named[0].member)) if named else None
     if row is None:
         raise NotFound("there is no such member, card or phone")
-    with Submitter(directory) as submitter:
-        result = submitter.submit(make(row, vault))
-    if not result.done:
-        raise Refusal(result.text)
-    if not result.sequence:
-        click.echo("unchanged: it is so already")
-        return
-    click.echo(
-        f"{row.id}: {result.facts['before']} before, {result.facts['after']} now,"
-        f" with entry {result.sequence}"
-    )
+    return vault, row
+
+
+def _sealed_names(read: Callable[[bytes], Any], member: str) -> tuple[list[tuple[str, bytes]], int]:
+    """Ciphertexts of all that names or named a member; how many names are another's by now."""
+    row: Member = read(schema.named(schema.MEMBER, member))
+    sealed = [(kind, read(schema.alias(kind, name)).sealed) for kind, name in row.tokens]
+    kept = 0
+    for kind, name in row.former:
+        now: Alias | None = read(schema.alias(kind, name))
+        if now is not None and now.member != member:
+            kept += 1
+        else:
+            sealed.append((kind, read(schema.former(member, kind, name)).sealed))
+    return sealed, kept

@@ -22,27 +22,28 @@ from typing import Any, Final
 
 import click
 
-from clearing.calendar import check_coverage
-from clearing.cli import ERRORS, result_data, yuan
-from clearing.day import first_date, spoken
+from clearing.cli import ERRORS, result_data, tell_warnings, yuan
+from clearing.console import (
+    REFUSED,
+    Refusal,
+    directory_argument,
+    echo_json,
+    json_option,
+    key_option,
+)
+from clearing.dates import DAY, as_number
+from clearing.day import first_date
 from clearing.run import Options, Result, clear, newest_run, release
 from clearing.validate import validate
 from engine.directory import read_configuration, require_directory, wall_ms
 from engine.rules.reference import CutOff
 from engine.submit import Submitter
 from engine.sweeps import SWEEPS, Swept, run
-from engine.terms import Clock, add_days
+from engine.terms import Clock, add_days, spoken
+from ledger.priority import stepping_back
 from ledger.tables import Snapshot
-from tools.cli import (
-    REFUSED,
-    Refusal,
-    bulk_work,
-    directory_argument,
-    echo_json,
-    json_option,
-    key_option,
-)
-from tools.sweep import note_sweeps, yielding
+from tools.cli import bulk_work
+from tools.sweep import note_sweeps
 from tools.verify import note_verification, verification
 
 FINAL: Final = frozenset({"RELEASED", "CONFIRMED"})
@@ -53,7 +54,7 @@ WITH_FILES: Final = FINAL | {"FILED"}
 @directory_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of dates.")
 @click.option("--release", "then_release", is_flag=True, help="Release what is cleared.")
-@click.option("--value-date", type=click.DateTime(["%Y-%m-%d"]), help="In place of the calendar's.")
+@click.option("--value-date", type=DAY, help="In place of the calendar's.")
 @click.option("--verify/--no-verify", default=True, help="Make the audit checks before clearing.")
 @key_option
 @json_option
@@ -67,13 +68,13 @@ def command(
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Do the night's work: cut-off if it is due, sweeps, audit checks, clearing.
+    """Do the night's work: cut-off if due, sweeps, audit, clearing.
 
     Every date that is cut off gets its files in OUT/DATE, missed ones too. Run it again after
     an interruption; what is done already is not done twice.
     """
     require_directory(directory)
-    pay_on = int(value_date.strftime("%Y%m%d")) if value_date else 0
+    pay_on = as_number(value_date)
     options = Options(key, value_date=pay_on)
 
     def tell(sentence: str) -> None:
@@ -82,7 +83,7 @@ def command(
 
     told: dict[str, Any] = {}
     try:
-        with yielding(), bulk_work():
+        with stepping_back(), bulk_work():
             told["open"] = spoken(_open_date(directory))
             tell(f"{told['open']} is open")
             told["sweeps"] = [asdict(swept) for swept in _sweep(directory, tell)]
@@ -166,16 +167,15 @@ def _clear(
     directory: Path, date: int, folder: Path, options: Options, tell: Any
 ) -> list[dict[str, Any]]:
     """Clear a date and check its set."""
-    if not options.value_date:
-        warning = check_coverage(date)
-        if warning:
-            click.echo(f"counterfoil: {warning}", err=True)
-    cleared = [_checked(result) for result in clear(directory, date, folder, options)]
+    results = clear(directory, date, folder, options)
+    tell_warnings(results)
+    cleared = [_checked(result) for result in results]
     for one in cleared:
         tell(
             f"{one['date']}, run {one['run']}: {one['state']}, to pay {yuan(_payable(one))}"
             f" on {one['value_date']}, {one['exceptions']} exceptions; files: {one['folder']}"
         )
+        tell(f"chain {one['chain']}")
     return cleared
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import uvloop
 
+from clearing.console import Refusal
 from engine.directory import open_vault
 from tools.playback import DaemonGone, Playback, Played
 from tools.prepare import Prepared, Unsorted, prepare
@@ -29,7 +30,7 @@ def prepare_directory(
     try:
         done = prepare(source, into, open_vault(source, key), progress)
     except Unsorted as error:
-        raise click.ClickException(str(error)) from None
+        raise Refusal(str(error)) from None
     if as_json:
         print(json.dumps(_prepared(done)))
         return
@@ -56,7 +57,7 @@ def play(
     try:
         played = uvloop.run(playback.run(progress))
     except DaemonGone as error:
-        raise click.ClickException(str(error)) from None
+        raise Refusal(str(error)) from None
     report = report_of(played)
     if as_json:
         print(json.dumps(report))

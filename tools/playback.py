@@ -26,7 +26,6 @@ from random import Random
 from time import monotonic
 from typing import Final
 
-from engine.catalogue import BY_KIND
 from engine.records import Terminal as Registered
 from engine.vault import Vault
 from ledger import codec, schema
@@ -62,7 +61,7 @@ class Played:
         differing: kind, recorded code and code now, to how often.
         examples: the same to the sequence numbers of the first of them.
         unanswered: messages without an answer.
-        passed_over: kind to entries of it that cannot be sent again.
+        passed_over: kind to entries of it whose terminal is registered no more.
         latencies_us: of each answered message.
         seconds: from the first to the last.
     """
@@ -272,8 +271,6 @@ class Playback:
                     if recorded is not None:
                         self._first_at = self._first_at or recorded.at
                         yield recorded
-                    elif BY_KIND[entry.kind].identity != "none":
-                        self.played.passed_over[entry.kind] += 1
 
     def _till(self, terminal: str, snapshot: Snapshot) -> _Till | None:
         till = self._tills.get(terminal)

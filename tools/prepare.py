@@ -37,6 +37,7 @@ SETUP = frozenset(
         "program",
         "institution",
         "merchant",
+        "store",
         "terminal",
         "member",
         "opening balance",
@@ -59,7 +60,9 @@ SETUP = frozenset(
         "campaign step",
         "coupon grant",
         "codes",
+        "codes handed out",
         "codes imported",
+        "codes taken back",
         "key component",
         "resealed",
         "lottery",
@@ -98,13 +101,17 @@ TRAFFIC = frozenset(
         "PIN",
         "member state",
         "member closed",
+        "member forgotten",
+        "names dropped",
         "member tokens",
         "card state",
         "tier grant",
         "gift order",
         "coupon expiry",
+        "coupon inquiries",
         "lottery ended",
         "coupon step",
+        "code cancelled",
         "receipt pruning",
         "run started",
         "run advanced",
@@ -185,7 +192,7 @@ def _apply(source: Path, book: Book, vault: Vault, progress: Progress | None) ->
                 if not sets_up(entry.kind):
                     continue
                 command = _playable(command_of(entry.kind, entry.command), vault)
-                result = result_of(machine.execute(command, entry.at, entry.nonce))
+                result = result_of(machine.execute(command, entry.at, entry.nonce, entry.trail[:2]))
                 if result.reason == Reason.REFUSED:
                     done.refused[entry.kind, result.text] += 1
                 done.commands += 1

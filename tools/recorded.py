@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine import codes
 from engine.campaigns import CodeBatch, Coupon
-from engine.catalogue import BY_KIND
 from engine.commands import Pin, Token
-from engine.records import Alias
+from engine.recharge import RechargeBatch
+from engine.records import Alias, identity_of
 from engine.rules.undo import FIELDS
-from engine.vault import Vault
+from engine.vault import Forgotten, Vault
 from ledger import schema
 from ledger.model import MONEY, Entry
 from posd.iso8583.tlv import build_tlv
@@ -31,18 +31,23 @@ RRN_OF_NOBODY = "NONE00000000"
 CODE_OF_NOTHING = "0"
 """Element 12 where the recorded message named no coupon: no code is so short."""
 
+Said = dict[str, Any]
+"""What a command said, by the names of its fields."""
+
 
 @dataclass(slots=True)
 class NamedCoupon:
-    """The coupon of a message.
+    """The coupon, or recharge card, of a message.
 
     Attributes:
         digest: keyed digest of its code in the recorded run.
+        series: of the code, see `engine.codes.SERIES`.
         batch, serial: of a produced code; 0 for others.
         pin: the verdict on its PIN, see `engine.commands.Pin`.
     """
 
     digest: bytes
+    series: str
     batch: int
     serial: int
     pin: int
@@ -69,9 +74,15 @@ class Names:
     def clear(self, token: Token) -> str:
         """A token's letter and value; empty where nobody has it (it was unknown then too)."""
         alias: Alias | None = self._read(schema.alias(*token))
-        if alias is None:
+        return self.opened(token[0], alias.sealed) if alias is not None else ""
+
+    def opened(self, kind: str, sealed: bytes) -> str:
+        """Letter and value of a sealed token; empty where it is not kept or was forgotten."""
+        try:
+            clear = self.vault.unseal_token(kind, sealed)
+        except Forgotten:
             return ""
-        return token[0] + self.vault.unseal(f"token:{token[0]}", alias.sealed).decode()
+        return kind + clear if clear else ""
 
     def member(self, token: Token) -> str:
         """Whose a token is; empty where it is nobody's."""
@@ -92,11 +103,41 @@ class Names:
         row: Coupon | None = self._read(schema.coupon(named.digest))
         if row is not None and row.code:
             return codes.clear(self.vault, row.code)
-        # A code that nobody has used yet may say a batch by chance, which then is none.
-        batch: CodeBatch | None = self._read(schema.codes(named.batch)) if named.batch else None
-        if batch is None or batch.imported:
+        length = self._length(named)
+        if not length:
             return CODE_OF_NOTHING
-        return codes.Codes(self.vault, batch.length).make(named.batch, named.serial, 1)[0]
+        maker = codes.Codes(self.vault, length, named.series)
+        return maker.make(named.batch, named.serial, 1)[0]
+
+    def _length(self, named: NamedCoupon) -> int:
+        """Digits of the codes of a produced batch; 0 for none.
+
+        A code that nobody has used yet may say a batch by chance, which then is none.
+        """
+        if not named.batch:
+            return 0
+        if named.series == codes.RECHARGE:
+            cards: RechargeBatch | None = self._read(schema.recharge_batch(named.batch))
+            return cards.length if cards is not None else 0
+        batch: CodeBatch | None = self._read(schema.codes(named.batch))
+        return batch.length if batch is not None and not batch.imported else 0
+
+    def entry(self, sequence: int) -> Entry | None:
+        """An entry of the recorded run; None for no number of one."""
+        found: Entry | None = self._read(schema.entry(sequence)) if sequence > 0 else None
+        return found
+
+    def original(self, kind: str, said: Said) -> Entry | None:
+        """What a void or reversal of the recorded run was about, as far as it said."""
+        if said.get("original"):
+            return self.entry(said["original"])
+        batch, stan = (
+            (said["batch"], said["stan"])
+            if kind == "reversal"
+            else (said["original_batch"], said["original_stan"])
+        )
+        known = identity_of(self._read(schema.identity(said["terminal"], batch, stan)))
+        return self.entry(known.sequence) if known is not None else None
 
     def coupon(self, named: NamedCoupon) -> bytes:
         """The elements that name a coupon in the new run, and its PIN where one was given."""
@@ -148,10 +189,23 @@ class Recorded:
     reason: int
 
 
-Said = dict[str, Any]
 Elements = list[tuple[str, bytes]]
 Fill = Callable[[dict[int, Any], Said, Elements], None]
 """Adds to the fields what is a kind's own: the fields, what the command said, elements of 48."""
+
+
+def _recharge(body: dict[int, Any], said: Said, _elements: Elements) -> None:
+    if not said["amount"]:
+        del body[4]
+
+
+def _element(tag: str, name: str) -> Fill:
+    """What tells one element of field 48: text that the command said under a name."""
+
+    def fill(_body: dict[int, Any], said: Said, elements: Elements) -> None:
+        elements.append((tag, said[name].encode("ascii")))
+
+    return fill
 
 
 def _nothing(_body: dict[int, Any], _said: Said, _elements: Elements) -> None:
@@ -169,7 +223,7 @@ def _reward(body: dict[int, Any], said: Said, elements: Elements) -> None:
         elements.append(("11", said["other_member"].encode("ascii")))
 
 
-def _void(body: dict[int, Any], said: Said, _elements: Elements) -> None:
+def _original(body: dict[int, Any], said: Said, _elements: Elements) -> None:
     if said["original_stan"]:
         body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
 
@@ -189,24 +243,8 @@ def _totals(_body: dict[int, Any], said: Said, elements: Elements) -> None:
         elements.append(("50", line.encode("ascii")))
 
 
-def _new_card(_body: dict[int, Any], said: Said, elements: Elements) -> None:
-    elements.append(("1F", said["new_number"].encode("ascii")))
-
-
-def _other_member(_body: dict[int, Any], said: Said, elements: Elements) -> None:
-    elements.append(("11", said["other_member"].encode("ascii")))
-
-
-def _target(_body: dict[int, Any], said: Said, elements: Elements) -> None:
-    elements.append(("49", said["target"].encode("ascii")))
-
-
 def _gift(_body: dict[int, Any], said: Said, elements: Elements) -> None:
     elements += [("16", said["gift"].encode("ascii")), ("15", b"%d" % said["quantity"])]
-
-
-def _claim(_body: dict[int, Any], said: Said, elements: Elements) -> None:
-    elements.append(("14", said["campaign"].encode("ascii")))
 
 
 def _use(body: dict[int, Any], said: Said, elements: Elements) -> None:
@@ -215,13 +253,8 @@ def _use(body: dict[int, Any], said: Said, elements: Elements) -> None:
         elements.append(("15", b"%d" % said["quantity"]))
 
 
-def _draw(_body: dict[int, Any], said: Said, elements: Elements) -> None:
-    elements.append(("14", said["lottery"].encode("ascii")))
-
-
-def _item(body: dict[int, Any], said: Said, _elements: Elements) -> None:
-    if said["original_stan"]:
-        body[61] = f"{said['original_batch']:06d}{said['original_stan']:06d}"
+def _item(body: dict[int, Any], said: Said, elements: Elements) -> None:
+    _original(body, said, elements)
     if said["response"]:
         body[39] = said["response"]
 
@@ -241,36 +274,38 @@ MESSAGES: dict[str, tuple[str, Fill]] = {
     "capture": ("0220", _nothing),
     "value hold": ("0100", _sale),
     "value capture": ("0220", _nothing),
-    "transfer": ("0200", _other_member),
-    "exchange": ("0200", _target),
+    "transfer": ("0200", _element("11", "other_member")),
+    "exchange": ("0200", _element("49", "target")),
     "gift": ("0200", _gift),
-    "coupon claim": ("0200", _claim),
+    "coupon claim": ("0200", _element("14", "campaign")),
     "coupon use": ("0200", _use),
-    "coupon transfer": ("0200", _other_member),
-    "draw": ("0200", _draw),
-    "void": ("0200", _void),
+    "coupon transfer": ("0200", _element("11", "other_member")),
+    "draw": ("0200", _element("14", "lottery")),
+    "void": ("0200", _original),
     "refund": ("0220", _nothing),
     "reversal": ("0400", _reversal),
     "enrolment": ("0600", _nothing),
     "pin change": ("0600", _new_pin),
     "top-up": ("0200", _nothing),
+    "recharge": ("0200", _recharge),
     "purchase": ("0200", _sale),
     "conversion": ("0200", _nothing),
     "loss report": ("0600", _nothing),
-    "card replacement": ("0600", _new_card),
+    "card replacement": ("0600", _element("1F", "new_number")),
     "settlement": ("0500", _totals),
     "upload": ("0320", _item),
 }
-"""Kind of command to message type and what fills the fields of its own."""
+"""Kind of command to message type and what fills the fields of its own; a row a kind of request."""
 
-UNTOLD: frozenset[str] = frozenset({"recharge"})
-"""Kinds of requests whose messages cannot be made again, counted as passed over."""
+UNDOES: Final = ("void", "reversal")
+UNDONE_MAX: Final = 100
+"""Voids of reversals of voids … that are followed; a terminal sends one or two."""
 
 
 def message(entry: Entry, names: Names) -> Recorded | None:
-    """The message of an entry; None for one that no terminal sent, or that cannot be rebuilt."""
+    """The message of an entry; None for one that no terminal sent."""
     row = MESSAGES.get(entry.kind)
-    if row is None or BY_KIND[entry.kind].identity == "none":
+    if row is None:
         return None
     said: Said = dict(zip(FIELDS[entry.kind], entry.command, strict=True))
     mti, fill = row
@@ -288,8 +323,8 @@ def message(entry: Entry, names: Names) -> Recorded | None:
     if said.get("reference"):
         elements.append(("17", said["reference"].encode("ascii")))
     if entry.kind == "card replacement":
-        known = names.clear(("C", said["new_card"]))[1:]
-        said["new_number"] = known or names.vault.unseal("token:C", said["sealed"]).decode()
+        number = names.clear(("C", said["new_card"])) or names.opened("C", said["sealed"])
+        said["new_number"] = number[1:]
     other = ""
     if said.get("other"):
         token = said["other"][0]
@@ -312,18 +347,28 @@ def message(entry: Entry, names: Names) -> Recorded | None:
         _network_code(entry.kind, said),
         body,
         presented,
-        _coupon(said),
+        _coupon(entry.kind, said, names),
         said.get("code", b"") if "sealed" in said else b"",
         entry.outcome[0],
     )
 
 
-def _coupon(said: Said) -> NamedCoupon | None:
-    """The coupon that a command names."""
-    if not said.get("coupon"):
+def _coupon(kind: str, said: Said, names: Names) -> NamedCoupon | None:
+    """The coupon that a command names; what an undo names, its original tells more of."""
+    digest: bytes = said.get("coupon", b"")
+    if not digest:
         return None
-    place = (said.get("code_batch", 0), said.get("serial", 0))
-    return NamedCoupon(said["coupon"], *place, said.get("coupon_pin", Pin.ABSENT))
+    pin = said.get("coupon_pin", Pin.ABSENT)
+    for _ in range(UNDONE_MAX):
+        original = names.original(kind, said) if kind in UNDOES else None
+        if original is None:
+            break
+        kind = original.kind
+        said = dict(zip(FIELDS[kind], original.command, strict=True))
+    series = codes.RECHARGE if kind == "recharge" else codes.COUPON
+    same = said.get("coupon") == digest
+    batch, serial = (said.get("code_batch", 0), said.get("serial", 0)) if same else (0, 0)
+    return NamedCoupon(digest, series, batch, serial, pin)
 
 
 def _named_item(said: Said, names: Names) -> int:
@@ -350,8 +395,7 @@ def _name(
     for number, token in enumerate(said.get("tokens", ())):
         clear = names.clear(token)
         if not clear and isinstance(said.get("sealed"), tuple):  # an enrolment that was declined
-            label = f"token:{token[0]}"
-            clear = token[0] + names.vault.unseal(label, said["sealed"][number]).decode()
+            clear = names.opened(token[0], said["sealed"][number])
         if clear[:1] == "C" and not card:
             card = body[2] = clear[1:]
         elif token[0] == "I":

@@ -86,7 +86,8 @@ class Replay:
             for sequence, packed in enumerate(group.entries, group.first):
                 entry = codec.unpack_entry(packed)
                 before = book.sequence
-                execute(command_of(entry.kind, entry.command), entry.at, entry.nonce)
+                command = command_of(entry.kind, entry.command)
+                execute(command, entry.at, entry.nonce, entry.trail[:2])
                 made += (staged[number] for number in range(before + 1, book.sequence + 1))
                 if not made:
                     raise Differs(f"the replay made no entry {sequence}, a recorded {entry.kind}")

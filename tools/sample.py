@@ -20,14 +20,21 @@ from typing import Any, Final
 
 import click
 
-from engine.directory import open_vault
+from engine import codes
+from engine.codes import Codes
+from engine.directory import configure, open_vault
+from engine.recharge import ACTIVE, SOLD
+from engine.rules.recharge import MoveRecharge, OpenRecharge
 from engine.submit import Submitter
+from engine.vault import Vault
 from ledger.model import MONEY
 from posd import security
+from tools.deeds import accepted
 from tools.fleet import DIRECT, TEST_PREFIX, Customer, with_check_digit
 from tools.load import load
 
 SEED: Final = 20260101
+_PHONE_STEP: Final = 61_803_399
 MEMBERS: Final = 1000
 TERMINALS: Final = 40
 FLEET_MEMBERS_MAX: Final = 20_000
@@ -50,6 +57,15 @@ PROGRAMS: Final[tuple[dict[str, Any], ...]] = (
     },
 )
 
+_BANK: Final = "102100099996"
+OPERATOR: Final = {
+    "clearing.operator": "燕山积分联盟",
+    "clearing.account_name": "燕山积分联盟运营中心",
+    "clearing.account_number": "621700009000000001",
+    "clearing.bank_code": _BANK,
+}
+"""Who settles, in the configuration: with an account, there is a file of payments."""
+
 INSTITUTIONS: Final = (("BJ01", "北京分部"), ("HB01", "河北分部"), ("ZJ01", "浙江分部"))
 
 # Id (acquirer 3, region 4, category 4, number 4), name, institution, points per yuan before and
@@ -71,6 +87,13 @@ _MERCHANTS: Final = (
     ("104331059420001", "远山书店", "ZJ01", "1/1", "1/1", "95/100", 4),
 )
 _SUPERMARKET: Final = "104110054110001"
+
+_STORES: Final = {
+    "104110070110001": (("S001", "湖畔大酒店东楼"), ("S002", "湖畔大酒店西楼")),
+    "104110058120001": (("S003", "老城家常菜馆总店"), ("S004", "老城家常菜馆车站店")),
+    _SUPERMARKET: (("S005", "鲜惠超市和平路店"), ("S006", "鲜惠超市南湖店")),
+}
+"""Merchants to their stores, id and name; of the others tills stand in none."""
 
 REFERRAL: Final = "REFER"
 REFERRED_POINTS: Final = 100
@@ -111,6 +134,11 @@ _PRIZES: Final = {"P50": ("50积分", "1/4", 50), "P1000": ("1000积分", "1/100
 """Id of a prize to its name, odds and points; a third one is a mug."""
 _SUPPLIER: Final = "104130079910001"
 
+_RECHARGE: Final = (("R500", ALLIANCE, 500), ("R20", MONEY, 2000))
+"""Batches of recharge cards: name, unit, and points or fen of a card, which are its price too."""
+_RECHARGE_CARDS: Final = 200
+_RECHARGE_UNTIL: Final = 20991231
+
 _EXPIRIES: Final = ("2035-12-31", "2036-06-30", "2037-03-31")
 _CARD_DIGITS: Final = (16, 17, 18, 19)
 _TIERS: Final = ("base", "base", "base", "silver", "gold")
@@ -139,7 +167,15 @@ def customers(count: int, seed: int = SEED) -> Iterator[Customer]:
         if wallets.random() < 0.3:  # noqa: PLR2004 - they have loaded their cards
             balances[MONEY] = wallets.randrange(1_000, 50_000)
         card = with_check_digit(TEST_PREFIX + serial)
-        yield Customer(f"M{number:07d}", card, f"138{number:08d}", pin, balances)
+        yield Customer(f"M{number:07d}", card, _phone(number), pin, balances)
+
+
+def _phone(number: int) -> str:
+    """A member's phone: another for each number below 10**8, with no row of zeros in front.
+
+    Looked for as packed decimals, such a row is met in every file that holds small integers.
+    """
+    return f"138{number * _PHONE_STEP % 10**8:08d}"
 
 
 def terminals(count: int, seed: int = SEED) -> Iterator[dict[str, Any]]:
@@ -172,7 +208,9 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
         yield {"type": "institution", "id": institution, "name": name}
     yield from _merchant_lines()
     yield from _rule_lines()
-    for terminal in terminals(tills, seed):
+    for number, terminal in enumerate(terminals(tills, seed)):
+        stores = _STORES.get(terminal["merchant"])
+        store = stores[number // len(_MERCHANTS) % len(stores)][0] if stores else None
         cup = terminal["profile"] == security.CUP_PROFILE
         yield {
             "type": "terminal",
@@ -183,6 +221,7 @@ def lines(members: int, tills: int, seed: int = SEED) -> Iterator[dict[str, Any]
             "charset": "gb18030",
             "networks": ["127.0.0.0/8"] if cup else [],
             "serial": None,
+            **({"store": store} if store else {}),
         }
     for number, customer in enumerate(customers(members, seed)):
         yield {
@@ -264,9 +303,6 @@ def _rule_lines() -> Iterator[dict[str, Any]]:
     }
 
 
-_BANK: Final = "102100099996"
-
-
 def _merchant_lines() -> Iterator[dict[str, Any]]:
     """Merchants with terms of two times; the supermarket has its own program beside."""
     for merchant, name, institution, before, since, settlement, fee in _MERCHANTS:
@@ -291,6 +327,8 @@ def _merchant_lines() -> Iterator[dict[str, Any]]:
             "number": f"62170000{merchant[7:]}",
             "bank": _BANK,
         }
+        for store, title in _STORES.get(merchant, ()):
+            yield {"type": "store", "id": store, "merchant": merchant, "name": title}
 
 
 def _terms(start: str, program: str, earn: str, settlement: str, fee: int) -> dict[str, Any]:
@@ -360,17 +398,35 @@ def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def load_sample(directory: Path) -> None:
     """Write the sample into `sample` of a data directory and load it.
 
+    The fleet file gets codes of recharge cards too, which are made under the directory's key file.
+
     Raises:
         RuntimeError: A line was rejected, which means that sample and loader do not agree.
         engine.directory.DirectoryError, OSError: The directory cannot be used.
     """
-    data, _ = write_sample(directory / "sample")
+    data, plan = write_sample(directory / "sample")
+    configure(directory, OPERATOR)
     vault = open_vault(directory)
     with Submitter(directory) as submitter:
         report = load(submitter, vault, data)
-    if report.rejected:
-        line, why = report.rejected[0]
-        raise RuntimeError(f"line {line} of the sample was rejected: {why}")
+        if report.rejected:
+            line, why = report.rejected[0]
+            raise RuntimeError(f"line {line} of the sample was rejected: {why}")
+        cards = list(_recharge_cards(submitter, vault))
+    _write(plan, [fleet(MEMBERS, TERMINALS) | {"recharge": cards}])
+
+
+def _recharge_cards(submitter: Submitter, vault: Vault) -> Iterator[dict[str, Any]]:
+    """Produce, sell and activate recharge cards; what a fleet file says of each batch."""
+    count, length = _RECHARGE_CARDS, codes.LENGTH
+    for name, unit, amount in _RECHARGE:
+        worth = (unit, amount, _RECHARGE_UNTIL)
+        opened = submitter.submit(OpenRecharge(name, count, length, vault.key_id, *worth))
+        number = accepted(opened).facts["number"]
+        for state, seller, price in ((SOLD, _SUPERMARKET, amount), (ACTIVE, "", 0)):
+            accepted(submitter.submit(MoveRecharge(name, 1, count, state, seller, price)))
+        made = Codes(vault, length, codes.RECHARGE).make(number, 1, count)
+        yield {"unit": unit, "amount": amount, "codes": made}
 
 
 @click.command()

@@ -1,28 +1,29 @@
 """What is registered and what happened, as a person wants to see it: ``counterfoil show``.
 
 `look_up` makes plain data with stable keys (``LOAD.md`` lists them), the same that ``--json``
-prints; `print_shown` lays it out in tables. Everything is read from one snapshot, whose sequence
-number stands in ``as_of``. Card numbers and phones are unsealed for their mask and never leave
-unmasked; tokens, keys, PINs and serials are not shown at all.
+prints; `tools.show_tables` lays it out for people. Everything is read from one snapshot, whose
+sequence number stands in ``as_of``. Card numbers and phones are unsealed for their mask and never
+leave unmasked; tokens, keys, PINs and serials are not shown at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
-
-from rich.padding import Padding
-from rich.table import Table
 
 from engine import cards
 from engine.batches import whole
+from engine.cards import CardBatch, CardProduct
 from engine.catalogue import BY_KIND
 from engine.commands import Outcome
 from engine.directory import DEFAULT_ZONE, wall_ms
 from engine.draft import PIN_FAILURES_MAX
+from engine.gifts import GiftOrder
+from engine.inquiry import movements, site_terminals
 from engine.ladder import LADDER, NO_STANDING, Ladder, Standing
 from engine.points import Purse
 from engine.reasons import Reason
@@ -34,8 +35,6 @@ from engine.records import (
     NO_UNDO,
     Alias,
     Calendar,
-    CardBatch,
-    CardProduct,
     Chunk,
     Institution,
     Keys,
@@ -47,25 +46,31 @@ from engine.records import (
     Rates,
     Ratio,
     Replacement,
+    Store,
     Terminal,
     Undo,
     Value,
 )
 from engine.rules.undo import UNDOABLE
-from engine.terms import Clock
+from engine.terms import Clock, spoken
+from engine.trail import told
 from engine.value import Wallet
-from engine.vault import SEQUENCE_LIMIT, Vault
+from engine.vault import SEQUENCE_LIMIT, Forgotten, Vault
 from ledger import chart, schema
-from ledger.model import MONEY, Entry
+from ledger.model import Entry
 from ledger.tables import Snapshot
 from posd.iso8583.describe import HIDDEN, mask_card, mask_phone
 from posd.responses import BY_NUMBER
-from tools.show_coupons import shown_campaign, shown_coupon
+from tools.show_coupons import (
+    Scan,
+    shown_campaign,
+    shown_code_batch,
+    shown_coupon,
+    shown_recharge_batch,
+    shown_recharge_card,
+)
 from tools.show_rules import shown_rules
 from tools.tail import command_fields, shown_facts
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 TOKEN_NAMES: Final = {
     "C": "card",
@@ -88,15 +93,15 @@ class Sources:
     """What a look needs.
 
     Attributes:
-        read: point reads of the snapshot.
+        read: point reads of the snapshot; scan: its rows under a prefix.
         vault: the directory's key file.
         zone: the operator's time zone.
-        today: the local date YYYYMMDD for which balances are available; `at`: the time, in ms.
         today: the local date YYYYMMDD for which balances are available.
         at: the time in ms since 1970 UTC, for what is held.
     """
 
     read: Callable[[bytes], Any]
+    scan: Scan
     vault: Vault
     zone: str
     today: int
@@ -120,7 +125,7 @@ def look_up(snapshot: Snapshot, vault: Vault, kind: str, key: str) -> Shown:
     calendar: Calendar | None = read(CALENDAR)
     zone = calendar.zone if calendar else DEFAULT_ZONE
     at = wall_ms()
-    sources = Sources(read, vault, zone, Clock(zone).date(at), at)
+    sources = Sources(read, snapshot.view.scan, vault, zone, Clock(zone).date(at), at)
     return {"as_of": snapshot.sequence, "kind": kind, **_FINDERS[kind](sources, key)}
 
 
@@ -132,7 +137,7 @@ def _iso(date: int) -> str | None:
     """YYYYMMDD as an ISO date, None for never or not yet."""
     if not date or date == NEVER:
         return None
-    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
+    return spoken(date)
 
 
 def _limit(fen: int) -> int | None:
@@ -159,8 +164,9 @@ def _token(sources: Sources, kind: str, digest: bytes) -> Shown:
         return shown
     shown["state"] = alias.state
     if kind in {"C", "P"}:
-        clear = sources.vault.unseal(f"token:{kind}", alias.sealed).decode()
-        shown["value"] = mask_card(clear) if kind == "C" else mask_phone(clear)
+        with suppress(Forgotten):  # in a directory restored from before
+            clear = sources.vault.unseal_token(kind, alias.sealed)
+            shown["value"] = mask_card(clear) if kind == "C" else mask_phone(clear)
     if kind == "C":
         successor: Replacement | None = sources.read(schema.replacement(digest))
         if successor is not None:
@@ -172,7 +178,9 @@ def find_alias(
     read: Callable[[bytes], Any], vault: Vault, key: str, kinds: str
 ) -> tuple[Alias, str, bytes] | None:
     """The card, phone or token that a person typed."""
-    tried = [(kind, key) for kind in kinds] + [(key[:1], key[1:])] * (key[:1] in kinds)
+    tried = [(kind, key) for kind in kinds] + [(key[:1], key[1:])] * (
+        key != "" and key[:1] in kinds
+    )
     for kind, value in tried:
         digest = vault.token_digest(kind, value)
         alias: Alias | None = read(schema.alias(kind, digest))
@@ -205,6 +213,17 @@ def _member(sources: Sources, key: str) -> Shown:
         "tokens": [_token(sources, *token) for token in member.tokens],
         "balances": [_balance(sources, member.id, program) for program in member.programs],
         "value": _value(sources, member.id),
+        "last_movements": [
+            {
+                "time": _local(sources, entry.at),
+                "rrn": _rrn(sources, entry),
+                "command": entry.kind,
+                "merchant": command_fields(entry).get("merchant"),
+                "program": program,
+                "points": points,
+            }
+            for entry, program, points in movements(sources.read, member.id)
+        ],
     }
 
 
@@ -371,6 +390,7 @@ def _merchant(sources: Sources, key: str) -> Shown:
         "category": merchant.category,
         "enabled": merchant.enabled,
         "revision": merchant.revision,
+        "stores": _stores(sources, merchant.id),
         "terms": [
             {
                 "from": _iso(terms.since),
@@ -381,6 +401,8 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "fee_permille": terms.fee_permille,
                 "fee_min_fen": terms.fee_min,
                 "fee_max_fen": terms.fee_max,
+                "fee_fixed_fen": terms.fee_fixed,
+                "fee_tiers": {str(fen): permille for fen, permille in terms.fee_tiers},
                 "refund_days": terms.refund_days,
                 "refund_fee": terms.refund_fee,
                 "pin_above_fen": _limit(terms.pin_above),
@@ -390,10 +412,35 @@ def _merchant(sources: Sources, key: str) -> Shown:
                 "burn_min_points": terms.burn_min,
                 "burn_max_points": terms.burn_max,
                 "tier_earn": {tier: _ratio(earn) for tier, earn in terms.tier_earn},
+                "refund_pin_above_fen": _limit(terms.refund_pin_above),
+                "margin_share": {party: _ratio(part) for party, part in terms.margin_share},
+                "fee_share": {party: _ratio(part) for party, part in terms.fee_share},
             }
             for terms in merchant.terms
         ],
     }
+
+
+def _stores(sources: Sources, merchant: str) -> list[Shown]:
+    """A merchant's stores with the terminals that stand in them."""
+    stands: dict[str, list[str]] = {}
+    for name in sorted(set(site_terminals(sources.read, merchant))):
+        terminal: Terminal = sources.read(schema.terminal(schema.TERMINAL, name))
+        if terminal.store:
+            stands.setdefault(terminal.store, []).append(name)
+    return [
+        {"id": row.id, "name": row.name, "terminals": stands.get(row.id, [])}
+        for _, row in sources.scan(bytes((schema.STORE,)), b"")
+        if row.merchant == merchant
+    ]
+
+
+def _store(sources: Sources, key: str) -> Shown:
+    store: Store | None = sources.read(schema.named(schema.STORE, key))
+    if store is None:
+        raise _missing("store")
+    (shown,) = [each for each in _stores(sources, store.merchant) if each["id"] == store.id]
+    return {**shown, "merchant": store.merchant, "revision": store.revision}
 
 
 def _institution(sources: Sources, key: str) -> Shown:
@@ -452,6 +499,7 @@ def _terminal(sources: Sources, key: str) -> Shown:
     return {
         "id": terminal.id,
         "merchant": terminal.merchant,
+        "store": terminal.store or None,
         "profile": terminal.profile,
         "tmk_check": terminal.tmk_check,
         "charset": terminal.charset,
@@ -506,13 +554,12 @@ def _transaction(sources: Sources, key: str) -> Shown:
         raise _missing("transaction")
     outcome = Outcome(*entry.outcome)
     code, text = BY_NUMBER[outcome.reason]
-    rule = BY_KIND[entry.kind]
     command = command_fields(entry)
     if "tokens" in command:
-        place = list(rule.command.__dataclass_fields__).index("tokens")
+        place = list(BY_KIND[entry.kind].command.__dataclass_fields__).index("tokens")
         command["tokens"] = [_token(sources, *token) for token in entry.command[place]]
     return {
-        "rrn": sources.vault.rrn(entry.sequence) if rule.identity != "none" else None,
+        "rrn": _rrn(sources, entry),
         "sequence": entry.sequence,
         "time": _local(sources, entry.at),
         "date": _iso(entry.date),
@@ -533,8 +580,31 @@ def _transaction(sources: Sources, key: str) -> Shown:
             dict(zip(("account", "unit", "amount"), leg, strict=True)) for leg in entry.postings
         ],
         "versions": list(entry.versions),
+        "given": _given(entry),
         "undo": _undo(sources, entry),
+        "gift_order": _gift_order(sources, entry),
     }
+
+
+def _rrn(sources: Sources, entry: Entry) -> str | None:
+    """The RRN of a terminal's request; None for what has none."""
+    if BY_KIND[entry.kind].identity == "none":
+        return None
+    return sources.vault.rrn(entry.sequence)
+
+
+def _gift_order(sources: Sources, entry: Entry) -> str | None:
+    """How far a gift is that a member has exchanged points for; None for anything else."""
+    order: GiftOrder | None = sources.read(schema.gift_order(entry.sequence))
+    return order.state if order is not None else None
+
+
+def _given(entry: Entry) -> Shown | None:
+    """Who gave a command of administration, and what it changed; None for a request."""
+    if not entry.trail:
+        return None
+    operator, account, changed = entry.trail
+    return {"operator": operator, "account": account, "changed": list(map(told, changed))}
 
 
 def _undo(sources: Sources, entry: Entry) -> Shown | None:
@@ -574,124 +644,24 @@ _FINDERS: Final[dict[str, Callable[[Sources, str], Shown]]] = {
     "tier": _tier,
     "merchant": _merchant,
     "institution": _institution,
+    "store": _store,
     "terminal": _terminal,
     "program": _program,
     "rate": _rate,
     "card-product": _card_product,
     "card-batch": _card_batch,
     "rules": _rules,
-    "campaign": lambda on, key: _told("campaign", shown_campaign(on.read, key)),
+    "campaign": lambda on, key: _told("campaign", shown_campaign(on.read, on.scan, key)),
     "coupon": lambda on, key: _told(
         "coupon", shown_coupon(on.read, on.vault, on.zone, key, (on.today, on.at))
+    ),
+    "code-batch": lambda on, key: _told("batch of codes", shown_code_batch(on.read, key)),
+    "recharge-card": lambda on, key: _told(
+        "recharge card", shown_recharge_card(on.read, on.vault, on.zone, key, on.today)
+    ),
+    "recharge-batch": lambda on, key: _told(
+        "batch of recharge cards", shown_recharge_batch(on.read, key)
     ),
     "transaction": _transaction,
 }
 KINDS: Final = tuple(_FINDERS)
-
-
-# For people.
-
-_WORDS: Final = {
-    "key_set": "key set in use",
-    "pin": "PIN",
-    "pin_failures": "wrong PINs in a row",
-    "rrn": "RRN",
-    "serial": "bound to a serial",
-    "stan": "STAN",
-    "tmk_check": "TMK check value",
-}
-"""Names that a person would not write as the data does."""
-_INDENT: Final = (0, 0, 0, 2)
-UNBOUNDED: Final = 10_000
-"""Columns of a console on which every table has room."""
-
-
-def print_shown(shown: Shown, console: Console) -> None:
-    """Print what was looked up: its plain values, then a table for each list within."""
-    _print_part({name: value for name, value in shown.items() if name != "as_of"}, console, "")
-    console.print(f"\nas of entry {shown['as_of']}", style="dim")
-
-
-def _print_part(part: Shown, console: Console, title: str) -> None:
-    """Print values under each other, indented below a title; what is nested comes after them."""
-    plain = _table()
-    plain.show_header = False
-    plain.add_column(no_wrap=True)
-    plain.add_column(overflow="fold")
-    nested: list[tuple[str, Any]] = []
-    for name, value in part.items():
-        if _is_nested(value):
-            nested.append((name, value))
-        else:
-            plain.add_row(_words(name), _text(name, value))
-    _print_titled(title, plain, console)
-    for name, value in nested:
-        console.print()
-        if isinstance(value, dict):
-            _print_part(value, console, _words(name))
-        elif any(map(_is_nested, (cell for row in value for cell in row.values()))):
-            _print_each(_words(name), value, console)
-        else:
-            _print_rows(_words(name), value, console)
-
-
-def _print_rows(title: str, rows: list[Shown], console: Console) -> None:
-    """Print rows as a table, or each below the other where the console is too narrow for that."""
-    table = _table()
-    for name in rows[0]:
-        number = all(_is_number(row[name]) for row in rows)
-        table.add_column(_words(name), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(name, value) for name, value in row.items()))
-    unbounded = console.options.update(width=UNBOUNDED)
-    if table.__rich_measure__(console, unbounded).maximum + _INDENT[3] <= console.width:
-        _print_titled(title, table, console)
-        return
-    _print_each(title, rows, console)
-
-
-def _print_each(title: str, rows: list[Shown], console: Console) -> None:
-    for number, row in enumerate(rows):
-        if number:
-            console.print()
-        _print_part(row, console, title)
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-
-
-def _print_titled(title: str, table: Table, console: Console) -> None:
-    if title:
-        console.print(title, style="bold")
-    console.print(Padding(table, _INDENT, expand=False) if title else table)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_nested(value: Any) -> bool:
-    """Whether a value gets a place of its own: an object, or a list of objects."""
-    if isinstance(value, dict):
-        return bool(value)
-    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], dict)
-
-
-def _words(name: str) -> str:
-    return _WORDS.get(name, name.replace("_", " "))
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None or value in ("", (), [], {}):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(name, one) for one in value)
-    if name == "unit" and value == MONEY:
-        return "fen"
-    if name in {"time", "last_moved", "until"}:
-        moment = datetime.fromisoformat(value)
-        return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} {moment:%Z}"
-    return str(value)

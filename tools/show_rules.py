@@ -15,6 +15,7 @@ from engine.pools import Pool, key_of
 from engine.records import NEVER
 from engine.rulebook import Counter, Limit, book_name, credit_name, read_book
 from engine.rules import rewards
+from engine.terms import spoken
 from ledger import schema
 from ledger.model import MONEY
 
@@ -157,4 +158,4 @@ def _pools(read: Read, unit: str, lines: list[Any]) -> list[tuple[str, Pool]]:
 def _day(date: int) -> str | None:
     if not date or date == NEVER:
         return None
-    return f"{date // 10000:04}-{date // 100 % 100:02}-{date % 100:02}"
+    return spoken(date)

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from clearing.console import Refusal
 from tools.fleet import Conduct, FleetError, read_fleet
 from tools.fleet_run import Pace, Run
 from tools.terminal import STAN_MAX
@@ -42,14 +43,33 @@ SECONDS_DEFAULT: Final = 10.0
 
 @click.command("simulate")
 @click.argument("address", metavar="HOST:PORT")
-@click.option("--fleet", "fleet_file", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--fleet",
+    "fleet_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Terminals, members and keys, JSON or TOML.",
+)
 @click.option("--seed", type=int, help="Instead of the seed in the fleet file.")
 @click.option("--rate", type=click.FloatRange(min=0.1), help="Transactions a second, open loop.")
 @click.option("--closed", is_flag=True, help="Each terminal waits for its answer (the default).")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="How long; 10 unless told.")
 @click.option("--transactions", type=click.IntRange(min=1), help="How many.")
-@click.option("--drop-replies", "drop", type=click.FloatRange(0, 1), default=0.0, metavar="P")
-@click.option("--repeat", type=click.FloatRange(0, 1), default=0.0, metavar="P")
+@click.option(
+    "--drop-replies",
+    "drop",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Share of replies that terminals lose, so that they reverse.",
+)
+@click.option(
+    "--repeat",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Share that they lose so that they send the message again.",
+)
 @click.option("--patience", default=30.0, help="Seconds that the daemon may stay away.")
 @click.option("--settle/--no-settle", default=True, help="Settle all batches at the end.")
 @click.option(
@@ -60,14 +80,19 @@ SECONDS_DEFAULT: Final = 10.0
 )
 @click.option("--audit", is_flag=True, help="Compare every member's balance at the end.")
 @click.option("--books", "books_file", type=click.Path(path_type=Path), help="Write the books.")
-@click.option("--chart", "chart_file", type=click.Path(path_type=Path), metavar="FILE.svg")
+@click.option(
+    "--chart",
+    "chart_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.svg",
+    help="Draw the latencies.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--progress", is_flag=True, help="A line of JSON on stderr ten times a second.")
 def command(address: str, fleet_file: Path, **options: Any) -> None:
     """Let a fleet of terminals trade with the daemon at HOST:PORT.
 
-    `--drop-replies` is the share of replies that the terminals lose, so that they reverse;
-    `--repeat` the share that they lose so that they send the message again.
+    The fleet file holds keys; `python -m tools.sample` writes one, tools/fleet.py explains it.
     """
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdecimal():
@@ -82,7 +107,7 @@ def command(address: str, fleet_file: Path, **options: Any) -> None:
     try:
         fleet = read_fleet(fleet_file)
     except FleetError as error:
-        raise click.ClickException(str(error)) from None
+        raise Refusal(str(error)) from None
     pace = Pace(
         rate=options["rate"] or 0.0,
         seconds=seconds,

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from clearing.console import REFUSED, directory_argument, echo_json, json_option
 from engine.directory import read_configuration, wall_ms
 from engine.submit import Submitter
 from engine.sweeps import BY_NAME, SWEEPS, Swept, run
 from engine.terms import Clock
 from ledger.notes import note
-from tools.cli import (
-    REFUSED,
-    bulk_work,
-    directory_argument,
-    echo_json,
-    json_option,
-    progress_bar,
-)
-
-NICE = 19
-"""Terminals come first, and whoever else wants the processor."""
-
-
-@contextmanager
-def yielding() -> Iterator[None]:
-    """Run at the lowest priority, as far as the system lets us go back afterwards."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, before))
-    try:
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, before)
+from ledger.priority import stepping_back
+from tools.cli import bulk_work, progress_bar
 
 
 def note_sweeps(directory: Path, told: list[Swept]) -> None:
@@ -52,7 +29,7 @@ def note_sweeps(directory: Path, told: list[Swept]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only count what may be due.")
 @json_option
 def command(directory: Path, names: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
-    """Post what has become due: expired points and the like; all sweeps unless named.
+    """Post what has become due: expired points and the like. All sweeps unless named.
 
     Works beside the daemon, in small pieces that leave room for terminals. Interrupted, it is
     simply run again: nothing is posted twice.
@@ -60,7 +37,7 @@ def command(directory: Path, names: tuple[str, ...], *, dry_run: bool, as_json: 
     chosen = [sweep for sweep in SWEEPS if not names or sweep.name in names]
     zone = read_configuration(directory).zone
     told = []
-    with yielding(), bulk_work(), Submitter(directory) as submitter:
+    with stepping_back(), bulk_work(), Submitter(directory) as submitter:
         at = wall_ms()
         today = Clock(zone).date(at)
         for sweep in chosen:

@@ -19,6 +19,7 @@ from engine.catalogue import BY_KIND
 from engine.commands import Outcome, Pin
 from engine.directory import require_directory
 from engine.reasons import Reason
+from engine.trail import as_data, short_token
 from ledger import codec
 from ledger.journal import Reader, durable_end
 from ledger.model import Entry
@@ -26,7 +27,6 @@ from ledger.segment import segments
 from posd.responses import BY_NUMBER
 
 POLL_SECONDS: Final = 0.2
-DIGEST_DIGITS: Final = 8
 
 
 def event(entry: Entry) -> dict[str, Any]:
@@ -36,7 +36,8 @@ def event(entry: Entry) -> dict[str, Any]:
         ``sequence``, ``at`` (ms since 1970 UTC), ``time`` (the same as ISO 8601), ``date``
         (business date YYYYMMDD), ``kind``, ``command`` (fields by name), ``reason``, ``response``
         (code of the wire), ``member``, ``facts``, ``balances``, ``postings`` (account, unit,
-        amount), ``versions``.
+        amount), ``versions``, ``given`` (null for a terminal's request, else ``operator``,
+        ``account``, ``changes``: `engine.trail.as_data`).
     """
     outcome = Outcome(*entry.outcome)
     moment = datetime.fromtimestamp(entry.at / 1000, UTC)
@@ -60,6 +61,7 @@ def event(entry: Entry) -> dict[str, Any]:
             for account, unit, amount in entry.postings
         ],
         "versions": list(entry.versions),
+        "given": as_data(entry.trail),
     }
 
 
@@ -67,10 +69,11 @@ def command_fields(entry: Entry) -> dict[str, Any]:
     """The fields of an entry's command by name, those that hold bytes left out."""
     names = BY_KIND[entry.kind].command.__dataclass_fields__
     shown: dict[str, Any] = {}
-    for name, value in zip(names, entry.command, strict=True):
+    # Of a last field that says nothing an entry has no value.
+    for name, value in zip(names, entry.command, strict=False):
         if name == "tokens":
             shown[name] = [short_token(*token) for token in value]
-        elif name == "pin" and isinstance(value, int):
+        elif name in {"pin", "coupon_pin"} and isinstance(value, int):
             shown[name] = Pin(value).name.lower()
         elif not _holds_bytes(value):
             shown[name] = value
@@ -80,11 +83,6 @@ def command_fields(entry: Entry) -> dict[str, Any]:
 def shown_facts(facts: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """The facts of an outcome by name, those that hold bytes (a code, sealed) left out."""
     return {name: value for name, value in facts if not _holds_bytes(value)}
-
-
-def short_token(kind: str, digest: bytes) -> str:
-    """A card, phone or token as its kind's letter and the start of its keyed digest."""
-    return f"{kind}:{digest.hex()[:DIGEST_DIGITS]}"
 
 
 def _holds_bytes(value: Any) -> bool:

@@ -12,11 +12,13 @@ The rules by which it speaks:
    settlement, upload) is repeated, and so is anything if the caller asks for it. An inquiry is
    forgotten.
 3. An answer that settles nothing (77, 91, 96, A0 …) leaves a reversal or a repeat owed.
-4. 77 and A0, or the processing request "sign on again", lead to a sign-on; a new request that was
+4. A repeat that is answered 77 under a MAC, with another batch, was never posted: its batch was
+   left open for too long. It is sent as a new request.
+5. 77 and A0, or the processing request "sign on again", lead to a sign-on; a new request that was
    refused so is sent again with the batch number of the reply, under a STAN of its own.
-5. A reply counts only if its MAC is right. One without a MAC counts only if it is a refusal of
+6. A reply counts only if its MAC is right. One without a MAC counts only if it is a refusal of
    those that the host makes before it has judged the MAC.
-6. 95 at settlement leads to an upload, item by item, by way of `due`.
+7. 95 at settlement leads to an upload, item by item, by way of `due`.
 
 What it believes is in its books (`tools.till_books`). A request whose reply never came is in none.
 """
@@ -497,7 +499,7 @@ class Terminal:
             if self._signed_on:
                 self._take_batch(fields)
             return Answer(kind, code, settled=self._signed_on)
-        if self._stays_owed(request, code):
+        if self._stays_owed(request, code, fields):
             return Answer(kind, code, settled=False, repeated=repeated)
         differs = request.unseen is not None and request.unseen != business_fields(fields)
         self._owed = None
@@ -510,10 +512,12 @@ class Terminal:
         answer = Answer(kind, code, True, moved, program, balances, repeated, differs)
         return answer._replace(rrn=fields.get(37, ""), coupon=elements_told(fields).get("38", ""))
 
-    def _stays_owed(self, request: Request, code: str) -> bool:
+    def _stays_owed(self, request: Request, code: str, fields: dict[int, Any]) -> bool:
         """Arrange what has to be sent again after an answer that settles nothing."""
         if request is self._owed:
-            return code in UNSETTLED
+            if not _is_of_an_old_batch(request, code, fields):
+                return code in UNSETTLED
+            self._owed = None
         if code in {"77", "A0", "94"} and request.retries < RETRIES_MAX:
             # Nothing was posted and the identity is free (or somebody else's): a new one.
             if code == "94":
@@ -652,6 +656,15 @@ class Terminal:
                 body[48] = item.body[48]
             yield Request("upload", "0320", body, code="201")
         yield Request("upload", "0320", {3: "000000"}, code="207")
+
+
+def _is_of_an_old_batch(request: Request, code: str, fields: dict[int, Any]) -> bool:
+    """True for the answer that a repeat was never posted: its batch was retired meanwhile.
+
+    The host has verified its MAC, so it is no want of keys; and it knows nothing of the request.
+    """
+    judged = code == "77" and 64 in fields and request.kind != "reversal"  # noqa: PLR2004 - the MAC
+    return judged and int(fields[60][2:8]) != request.batch
 
 
 def _reversal(request: Request) -> Request:

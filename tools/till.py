@@ -16,7 +16,15 @@ from zoneinfo import ZoneInfo
 from posd.framing import Frame
 from posd.iso8583.compile import Codec
 from tools import till_requests as requests
-from tools.fleet import KINDS, TEST_PREFIX, Conduct, Fleet, Placement, with_check_digit
+from tools.fleet import (
+    KINDS,
+    TEST_PREFIX,
+    Conduct,
+    Fleet,
+    Placement,
+    RechargeCard,
+    with_check_digit,
+)
 from tools.terminal import APPROVED, Answer, Terminal
 from tools.till_books import Posted, Presented
 from tools.till_replies import MONEY
@@ -45,6 +53,7 @@ class Till:
         seed: Seed of the run.
         conduct: Which replies are lost.
         codec: Shared by all tills of a thread.
+        clock: Where its clock stands, in `HOST_ZONE`.
 
     Attributes:
         terminal: The terminal.
@@ -53,8 +62,15 @@ class Till:
     """
 
     def __init__(
-        self, fleet: Fleet, placement: Placement, seed: int, conduct: Conduct, codec: Codec
+        self,
+        fleet: Fleet,
+        placement: Placement,
+        seed: int,
+        conduct: Conduct,
+        codec: Codec,
+        clock: Callable[[], datetime] = lambda: datetime.now(HOST_ZONE),
     ) -> None:
+        self._clock = clock
         name = placement.registration.id
         self._choice = Random(f"{seed} {name}")
         self._line = Random(f"{seed} {name} line")
@@ -67,6 +83,8 @@ class Till:
         self._losing: Presented | None = None
         self._reported: Presented | None = None
         self._strangers = 0
+        self._cards = [*placement.cards]
+        self._scratched: list[RechargeCard] = []
         self.placement = placement
         self.newcomers: dict[str, Presented] = {}
         self.terminal = Terminal(
@@ -176,7 +194,7 @@ class Till:
         return self.terminal.accrue(Presented("", card=self._new_card("8")), self._sale(), now)
 
     def _advise(self, now: float) -> bytes:
-        sold = datetime.now(HOST_ZONE) - timedelta(minutes=self._choice.randrange(1, 600))
+        sold = self._clock() - timedelta(minutes=self._choice.randrange(1, 600))
         return self.terminal.advise(self._presented(), self._sale(), f"{sold:%Y%m%d%H%M%S}", now)
 
     def _reward(self, now: float) -> bytes:
@@ -244,6 +262,20 @@ class Till:
             return self._top_up(now)
         unit, points = self._choice.choice(units), 100 * self._choice.randint(1, 20)
         return self.terminal.top_up(self._presented(), unit, points, now)
+
+    def _recharge(self, now: float) -> bytes:
+        """A recharge card, now and then one that was tried before: used, unless that was undone."""
+        choice = self._choice
+        if self._cards and (not self._scratched or choice.random() < 3 / 4):
+            self._scratched.append(self._cards.pop())
+            card = self._scratched[-1]
+        elif self._scratched and choice.random() < 1 / 2:
+            card = choice.choice(self._scratched)
+        else:
+            return self._top_up(now)
+        amount = card.amount if card.unit == MONEY or choice.random() < 1 / 2 else 0
+        request = requests.recharge(self._presented(), card.unit, card.code, amount)
+        return self._send(request, now)
 
     def _purchase(self, now: float) -> bytes:
         spender = self._presented(to_spend=True)
@@ -423,6 +455,7 @@ class Till:
         "referral": _refer,
         "top_up": _top_up,
         "load_points": _load_points,
+        "recharge": _recharge,
         "purchase": _purchase,
         "convert": _convert,
         "exchange": _exchange,

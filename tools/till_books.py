@@ -20,6 +20,10 @@ ISSUING: Final = frozenset({"accrual", "advice", "reward", "referral"})
 """Kinds of transactions by which a merchant gives points."""
 
 
+LOADING: Final = frozenset({"top-up", "recharge"})
+"""Kinds of transactions whose points have their program as issuer."""
+
+
 class Presented(NamedTuple):
     """How a customer is named in a request; at least one of card, track and phone is given.
 
@@ -129,8 +133,8 @@ class Books:
         self.members[posted.presented.member, program] += points
         if posted.kind in ISSUING:
             self.issued[merchant, program] += points
-        elif posted.kind == "top-up" and program != MONEY:
-            self.issued[program, program] += points  # loaded points have the program as issuer
+        elif posted.kind in LOADING and program != MONEY:
+            self.issued[program, program] += points
         elif posted.kind in SPENDING and program != MONEY:
             self.redeemed[posted.redeemer or merchant, program] -= points
         if abs(points) != abs(posted.moved):

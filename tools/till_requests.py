@@ -40,6 +40,7 @@ SALES: Final = frozenset(
         "advice",
         "redemption",
         "top-up",
+        "recharge",
         "purchase",
         "conversion",
         "exchange",
@@ -54,7 +55,7 @@ SALES: Final = frozenset(
     }
 )
 """What moves points or value of a member, or sets them aside."""
-GIVING: Final = frozenset({"accrual", "reward", "referral", "advice", "top-up"})
+GIVING: Final = frozenset({"accrual", "reward", "referral", "advice", "top-up", "recharge"})
 """What gives them to the member."""
 REVERSIBLE: Final = (SALES - {"advice"}) | {"void"}
 """What the protocol lets a 0400 undo; anything else is repeated."""
@@ -171,6 +172,18 @@ def transfer(presented: Presented, other: Presented, unit: str, points: int) -> 
     body = named({3: "406565", 4: f"{points:012d}", 48: told, 49: unit}, presented)
     also = (Movement(other.member, unit, points, ""),)
     return Request("transfer", "0200", body, presented, also=also)
+
+
+def recharge(presented: Presented, unit: str, code: str, amount: int) -> Request:
+    """0200: a top-up that a recharge card of `unit` pays for.
+
+    `amount` is what the till takes the card for; 0 says nothing, and only of points, since no
+    reply tells what stored value was loaded.
+    """
+    body = {3: "210060" if unit == MONEY else "210065", 49: unit}
+    told = {4: f"{amount:012d}"} if amount else {}
+    named_card = {48: build_tlv([("12", code.encode("ascii"))])}
+    return Request("recharge", "0200", named(body | told | named_card, presented), presented)
 
 
 def reward(presented: Presented, code: str, fen: int) -> Request:

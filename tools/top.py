@@ -23,13 +23,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tools.cli import REFUSED, Refusal, echo_json, json_option, stdout_console
+from clearing.console import REFUSED, Refusal, echo_json, json_option, stdout_console
 
 DEFAULT: Final = "127.0.0.1:9583"
 TIMEOUT_S: Final = 5
 STAGES: Final = ("reply", "decode", "decide", "journal")
 QUANTILES: Final = (0.5, 0.99, 0.999)
 ROWS_MAX: Final = 12
+ROWS_MIN: Final = 3
+FRAME_LINES: Final = 12
+"""Lines beside the rows of transactions and codes: the head, borders, sums."""
 HOUR_S: Final = 3600
 LATE_S: Final = 36 * HOUR_S
 DECLINES_WATCHED: Final = 0.1
@@ -166,14 +169,24 @@ def _quantiles(before: Sample, now: Sample, name: str) -> list[float] | None:
 # Drawing.
 
 
-def draw(seen: Sight, address: str) -> Group:
-    """The whole view."""
+def draw(seen: Sight, address: str, height: int | None = None) -> Group:
+    """The whole view, on a terminal of so many lines; on paper, which has no end, for None."""
     ready = Text("ready", "bold green")
     if seen.reasons:
         ready = Text("answering 91: " + "; ".join(seen.reasons), "bold red")
     head = Text.assemble(("Counterfoil ", "bold"), (f"{address}  ", "dim"), ready)
-    counter, times, book, night = _counter(seen), _times(seen), _book(seen), _night(seen)
-    return Group(head, Columns([counter, Group(times, book, night)], padding=(0, 1)))
+    counter = _counter(seen, *_rows(len(seen.codes), height))
+    jobs = Group(_times(seen), _book(seen), _night(seen))
+    return Group(head, Columns([counter, jobs], padding=(0, 1)))
+
+
+def _rows(codes: int, height: int | None) -> tuple[int, int]:
+    """How many transactions and codes are shown: the most frequent ones that find room."""
+    if height is None:
+        return ROWS_MAX, ROWS_MAX
+    room = height - FRAME_LINES
+    codes = min(codes, ROWS_MAX, max(room // 3, ROWS_MIN))
+    return min(ROWS_MAX, max(room - codes, ROWS_MIN)), codes
 
 
 def _grid(title: str, headings: tuple[str, ...], rows: list[tuple[Text | str, ...]]) -> Panel:
@@ -185,18 +198,18 @@ def _grid(title: str, headings: tuple[str, ...], rows: list[tuple[Text | str, ..
     return Panel(table, title=title, title_align="left", expand=False, border_style="dim")
 
 
-def _counter(seen: Sight) -> Group:
+def _counter(seen: Sight, kinds_max: int, codes_max: int) -> Group:
     online, open_ = (int(seen.gauges.get(name, 0)) for name in ("terminals_online", "connections"))
     kinds = sorted(seen.transactions.items(), key=lambda one: -one[1])
     rows: list[tuple[Text | str, ...]] = [
-        (name.replace("_", " "), f"{rate:,.1f}") for name, rate in kinds[:ROWS_MAX]
+        (name.replace("_", " "), f"{rate:,.1f}") for name, rate in kinds[:kinds_max]
     ]
-    rest = sum(rate for _, rate in kinds[ROWS_MAX:])
+    rest = sum(rate for _, rate in kinds[kinds_max:])
     if rest:
         rows.append(("others", f"{rest:,.1f}"))
     rows.append((Text("all", "bold"), Text(f"{seen.rate:,.1f}", "bold")))
     codes: list[tuple[Text | str, ...]] = []
-    for code, rate in sorted(seen.codes.items(), key=lambda one: -one[1])[:ROWS_MAX]:
+    for code, rate in sorted(seen.codes.items(), key=lambda one: -one[1])[:codes_max]:
         part = rate / seen.rate
         watched = code != "00" and part > DECLINES_WATCHED
         style = "green" if code == "00" else "red" if watched else ""
@@ -295,11 +308,16 @@ def _as_data(seen: Sight) -> dict[str, Any]:
 @click.argument("address", metavar="[HOST:PORT]", default=DEFAULT)
 @click.option("--once", is_flag=True, help="Two scrapes, one view, and the end.")
 @click.option(
-    "--interval", default=2.0, show_default=True, type=click.FloatRange(0.1, 3600), metavar="S"
+    "--interval",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    metavar="S",
+    help="Seconds between two scrapes.",
 )
 @json_option
 def command(address: str, *, once: bool, interval: float, as_json: bool) -> None:
-    """Show the daemon live, from its metrics address; --json implies --once.
+    """Show the daemon live, from its metrics address. --json implies --once.
 
     Exit status 1 of --once: the daemon does not answer, or answers terminals 91.
     """
@@ -329,7 +347,7 @@ def _watch(
     address: str, before: Sample, interval: float, console: Console, going: Callable[[], bool]
 ) -> None:
     """Draw until interrupted; a daemon that is away is waited for."""
-    view: Group | Text = draw(sight(before, before), address)
+    view: Group | Text = draw(sight(before, before), address, console.height)
     with Live(view, console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while going():
@@ -340,7 +358,7 @@ def _watch(
                 except (OSError, ValueError) as error:
                     view = Text(f"{address} does not answer ({_why(error)})", "bold red")
                     continue
-                view, before = draw(sight(before, now), address), now
+                view, before = draw(sight(before, now), address, console.height), now
         except KeyboardInterrupt:
             return
 

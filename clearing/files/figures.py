@@ -9,6 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
+from engine.terms import spoken
+
 
 def yuan(fen: int) -> str:
     """Spell fen as yuan with two decimals: ``-5`` is ``-0.05``."""
@@ -48,7 +50,7 @@ def iso_date(date: int) -> str:
     """Spell YYYYMMDD as ``YYYY-MM-DD``; 0 is empty."""
     if not date:
         return ""
-    return f"{date // 10000:04d}-{date // 100 % 100:02d}-{date % 100:02d}"
+    return spoken(date)
 
 
 def iso_time(local: int, between: str = " ") -> str:

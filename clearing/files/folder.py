@@ -1,9 +1,9 @@
 """The folder of a set: names, and how a file comes to be there whole or not at all.
 
-A file is written under a temporary name, synced, renamed; folders are synced once all of their
-files are in place; the manifest comes last, so a set without a manifest is unfinished. Writing a
-set again begins by taking the manifest away. Nothing in a folder that is not of a set is ever
-touched: a folder with foreign files is refused.
+A file is written under a temporary name, synced, renamed, many of them at a time; folders are
+synced once all of their files are in place; the manifest comes last, so a set without a manifest is
+unfinished. Writing a set again begins by taking the manifest away. Nothing in a folder that is not
+of a set is ever touched: a folder with foreign files is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +93,20 @@ class _Digesting(io.RawIOBase):
         return count
 
 
-def place(
-    folder: Path, name: str, fill: Callable[[BinaryIO], int], mode: int = READABLE
-) -> Written:
-    """Write a file whole: `fill` puts its bytes into a stream and returns its records.
+def put(folder: Path, name: str, fill: Callable[[BinaryIO], int], mode: int = READABLE) -> Written:
+    """Write a file under its temporary name; `keep` makes it durable and names it.
 
-    The folder of the file is not synced; `sync_folder` does that once for all its files.
+    The disk begins to write at once, so that whoever waits for many files in the end waits for few
+    commits of the file system, and the journal of a running daemon, which shares the disk, for few
+    of its flushes.
+
+    Args:
+        folder: of the set.
+        name: of the file, relative to it.
+        fill: puts its bytes into a stream and returns its records.
+        mode: of the file.
     """
-    target = folder / name
-    temporary = target.with_name(temporary_name(target.name))
+    temporary = _temporary(folder, name)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     raw = _Digesting(descriptor)
     try:
@@ -109,18 +114,42 @@ def place(
         stream = io.BufferedWriter(raw, 1 << 18)
         records = fill(stream)
         stream.flush()
-        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         raw.over = True
         os.close(descriptor)
-    temporary.replace(target)
     return Written(name, raw.size, records, raw.digest.hexdigest())
+
+
+def keep(folder: Path, files: Iterable[Written]) -> None:
+    """Make files that were `put` durable, and then give them their names.
+
+    Their folders are not synced; `sync_folder` does that once for all.
+    """
+    named = [(_temporary(folder, each.name), folder / each.name) for each in files]
+    for temporary, _ in named:
+        _sync(temporary, os.O_RDONLY)
+    for temporary, target in named:
+        temporary.replace(target)
+
+
+def place(
+    folder: Path, name: str, fill: Callable[[BinaryIO], int], mode: int = READABLE
+) -> Written:
+    """Write a file whole, durable and under its name; see `put` and `keep`."""
+    written = put(folder, name, fill, mode)
+    keep(folder, (written,))
+    return written
+
+
+def _temporary(folder: Path, name: str) -> Path:
+    target = folder / name
+    return target.with_name(temporary_name(target.name))
 
 
 def place_made(folder: Path, name: str, make: Callable[[Path], int], mode: int) -> Written:
     """Put a file in place that a library writes by path: `make` gets the temporary one."""
-    target = folder / name
-    temporary = target.with_name(temporary_name(target.name))
+    temporary = _temporary(folder, name)
     records = make(temporary)
     digest = hashlib.sha256()
     with temporary.open("rb") as made:
@@ -128,9 +157,9 @@ def place_made(folder: Path, name: str, make: Callable[[Path], int], mode: int) 
             digest.update(data)
         size = made.tell()
         os.fchmod(made.fileno(), mode)
-        os.fsync(made.fileno())
-    temporary.replace(target)
-    return Written(name, size, records, digest.hexdigest())
+    written = Written(name, size, records, digest.hexdigest())
+    keep(folder, (written,))
+    return written
 
 
 @contextmanager
@@ -145,7 +174,11 @@ def as_text(stream: BinaryIO, encoding: str) -> Iterator[TextIO]:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -176,10 +209,11 @@ def prepare(folder: Path) -> None:
         Refused: it holds something that is no part of a set.
     """
     folder.mkdir(mode=FOLDER, parents=True, exist_ok=True)
-    names = list(names_in(folder))
-    for name in names:
+    names = []
+    for name in names_in(folder):
         if not _is_ours(name):
             raise Refused(f"{folder} holds {name}, no part of a settlement: name an empty folder")
+        names.append(name)
     (folder / MANIFEST).unlink(missing_ok=True)
     sync_folder(folder)
     for name in names:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from clearing.files.details import free_text, identifier
 from clearing.files.figures import iso_date, yuan
-from clearing.model import ACCOUNT, Day, ExceptionItem, PartyDay
+from clearing.model import Day, ExceptionItem, PartyDay, account_known
 
 EXCEPTION_COLUMNS = (
     "Exception 差异号",
@@ -81,8 +81,7 @@ def _exception(item: ExceptionItem) -> tuple[str, ...]:
 
 def payer_known(day: Day) -> bool:
     """True when the operator's account, from which payments are made, is known."""
-    payer = day.operator
-    return bool(ACCOUNT.fullmatch(payer.account_number) and ACCOUNT.fullmatch(payer.bank_code))
+    return account_known(day.operator.account_number, day.operator.bank_code)
 
 
 def credits_of(day: Day) -> tuple[list[PartyDay], list[PartyDay]]:

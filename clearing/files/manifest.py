@@ -58,10 +58,13 @@ class LinesDigest:
 def logical_digest(day: Day, lines: Iterable[str]) -> str:
     """Digest of the day's content; `lines` are the parties' digests in order."""
     content = asdict(replace(day, parties=()))
-    del content["version"]
+    del content["version"], content["chain"]
     digest = hashlib.sha256(spelled(content))
     for party, its_lines in zip(day.parties, lines, strict=True):
-        digest.update(spelled(asdict(party)))
+        content = asdict(party)
+        if not party.stores:
+            del content["stores"]  # as it was before there were any
+        digest.update(spelled(content))
         digest.update(its_lines.encode("ascii"))
     return digest.hexdigest()
 
@@ -71,6 +74,8 @@ class Manifest:
     """A manifest that was read back.
 
     Attributes:
+        chain: the head of the journal's chain at the cut-off, ``SEQ:HASH``: by it a journal that
+            was cut or written anew is found out.
         fault: what is wrong with its spelling or digest, or empty.
     """
 
@@ -83,6 +88,7 @@ class Manifest:
     logical: str
     digest: str
     journal: dict[str, int]
+    chain: str
     totals: dict[str, int]
     files: dict[str, Written]
     fault: str
@@ -138,6 +144,7 @@ def _from(content: dict[str, Any], digest: str) -> Manifest:
         logical=str(content["logical"]),
         digest=digest,
         journal=journal,
+        chain=str(content["journal"]["chain"]),
         totals=totals,
         files=files,
         fault="",
@@ -166,6 +173,7 @@ def make(day: Day, files: Iterable[Written], logical: str) -> bytes:
                 "first": day.first_sequence,
                 "last": day.last_sequence,
                 "considered": day.considered,
+                "chain": day.chain,
             },
             "totals": {
                 "parties": len(day.parties),

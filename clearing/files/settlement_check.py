@@ -95,6 +95,7 @@ class PartyFound:
     details: int
     debit: int
     credit: int
+    carried_in: int
     payable: int
     collect: int
 
@@ -237,7 +238,10 @@ class _Checker:
             if name in self._sums:
                 self._sums[name] += number
         self.found.parties[self._party] = PartyFound(
-            self._details, self._debit, self._credit, said["payable"], said["collect"]
+            self._details,
+            self._debit,
+            self._credit,
+            *(said[column] for column in ("carried in", "payable", "collect")),
         )
 
     def _compare(self, reason: str, said: dict[str, int], counted: dict[str, int]) -> None:

@@ -9,6 +9,7 @@ as ``〓``. The canvas is made invariant: no time of creation, no random identit
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from typing import BinaryIO
@@ -22,7 +23,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from clearing.files.figures import grouped_yuan, iso_date, iso_time, printable
 from clearing.files.lists import payer_known
-from clearing.model import HEADING, Day, PartyDay
+from clearing.model import FEE_KINDS, HEADING, Day, PartyDay
 
 CHINESE = "STSong-Light"
 LATIN = "Helvetica"
@@ -41,8 +42,14 @@ _BLUE = HexColor(0x1F5FA8)
 _GREEN = HexColor(0x2E8B62)
 _RED = HexColor(0xC2483F)
 
+_FACT_ROOM = 190.0
+"""Points of width for who it is for, between the labels of the left and of the right."""
+
 _ROWS_MAX = 5
 """Programs and kinds of fee on the page; the rest is counted in a line below."""
+
+_STORES_END = 64.0
+"""How far down the page stores may be listed."""
 
 _KINDS = {
     "merchant": "商户 Merchant",
@@ -52,11 +59,28 @@ _KINDS = {
 }
 
 
+@dataclass(slots=True)
+class _Code:
+    """What draws a text, as a canvas asks for it."""
+
+    code: str
+
+    def getCode(self) -> str:  # noqa: N802 - reportlab's name
+        """The operators of PDF."""
+        return self.code
+
+
 class _Page:
-    """The canvas with text in two fonts: ASCII in Helvetica, everything else in Chinese."""
+    """The canvas with text in two fonts: ASCII in Helvetica, everything else in Chinese.
+
+    Most of a page is the same on all pages, and so are the operators that draw it. They are kept.
+    They call fonts by the order in which a document met them, so each meets them in one order.
+    """
 
     def __init__(self, target: BinaryIO) -> None:
         self.canvas = Canvas(target, pagesize=A4, invariant=1, pageCompression=1)
+        for font in (LATIN, BOLD, CHINESE):
+            self.canvas.setFont(font, 9)
         self._color: Color | None = None
 
     def _ink(self, color: Color) -> None:
@@ -70,12 +94,19 @@ class _Page:
     ) -> float:
         """Draw from `x` to the right; returns where the text ends."""
         self._ink(color)
-        made = self.canvas.beginText(x, y)
-        for used, run in _runs(text, font):
-            made.setFont(used, size)
-            made.textOut(run)
-        self.canvas.drawText(made)
-        return x + _width(text, size, font)
+        place = (x, y, text, size, font)
+        known = _drawn.get(place)
+        if known is None:
+            made = self.canvas.beginText(x, y)
+            for used, run in _runs(text, font):
+                made.setFont(used, size)
+                made.textOut(run)
+            if len(_drawn) >= _DRAWN_MAX:
+                _drawn.clear()
+            known = _drawn[place] = _Code(made.getCode()), x + _width(text, size, font)
+        code, end = known
+        self.canvas.drawText(code)
+        return end
 
     def right(
         self, x: float, y: float, text: str, size: float = 9, color: Color = _INK, font: str = LATIN
@@ -93,6 +124,11 @@ class _Page:
         """Fill a rectangle."""
         self._ink(color)
         self.canvas.rect(x, y, width, height, stroke=0, fill=1)
+
+
+_DRAWN_MAX = 4096
+_drawn: dict[tuple[float, float, str, float, str], tuple[_Code, float]] = {}
+"""Place, text, size and font to what draws it there, and where it ends."""
 
 
 @lru_cache(maxsize=4096)
@@ -121,6 +157,13 @@ def _cut(text: str, size: float, room: float) -> str:
     return text + "..."
 
 
+def _fitting(text: str, size: float, room: float, font: str = LATIN) -> float:
+    """The size at which a text that must be whole fits into `room` points."""
+    while _width(text, size, font) > room:
+        size -= 0.5
+    return size
+
+
 def write(day: Day, party: PartyDay, target: BinaryIO) -> None:
     """Draw the statement of a party for the day."""
     page = _Page(target)
@@ -130,7 +173,8 @@ def write(day: Day, party: PartyDay, target: BinaryIO) -> None:
     y = _result(page, day, party, y)
     y = _amounts(page, party, y)
     y = _chart(page, party, y)
-    _points_and_fees(page, party, y)
+    y = _points_and_fees(page, party, y)
+    _stores(page, party, y)
     _foot(page, day, party)
     page.canvas.save()
 
@@ -160,7 +204,7 @@ def _heading(page: _Page, day: Day, party: PartyDay) -> float:
     ]
     for place, (label, value) in enumerate(left):
         page.text(_LEFT, y - 18 - 14 * place, label, 8.5, _GREY)
-        page.text(_LEFT + 96, y - 18 - 14 * place, _cut(value, 9, 190), 9)
+        page.text(_LEFT + 96, y - 18 - 14 * place, value, _fitting(value, 9, _FACT_ROOM))
     for place, (label, value) in enumerate(right):
         page.text(350, y - 18 - 14 * place, label, 8.5, _GREY)
         page.right(_RIGHT, y - 18 - 14 * place, value, 9)
@@ -171,7 +215,8 @@ def _account(party: PartyDay) -> str:
     """Name the account without giving its number away: the last four digits."""
     if not party.account_number:
         return "未登记 not on record"
-    return f"{party.account_name}  ****{party.account_number[-4:]}"
+    digits = f"  ****{party.account_number[-4:]}"
+    return _cut(party.account_name, 9, _FACT_ROOM - _width(digits, 9)) + digits
 
 
 def _result(page: _Page, day: Day, party: PartyDay, y: float) -> float:
@@ -191,11 +236,8 @@ def _result(page: _Page, day: Day, party: PartyDay, y: float) -> float:
         end = page.text(x, y - 12, chinese, 9, _GREY)
         page.text(end + 4, y - 12, english, 8, _GREY)
         amount = grouped_yuan(fen)
-        size = 15.0
-        while _width(amount, size, BOLD) > step - 18:
-            size -= 0.5
-        page.text(x, y - 36, amount, size, color, BOLD)
-    note = "金额单位: 元 Amounts in yuan (CNY); + 应付贵方 owed to you, - 应收 owed by you"
+        page.text(x, y - 36, amount, _fitting(amount, 15.0, step - 18, BOLD), color, BOLD)
+    note = "金额单位: 元 Amounts in yuan (CNY); + 应付贵方 owed to you, - 应收贵方 owed by you"
     page.text(_LEFT, y - 64, note, 7.5, _GREY)
     if party.payable and not (party.transferable and payer_known(day)):
         page.right(
@@ -206,7 +248,8 @@ def _result(page: _Page, day: Day, party: PartyDay, y: float) -> float:
     return y - 82
 
 
-_COUNT_AT, _DEBIT_AT, _CREDIT_AT = 330.0, 410.0, 478.0
+_COUNT_AT, _DEBIT_AT, _CREDIT_AT = 287.0, 374.0, 460.0
+_FIGURE_ROOM = 82.0
 
 
 def _amounts(page: _Page, party: PartyDay, y: float) -> float:
@@ -238,9 +281,12 @@ def _amounts(page: _Page, party: PartyDay, y: float) -> float:
 def _figures(page: _Page, y: float, figures: tuple[int, int, int], font: str) -> None:
     count, debit, credit = figures
     page.right(_COUNT_AT, y, f"{count:,}", 8.5, _INK, font)
-    page.right(_DEBIT_AT, y, grouped_yuan(-debit) if debit else "-", 8.5, _INK, font)
-    page.right(_CREDIT_AT, y, grouped_yuan(credit) if credit else "-", 8.5, _INK, font)
-    page.right(_RIGHT, y, grouped_yuan(credit - debit), 8.5, _INK, font)
+    for x, text in (
+        (_DEBIT_AT, grouped_yuan(-debit) if debit else "-"),
+        (_CREDIT_AT, grouped_yuan(credit) if credit else "-"),
+        (_RIGHT, grouped_yuan(credit - debit)),
+    ):
+        page.right(x, y, text, _fitting(text, 8.5, _FIGURE_ROOM, font), _INK, font)
 
 
 def _chart(page: _Page, party: PartyDay, y: float) -> float:
@@ -251,6 +297,9 @@ def _chart(page: _Page, party: PartyDay, y: float) -> float:
     if not any(fen for _, fen in steps):
         return y
     page.text(_LEFT, y, "净额构成 How the net comes about", 9.5, _BLUE)
+    for x, label, color in ((380.0, "贷方 Credit", _GREEN), (462.0, "借方 Debit", _RED)):
+        page.box(x, y, 8, 7, color)
+        page.text(x + 12, y, label, 8, _GREY)
     y -= 16
     level, low, high = 0, 0, 0
     for _, fen in steps:
@@ -277,7 +326,7 @@ def _chart(page: _Page, party: PartyDay, y: float) -> float:
     return y - 24
 
 
-def _points_and_fees(page: _Page, party: PartyDay, y: float) -> None:
+def _points_and_fees(page: _Page, party: PartyDay, y: float) -> float:
     """Two small tables beside each other: points by program, fees by kind."""
     middle = (_LEFT + _RIGHT) / 2 + 12
     if party.points:
@@ -292,9 +341,51 @@ def _points_and_fees(page: _Page, party: PartyDay, y: float) -> None:
     if party.fees:
         page.text(middle, y, "手续费 Fees", 9.5, _BLUE)
         for place, (kind, fen) in enumerate(party.fees[:_ROWS_MAX], 1):
-            page.text(middle, y - 12 * place, _cut(kind, 8.5, 130), 8.5)
+            end = page.text(middle, y - 12 * place, FEE_KINDS.get(kind, ""), 8.5)
+            page.text(end + 6 * (end > middle), y - 12 * place, _cut(kind, 8, 90), 8, _GREY)
             page.right(_RIGHT, y - 12 * place, grouped_yuan(fen), 8.5)
         _more(page, middle, y, len(party.fees))
+    rows = max(len(party.points), len(party.fees))
+    return y - (12 * min(rows, _ROWS_MAX + 1) + 24 if rows else 0)
+
+
+def _stores(page: _Page, party: PartyDay, y: float) -> None:
+    """What each store came to, as far as there is room."""
+    rows = by_store(party)
+    room = int((y - _STORES_END) // 12)
+    if not rows or not room > 0:
+        return
+    page.text(_LEFT, y, "门店 Stores", 9.5, _BLUE)
+    page.right(_COUNT_AT, y, "笔数 Lines", 8, _GREY)
+    page.right(_CREDIT_AT, y, "消费额 Sales", 8, _GREY)
+    page.right(_RIGHT, y, "净额 Net", 8, _GREY)
+    shown = rows if len(rows) <= room else rows[: room - 1]
+    for store, name, lines, sales, net in shown:
+        y -= 12
+        end = page.text(_LEFT, y, store, 8, _GREY)
+        label = name if store else "不在门店 In no store"
+        page.text(end + 6 * bool(store), y, _cut(label, 8.5, 150), 8.5)
+        page.right(_COUNT_AT, y, f"{lines:,}", 8.5)
+        page.right(_CREDIT_AT, y, grouped_yuan(sales), 8.5)
+        page.right(_RIGHT, y, grouped_yuan(net), 8.5)
+    left = len(rows) - len(shown)
+    if left:
+        more = f"其余 {left} 家见汇总表 {left} more in the summary"
+        page.text(_LEFT, y - 12, more, 8, _GREY)
+
+
+def by_store(party: PartyDay) -> list[tuple[str, str, int, int, int]]:
+    """A merchant's stores: id, name, lines, sales and net in fen; what is in none comes last."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for each in party.stores:
+        row = found.setdefault((each.store, each.name), [0, 0, 0])
+        row[0] += each.lines
+        row[1] += each.sales
+        row[2] += each.net
+    rows = [
+        (store, name, lines, sales, net) for (store, name), (lines, sales, net) in found.items()
+    ]
+    return sorted(rows, key=lambda row: (not row[0], row[0]))
 
 
 def _more(page: _Page, x: float, y: float, count: int) -> None:
@@ -309,4 +400,5 @@ def _foot(page: _Page, day: Day, party: PartyDay) -> None:
     page.rule(52)
     entries = f"流水号 Journal {day.first_sequence} - {day.last_sequence}"
     page.text(_LEFT, 40, f"{entries}   日终 Cut-off {iso_time(day.closed)}", 7.5, _GREY)
-    page.right(_RIGHT, 40, f"明细 {party.lines:,} 笔见 CSV lines in the CSV", 7.5, _GREY)
+    lines = f"明细 {party.lines:,} 笔见 CSV 文件 {party.lines:,} lines in the CSV"
+    page.right(_RIGHT, 40, lines, 7.5, _GREY)

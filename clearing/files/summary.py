@@ -21,7 +21,7 @@ import xlsxwriter
 
 from clearing.files.figures import exact_yuan, iso_date, iso_time, printable
 from clearing.files.lists import credits_of
-from clearing.model import HEADINGS, Day, PartyDay
+from clearing.model import FEE_KINDS, HEADINGS, Day, PartyDay
 
 ROWS_MAX = 1_000_000
 """Rows of a table on one sheet; a spreadsheet ends at 1,048,576."""
@@ -67,6 +67,17 @@ _POINTS_COLUMNS = (
     Column("Program 积分计划", "text"),
     Column("Issued 发放", "points"),
     Column("Redeemed 消费", "points"),
+)
+_STORE_COLUMNS = (
+    Column("Party 编号", "text"),
+    Column("Store 门店", "text"),
+    Column("Name 名称", "long"),
+    Column("Program 积分计划", "text"),
+    Column("Lines 笔数", "count", summed=True),
+    Column("Issued 发放", "points"),
+    Column("Redeemed 消费", "points"),
+    _yuan("Sales 消费额"),
+    _yuan("Net 净额"),
 )
 _MATRIX_COLUMNS = (
     Column("Program 积分计划", "text"),
@@ -232,6 +243,8 @@ def write(day: Day, path: Path, scratch: Path) -> int:
         book.table("Channels 渠道", _CHANNEL_COLUMNS, _channels(day))
         book.table("Fees 手续费", _FEE_COLUMNS, _fees(day))
         book.table("Exceptions 差异", _EXCEPTION_COLUMNS, _exceptions(day))
+        if any(party.stores for party in day.parties):
+            book.table("Stores 门店", _STORE_COLUMNS, _stores(day))
         book.book.close()
     finally:
         os.umask(before)
@@ -326,6 +339,22 @@ def _points(day: Day) -> Iterator[tuple[Any, ...]]:
             yield party.id, each.program, each.issued, each.redeemed
 
 
+def _stores(day: Day) -> Iterator[tuple[Any, ...]]:
+    for party in day.parties:
+        for each in party.stores:
+            yield (
+                party.id,
+                each.store,
+                each.name,
+                each.unit,
+                each.lines,
+                each.issued,
+                each.redeemed,
+                each.sales,
+                each.net,
+            )
+
+
 def _programs(day: Day) -> Iterator[tuple[Any, ...]]:
     for each in day.programs:
         yield (
@@ -357,7 +386,7 @@ def _channels(day: Day) -> Iterator[tuple[Any, ...]]:
 def _fees(day: Day) -> Iterator[tuple[Any, ...]]:
     for party in day.parties:
         for kind, fen in party.fees:
-            yield party.id, party.name, kind, fen
+            yield party.id, party.name, f"{kind} {FEE_KINDS.get(kind, '')}".rstrip(), fen
 
 
 def _exceptions(day: Day) -> Iterator[tuple[Any, ...]]:

@@ -36,9 +36,11 @@ from clearing.files.folder import (
     STATEMENTS,
     Written,
     as_text,
+    keep,
     place,
     place_made,
     prepare,
+    put,
     stem,
     sync_folder,
     temporary_name,
@@ -196,6 +198,7 @@ def make_chunk(job: Job, chunk: Chunk) -> Made:
                 following = next(lines, None)
     if following is not None:
         raise Inconsistent(f"lines of {following[0]} stand where none of that party are expected")
+    keep(job.folder, made.files)
     return made
 
 
@@ -247,7 +250,7 @@ def _make_party(
                 details.write(reading, text)
             return reading.count
 
-        made.files.append(place(job.folder, f"{DETAILS}/details-{name}.csv", fill))
+        made.files.append(put(job.folder, f"{DETAILS}/details-{name}.csv", fill))
     else:
         for _ in reading:
             pass
@@ -269,7 +272,7 @@ def _make_party(
             stream.write(page.getbuffer())
             return 1
 
-        made.files.append(place(job.folder, f"{STATEMENTS}/statement-{name}.pdf", draw))
+        made.files.append(put(job.folder, f"{STATEMENTS}/statement-{name}.pdf", draw))
 
 
 def _short_files(job: Job, parts: list[Path], totals: settlement.Totals) -> list[Written]:

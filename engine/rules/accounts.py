@@ -19,12 +19,26 @@ from engine.points import LOTS_MAX, POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import Alias, Member, Program
 from engine.rules.cards import CARD_KINDS, TOKENS_MAX
-from engine.rules.reference import UNCLAIMED, give_product, refuse, tell_tokens, tier_in_force
-from ledger import chart, schema
+from engine.rules.reference import (
+    FORGOTTEN,
+    UNCLAIMED,
+    give_product,
+    refuse,
+    tell_tokens,
+    tier_in_force,
+)
+from ledger import chart, codec, schema
 from ledger.model import MONEY
 
 _EVER = 10**8
 """A day after all expiry days."""
+
+
+@dataclass(slots=True)
+class Former:
+    """A phone or token that named a member once: its ciphertext, by which it can be forgotten."""
+
+    sealed: bytes
 
 
 @dataclass(slots=True)
@@ -98,7 +112,7 @@ class SetCard(Deed):
     state: str
 
 
-def _found(command: Deed, draft: Draft) -> Member | None:
+def member_of(command: Deed, draft: Draft) -> Member | None:
     """The member's row; None, and a sentence, where there is none."""
     row: Member | None = draft.read(schema.named(schema.MEMBER, command.member))
     draft.member = command.member
@@ -107,7 +121,16 @@ def _found(command: Deed, draft: Draft) -> Member | None:
     return row
 
 
-def _store(draft: Draft, row: Member, before: str, after: str) -> Reason:
+def _usable(command: Deed, draft: Draft) -> Member | None:
+    """The row of a member who was not forgotten; else None, and a sentence."""
+    row = member_of(command, draft)
+    if row is not None and row.state == FORGOTTEN:
+        refuse(draft, f"member {row.id} was forgotten: that account is never used again")
+        return None
+    return row
+
+
+def store(draft: Draft, row: Member, before: str, after: str) -> Reason:
     """Keep a member's row with the next revision, and tell what it was and is."""
     key = schema.named(schema.MEMBER, row.id)
     draft.rows[key] = amended(row, revision=row.revision + 1)
@@ -117,29 +140,29 @@ def _store(draft: Draft, row: Member, before: str, after: str) -> Reason:
 
 def unlock_pin(command: UnlockPin, draft: Draft) -> Reason:
     """Let a member try again."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     if not row.pin_failures:
         return Reason.UNCHANGED
     before = f"{row.pin_failures} wrong PINs"
-    return _store(draft, amended(row, pin_failures=0), before, "0 wrong PINs")
+    return store(draft, amended(row, pin_failures=0), before, "0 wrong PINs")
 
 
 def set_pin(command: SetPin, draft: Draft) -> Reason:
     """Give a member a PIN, or take it away."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     if row.pin == command.pin and not row.pin_failures:
         return Reason.UNCHANGED
     words = ["a PIN" if pin else "no PIN" for pin in (row.pin, command.pin)]
-    return _store(draft, amended(row, pin=command.pin, pin_failures=0), words[0], words[1])
+    return store(draft, amended(row, pin=command.pin, pin_failures=0), words[0], words[1])
 
 
 def set_state(command: SetState, draft: Draft) -> Reason:
     """Freeze or release an account and all that names it."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     if command.state not in {"active", "frozen"}:
@@ -147,24 +170,24 @@ def set_state(command: SetState, draft: Draft) -> Reason:
     if row.state == command.state:
         return Reason.UNCHANGED
     tell_tokens(draft, row, command.state, row.tier)
-    return _store(draft, amended(row, state=command.state), row.state, command.state)
+    return store(draft, amended(row, state=command.state), row.state, command.state)
 
 
 def grant_tier(command: GrantTier, draft: Draft) -> Reason:
     """Grant a tier beside the one that is earned."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     if row.granted == command.tier:
         return Reason.UNCHANGED
     tier = tier_in_force(draft, row, command.tier)
     tell_tokens(draft, row, row.state, tier)
-    return _store(draft, amended(row, granted=command.tier, tier=tier), row.tier, tier)
+    return store(draft, amended(row, granted=command.tier, tier=tier), row.tier, tier)
 
 
 def set_card(command: SetCard, draft: Draft) -> Reason:
     """Block a card, or let one that was found be used again."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     key = schema.alias("C", command.card)
@@ -188,7 +211,7 @@ def set_card(command: SetCard, draft: Draft) -> Reason:
 
 def change_tokens(command: ChangeTokens, draft: Draft) -> Reason:
     """Take names away from a member and give it others, all of them or none."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     tokens = list(row.tokens)
@@ -204,11 +227,26 @@ def change_tokens(command: ChangeTokens, draft: Draft) -> Reason:
             tokens.append(token)
     if len(tokens) > TOKENS_MAX:
         return _refuse_all(draft, f"a member has at most {TOKENS_MAX} cards, phones and tokens")
+    former = _keep_former(draft, row, tokens)
+    if len(former) > TOKENS_MAX:
+        return _refuse_all(draft, f"a member has at most {TOKENS_MAX} former phones and tokens")
     if not draft.rows:
         return Reason.UNCHANGED
     before, after = len(row.tokens), len(tokens)
-    row = amended(row, tokens=tuple(tokens))
-    return _store(draft, row, f"{before} names", f"{after} names")
+    row = amended(row, tokens=tuple(tokens), former=former)
+    return store(draft, row, f"{before} names", f"{after} names")
+
+
+def _keep_former(draft: Draft, row: Member, tokens: list[Token]) -> tuple[Token, ...]:
+    """Keep what names a member no longer for when it is forgotten, and let go what came back."""
+    gone = [token for token in row.tokens if token not in tokens]
+    for token in gone:
+        alias: Alias = draft.read(schema.alias(*token))
+        draft.rows[schema.former(row.id, *token)] = Former(alias.sealed)
+    back = [token for token in row.former if token in tokens]
+    for token in back:
+        draft.rows[schema.former(row.id, *token)] = None
+    return (*(token for token in row.former if token not in back), *gone)
 
 
 def _refuse_all(draft: Draft, why: str) -> Reason:
@@ -252,7 +290,7 @@ def _add(draft: Draft, row: Member, token: Token, kept: tuple[bytes, str]) -> st
 
 def close_account(command: CloseAccount, draft: Draft) -> Reason:
     """Close an empty account, or one whose rest is forfeited."""
-    row = _found(command, draft)
+    row = _usable(command, draft)
     if row is None:
         return Reason.REFUSED
     if row.state == "closed":
@@ -272,7 +310,7 @@ def close_account(command: CloseAccount, draft: Draft) -> Reason:
         wallet.move(-amount)
         draft.post(chart.value_expired(row.id), MONEY, amount)
     tell_tokens(draft, row, "closed", row.tier)
-    return _store(draft, amended(row, state="closed"), row.state, "closed")
+    return store(draft, amended(row, state="closed"), row.state, "closed")
 
 
 def _forfeit(draft: Draft, purse: Purse) -> None:
@@ -296,3 +334,6 @@ def _forfeit(draft: Draft, purse: Purse) -> None:
             value = rounding.fund_value(written_off, program)
             draft.post(chart.margin(program.id), MONEY, -value)
             draft.post(chart.fund(program.id), MONEY, value)
+
+
+codec.register(schema.FORMER, Former, sealed=("sealed",))

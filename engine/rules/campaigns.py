@@ -13,8 +13,8 @@ from engine.campaigns import OPERATOR, Campaign, Coupon
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.records import Program
-from engine.rules.earning import party_known
-from engine.rules.reference import refuse
+from engine.rules.coupons import find
+from engine.rules.reference import party_known, refuse
 from ledger import schema
 
 LOADED: Final = "load"
@@ -70,6 +70,22 @@ class MoveCoupon:
 
     coupon: bytes
     step: str
+    by: str
+    why: str
+
+
+@dataclass(slots=True)
+class CancelCode:
+    """A produced code that is not to be used any more, whether somebody has touched it or not.
+
+    Attributes:
+        coupon: digest of the code; code_batch, serial: what it says.
+        by, why: who cancels it, and for which reason.
+    """
+
+    coupon: bytes
+    code_batch: int
+    serial: int
     by: str
     why: str
 
@@ -167,4 +183,17 @@ def move_coupon(command: MoveCoupon, draft: Draft) -> Reason:
     draft.member = coupon.holder
     draft.rows[key] = amended(coupon, state=after, failures=0)
     draft.facts = (("before", before), ("after", after))
+    return Reason.APPROVED
+
+
+def cancel_code(command: CancelCode, draft: Draft) -> Reason:
+    """Cancel a produced code; one that nobody has touched gets its row by that."""
+    key = schema.coupon(command.coupon)
+    if draft.read(key) is not None:
+        return move_coupon(MoveCoupon(command.coupon, "cancel", command.by, command.why), draft)
+    found = find(draft, command.coupon, command.code_batch, command.serial)
+    if found is None:
+        return refuse(draft, "there is no such coupon")
+    draft.rows[key] = amended(found[0], state="void")
+    draft.facts = (("before", "untouched"), ("after", "void"))
     return Reason.APPROVED

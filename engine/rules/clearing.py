@@ -25,9 +25,9 @@ from engine.settlement import (
     Run,
     TruedUp,
 )
-from engine.terms import add_days
+from engine.terms import add_days, spoken
 from ledger import chart, schema
-from ledger.model import MONEY, values_of
+from ledger.model import MONEY, Entry, values_of
 
 PARTY_KINDS = ("merchant", "institution", "sponsor", "channel")
 
@@ -64,6 +64,7 @@ class StartRun:
     version: str
     collect_limit: int
     operator: tuple[str, str, str, str]
+    chain: str
 
 
 @dataclass(slots=True)
@@ -206,7 +207,7 @@ def start_run(command: StartRun, draft: Draft) -> Reason:
         return Reason.UNCHANGED if _begun_as(known, row) else _taken(draft, date, number)
     calendar: Calendar = draft.read(CALENDAR)
     if date >= calendar.date:
-        return refuse(draft, f"the business date {date} is not cut off yet")
+        return refuse(draft, f"the business date {spoken(date)} is not cut off yet")
     newest: Cleared | None = draft.read(schema.cleared(0))
     if newest is not None and newest.number == date:
         bad = _replaces(command, draft)
@@ -234,7 +235,7 @@ def _begun_as(known: Run, row: Run) -> bool:
 
 
 def _taken(draft: Draft, date: int, number: int) -> Reason:
-    return refuse(draft, f"run {number} of {date} is not the next one")
+    return refuse(draft, f"run {number} of {spoken(date)} is not the next one")
 
 
 def _replaces(command: StartRun, draft: Draft) -> Reason | None:
@@ -246,7 +247,7 @@ def _replaces(command: StartRun, draft: Draft) -> Reason | None:
         return _taken(draft, command.date, command.run)
     if old.final:
         return refuse(
-            draft, f"run {before} of {command.date} is released: adjust it in the next run"
+            draft, f"run {before} of {spoken(command.date)} is released: adjust it in the next run"
         )
     draft.rows[key] = amended(old, superseded_by=command.run)
     return None
@@ -255,11 +256,13 @@ def _replaces(command: StartRun, draft: Draft) -> Reason | None:
 def _follows(date: int, newest: int, draft: Draft) -> Reason | None:
     """Check that the date before has its files."""
     if date != add_days(newest, 1):
-        return refuse(draft, f"dates are cleared in order: the next one is {add_days(newest, 1)}")
+        return refuse(
+            draft, f"dates are cleared in order: the next one is {spoken(add_days(newest, 1))}"
+        )
     number = draft.read(schema.cleared(newest)).number
     run: Run = draft.read(schema.run(newest, number))
     if run.state not in {"FILED", "RELEASED", "CONFIRMED"}:
-        return refuse(draft, f"{newest} is {run.state}: finish it first")
+        return refuse(draft, f"{spoken(newest)} is {run.state}: finish it first")
     return None
 
 
@@ -278,7 +281,9 @@ def advance_run(command: AdvanceRun, draft: Draft) -> Reason:
         draft.rows[key] = amended(run, state=FAILED, text=command.text)
         return Reason.APPROVED
     if run.state == FAILED or state not in STATES:
-        return refuse(draft, f"run {command.run} of {command.date} is {run.state}, not to go on")
+        return refuse(
+            draft, f"run {command.run} of {spoken(command.date)} is {run.state}, not to go on"
+        )
     step = STATES.index(state) - STATES.index(run.state)
     if step <= 0:
         return _same_again(command, run, draft)
@@ -292,7 +297,7 @@ def advance_run(command: AdvanceRun, draft: Draft) -> Reason:
     elif state == "FILED":
         changed.manifest_digest = command.digest
     elif state == "RELEASED" and not _before_released(command.date, draft):
-        return refuse(draft, f"release {add_days(command.date, -1)} first")
+        return refuse(draft, f"release {spoken(add_days(command.date, -1))} first")
     elif state == "CONFIRMED" and (run.posted < run.expected or run.unconfirmed):
         return refuse(
             draft,
@@ -307,9 +312,11 @@ def _standing(date: int, number: int, draft: Draft) -> tuple[Run | None, Reason]
     """A run that is in force, or the refusal."""
     run: Run | None = draft.read(schema.run(date, number))
     if run is None:
-        return None, refuse(draft, f"there is no run {number} of {date}")
+        return None, refuse(draft, f"there is no run {number} of {spoken(date)}")
     if run.superseded_by:
-        return None, refuse(draft, f"run {number} of {date} was replaced by {run.superseded_by}")
+        return None, refuse(
+            draft, f"run {number} of {spoken(date)} was replaced by {run.superseded_by}"
+        )
     return run, Reason.APPROVED
 
 
@@ -323,7 +330,8 @@ def _same_again(command: AdvanceRun, run: Run, draft: Draft) -> Reason:
     if same.get(command.state, True):
         return Reason.UNCHANGED
     return refuse(
-        draft, f"run {command.run} of {command.date} came to other figures when it was first made"
+        draft,
+        f"run {command.run} of {spoken(command.date)} came to other figures when it was first made",
     )
 
 
@@ -347,7 +355,9 @@ def carry_forward(command: CarryForward, draft: Draft) -> Reason:
     if draft.read(key) == row:
         return Reason.UNCHANGED
     if run.state != "BALANCED":
-        return refuse(draft, f"run {command.run} of {command.date} is {run.state}, not BALANCED")
+        return refuse(
+            draft, f"run {command.run} of {spoken(command.date)} is {run.state}, not BALANCED"
+        )
     draft.rows[key] = row
     return Reason.APPROVED
 
@@ -355,7 +365,7 @@ def carry_forward(command: CarryForward, draft: Draft) -> Reason:
 def _released(date: int, number: int, draft: Draft) -> tuple[Run | None, Reason]:
     run, bad = _standing(date, number, draft)
     if run is not None and not run.final:
-        return None, refuse(draft, f"run {number} of {date} is {run.state}, not RELEASED")
+        return None, refuse(draft, f"run {number} of {spoken(date)} is {run.state}, not RELEASED")
     return run, bad
 
 
@@ -419,7 +429,9 @@ def confirm(command: Confirm, draft: Draft) -> Reason:
     key = schema.of_run(schema.POSTBACK, date, number, party)
     posted: Posted | None = draft.read(key)
     if posted is None:
-        return refuse(draft, f"nothing was posted back for {party} in run {number} of {date}")
+        return refuse(
+            draft, f"nothing was posted back for {party} in run {number} of {spoken(date)}"
+        )
     due = posted.net + posted.carried
     if command.status == posted.state:
         return Reason.UNCHANGED
@@ -428,6 +440,11 @@ def confirm(command: Confirm, draft: Draft) -> Reason:
     if command.amount != abs(due):
         way = "to" if due > 0 else "by"
         return refuse(draft, f"{abs(due)} fen were to be paid {way} {party}, not {command.amount}")
+    if command.booked < date:
+        return refuse(
+            draft,
+            f"{spoken(command.booked)} is a day before {spoken(date)}, the date that is settled",
+        )
     if posted.state == "collect" and command.status != "confirmed":
         return refuse(draft, f"{party} owes; what it does not pay stays on the list")
     if command.status == "confirmed":
@@ -458,7 +475,8 @@ def resolve_discrepancy(command: ResolveDiscrepancy, draft: Draft) -> Reason:
     if row is None:
         return refuse(draft, f"there is no exception {command.id}")
     if row.resolution:
-        if row.resolved == command.text:
+        resolved: Entry = draft.read(schema.entry(row.resolution))
+        if resolved.command == values_of(command):
             return Reason.UNCHANGED
         return refuse(draft, f"exception {command.id} was resolved by entry {row.resolution}")
     if bool(command.party) != bool(command.amount):

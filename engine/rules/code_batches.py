@@ -5,22 +5,33 @@ Who produces codes opens a batch, which gives it a number; its codes follow from
 when it is first presented. Foreign codes, and codes that are made for named members, have rows of
 their own from the start; they come in chunks, sorted by digest, so that the tables are written in
 runs. A batch is known by its name: the same again is told its number and nothing changes.
+
+Who hands codes out, to a merchant or a distributor, says which and to whom. That is remembered
+beside the batch, where no use of a code reads it: a code is good whoever has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from engine import campaigns, codes
 from engine.campaigns import MINUTES, Campaign, CodeBatch
 from engine.draft import Draft, amended
+from engine.giver import NAME_MAX, is_name
+from engine.ranges import RANGES_MAX, Ranges, counted, labelled, without
 from engine.reasons import Reason
 from engine.rules.reference import refuse
 from ledger import codec, schema
 
 CHUNK_MAX: Final = 1000
 """Codes of one command."""
+
+
+Holder: TypeAlias = tuple[str, int]
+"""Who has been given codes, and fen that each was sold for."""
+NOBODY: Final[Holder] = ("", 0)
 
 
 @dataclass(slots=True)
@@ -43,7 +54,20 @@ class CodeSeries:
     produced: tuple[tuple[int, int], ...]
 
 
+@dataclass(slots=True)
+class Handed:
+    """Who has been given which codes of a batch.
+
+    Attributes:
+        ranges: serial numbers, and who has them with the fen that each was sold for (0 for what
+            is not sold); in order, others are with nobody.
+    """
+
+    ranges: Ranges[Holder]
+
+
 codec.register(schema.CODE_NAME, CodeName)
+codec.register(schema.HANDED, Handed)
 codec.register(schema.CODE_SERIES, CodeSeries)
 
 NO_SERIES = CodeSeries(0, ())
@@ -78,6 +102,32 @@ class ImportCodes:
     codes: tuple[tuple[bytes, bytes], ...]
 
 
+@dataclass(slots=True)
+class CodesAndHolder:
+    """Coupon codes of a batch, and who gives them to customers.
+
+    Attributes:
+        name: of the batch.
+        first, last: serial numbers; 0 for the last of the batch.
+        holder: a merchant, or a distributor's name.
+    """
+
+    name: str
+    first: int
+    last: int
+    holder: str
+
+
+@dataclass(slots=True)
+class HandOut(CodesAndHolder):
+    """Codes are handed out."""
+
+
+@dataclass(slots=True)
+class TakeBack(CodesAndHolder):
+    """Codes that were handed out come back."""
+
+
 def open_codes(command: OpenCodes, draft: Draft) -> Reason:
     """Give a batch its number; the same batch again is told it."""
     place = schema.named(schema.CODE_NAME, command.name)
@@ -92,8 +142,8 @@ def open_codes(command: OpenCodes, draft: Draft) -> Reason:
     campaign = campaigns.campaign_of(draft, command.campaign)
     if campaign is None:
         return refuse(draft, f"campaign {command.campaign} is not registered; load it first")
-    if campaign.kind == "shared":
-        return refuse(draft, "coupons of a shared campaign have one code: none are produced")
+    if campaign.kind == "shared" and command.count > 1:
+        return refuse(draft, "a shared campaign has one code for all: a batch of it has no more")
     number, bad = take_number(draft, codes.COUPON, command.count, command.length)
     if bad:
         return refuse(draft, bad)
@@ -164,3 +214,56 @@ def import_codes(command: ImportCodes, draft: Draft) -> Reason:
     draft.rows.update(new)
     draft.facts = (("taken", tuple(taken)),)
     return Reason.APPROVED if new else Reason.UNCHANGED
+
+
+# Handing out.
+
+
+def hand_out(command: HandOut, draft: Draft) -> Reason:
+    """Note who has been given codes; those that somebody else has are refused."""
+    return _move(command, draft, back=False)
+
+
+def take_back(command: TakeBack, draft: Draft) -> Reason:
+    """Note that codes came back from who had them."""
+    return _move(command, draft, back=True)
+
+
+def _move(command: CodesAndHolder, draft: Draft, *, back: bool) -> Reason:
+    known: CodeName | None = None
+    if ":" not in command.name:  # names of recharge batches have one
+        known = draft.read(schema.named(schema.CODE_NAME, command.name))
+    if known is None:
+        return refuse(draft, f"there is no batch {command.name} of coupon codes")
+    batch: CodeBatch = draft.read(schema.codes(known.number))
+    first, last = command.first, command.last or batch.count
+    if not 1 <= first <= last <= batch.count:
+        return refuse(draft, f"batch {command.name} has the codes 1 to {batch.count}")
+    if batch.imported and last - first + 1 < batch.count:
+        text = f"codes of batch {command.name} have no serial numbers: name all of them"
+        return refuse(draft, text)
+    if not is_name(command.holder):
+        return refuse(draft, f"who has the codes is told in 1 to {NAME_MAX} printable characters")
+    place = schema.handed(codes.COUPON, known.number)
+    ranges = handed_out(draft.read, place)
+    before = counted(ranges, first, last, NOBODY)
+    holder = (command.holder, 0)
+    others = sorted(who for who, _ in before.keys() - {holder, NOBODY})
+    if others:
+        told = ", ".join(others)
+        return refuse(draft, f"codes of the range are with {told}: they have to come back first")
+    moved = -before.get(holder, 0) if back else before.get(NOBODY, 0)
+    draft.facts = (("campaign", batch.campaign), ("distributed", moved), ("last", last))
+    if not moved:
+        return Reason.UNCHANGED
+    after = without(ranges, first, last) if back else labelled(ranges, first, last, holder)
+    if len(after) > RANGES_MAX:
+        return refuse(draft, f"a batch is handed out in at most {RANGES_MAX} ranges")
+    draft.rows[place] = Handed(after)
+    return Reason.APPROVED
+
+
+def handed_out(read: Callable[[bytes], Any], place: bytes) -> Ranges[Holder]:
+    """Who has been given which codes of the batch with this key of its own."""
+    row: Handed | None = read(place)
+    return row.ranges if row is not None else ()

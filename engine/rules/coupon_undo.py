@@ -1,8 +1,8 @@
 """What undoes a claim, a use or a handing over of a coupon, and what a refund does with a use.
 
 The legs are negated elsewhere (`engine.rules.undo`); here are the coupon itself, the campaign's
-counters and the receipt. A claim or handing over is undone while the new code is untouched; a use
-always, and what it took goes to the code that has taken the place of the one it was made with.
+counters and the receipt. A claim or handing over is undone while nobody has used the new code; a
+use always, and what it took goes to the code that has taken the place of the one it was made with.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from engine.campaigns import UNLIMITED, Campaign, Coupon, Receipt, Taken
 from engine.draft import Draft, amended
 from engine.reasons import Reason
 from engine.rules.coupons import CENTRE, COUPONS, worn
-from engine.rules.refund import Returned, Shares
-from engine.rules.undo import amount_of, fields_of, on_date
+from engine.rules.refund import Returned, Shares, return_money
+from engine.rules.undo import amount_of, fields_of
 from engine.tariffs import Tariff
 from engine.terms import add_days
 from ledger import chart, schema
-from ledger.model import MONEY, Entry, Posting
+from ledger.model import MONEY, Entry
 
 SUCCESSORS_MAX = 1000
 """Codes that take each other's place; more is a fault of ours."""
@@ -29,15 +29,32 @@ def _facts(entry: Entry) -> dict[str, Any]:
     return dict(entry.outcome[3])
 
 
-def _newest(draft: Draft, digest: bytes) -> tuple[bytes, Coupon]:
-    """The coupon that a code leads to, and the key of its row."""
+Codes = list[tuple[bytes, Coupon]]
+
+
+def _codes(draft: Draft, digest: bytes) -> Codes:
+    """The coupon under a code and under those that took its place: keys and rows, its newest last.
+
+    What a use took under an earlier code is given back under the later ones too, so that those
+    differ by what was done since the later one came to be.
+    """
+    found: Codes = []
     for _ in range(SUCCESSORS_MAX):
         key = schema.coupon(digest)
         coupon: Coupon = draft.newest(key)
+        found.append((key, coupon))
         if not coupon.successor:
             break
         digest = coupon.successor
-    return key, coupon
+    return found
+
+
+def _restore(codes: Codes, rights: Campaign, draft: Draft, value: int, money: int) -> None:
+    """Give a coupon back what a use took under the first of its codes."""
+    for key, old in codes[:-1]:
+        draft.rows[key] = restored(old, rights, value, 0)
+    key, coupon = codes[-1]
+    draft.rows[key] = restored(coupon, rights, value, money)
 
 
 def _untouched(coupon: Coupon, campaign: Campaign) -> bool:
@@ -99,14 +116,14 @@ def _move_taken(entry: Entry, draft: Draft, sign: int) -> None:
 
 
 def undo_handover(entry: Entry, draft: Draft) -> Reason | None:
-    """Let the old code be good again, if the new one is untouched since."""
+    """Let the old code be good again, if the new one was not used since."""
     said = fields_of(entry)
     key, place = schema.coupon(said["coupon"]), schema.coupon(said["code"])
     old: Coupon = draft.read(key)
     new: Coupon = draft.read(place)
     if new.state != "live" or _worth(new) != _worth(old):
         return Reason.COUPON_USED_SINCE
-    draft.rows[key] = amended(old, state="live", money=new.money, successor=b"")
+    draft.rows[key] = amended(old, state="live", money=new.money, until=new.until, successor=b"")
     draft.rows[place] = amended(new, state="void", money=0)
     _move_taken(entry, draft, -1)
     return None
@@ -121,7 +138,7 @@ def redo_handover(entry: Entry, draft: Draft) -> Reason | None:
     if old.state != "live" or _worth(new) != _worth(old):
         return Reason.COUPON_USED_SINCE
     draft.rows[key] = amended(old, state="void", money=0, successor=said["code"])
-    draft.rows[place] = amended(new, state="live", money=old.money)
+    draft.rows[place] = amended(new, state="live", money=old.money, until=old.until)
     _move_taken(entry, draft, 1)
     return None
 
@@ -136,8 +153,9 @@ def _worth(coupon: Coupon) -> tuple[int, int]:
 def undo_use(entry: Entry, draft: Draft) -> Reason | None:
     """Give a coupon back what a use took of it."""
     value, money, cost, shared = _facts(entry)["use"]
-    key, coupon = _newest(draft, fields_of(entry)["coupon"])
-    draft.rows[key] = restored(coupon, _rights(coupon, draft), value, money)
+    codes = _codes(draft, fields_of(entry)["coupon"])
+    coupon = codes[-1][1]
+    _restore(codes, _rights(coupon, draft), draft, value, money)
     campaigns.count(draft, coupon.campaign, restored=1, discount=-cost, sales=-amount_of(entry))
     if shared:  # another code, once it is alive, stays so
         _move_taken(entry, draft, -1)
@@ -148,7 +166,8 @@ def undo_use(entry: Entry, draft: Draft) -> Reason | None:
 def redo_use(entry: Entry, draft: Draft) -> Reason | None:
     """Let a use stand again whose void was reversed, if the coupon was not used up since."""
     value, money, cost, shared = _facts(entry)["use"]
-    key, coupon = _newest(draft, fields_of(entry)["coupon"])
+    codes = _codes(draft, fields_of(entry)["coupon"])
+    key, coupon = codes[-1]
     if (
         coupon.state != "live"
         or coupon.uses_left == 0
@@ -156,7 +175,10 @@ def redo_use(entry: Entry, draft: Draft) -> Reason | None:
         or coupon.money < money
     ):
         return Reason.COUPON_USED_SINCE
-    draft.rows[key] = worn(coupon, _rights(coupon, draft), value, money)
+    rights = _rights(coupon, draft)
+    for place, old in codes[:-1]:
+        draft.rows[place] = amended(worn(old, rights, value, 0), state=old.state)
+    draft.rows[key] = worn(coupon, rights, value, money)
     campaigns.count(draft, coupon.campaign, restored=-1, discount=cost, sales=amount_of(entry))
     if shared:
         _move_taken(entry, draft, 1)
@@ -211,9 +233,11 @@ def refund_use(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Re
     """Return the share of a discount to who paid it; the coupon comes back by its own rule."""
     before, after, whole = shares
     value, _, cost, _ = _facts(entry)["use"]
-    key, coupon = _newest(draft, fields_of(entry)["coupon"])
+    codes = _codes(draft, fields_of(entry)["coupon"])
+    coupon = codes[-1][1]
     rights = _rights(coupon, draft)
-    paid = _return_money(entry, draft, shares)
+    return_money([leg for leg in entry.postings if leg[1] == MONEY], draft, shares)
+    paid = sum([leg[2] for leg in draft.postings if leg[0].startswith("Voucher:")])
     _take_bonus_back(entry, draft, tariff, shares)
     full = after == whole
     if rights.refund == "never":
@@ -224,7 +248,9 @@ def refund_use(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> Re
         share = value if full else 0
         if rights.refund == "parts":
             share = rounding.part(value, after, whole) - rounding.part(value, before, whole)
-        draft.rows[key] = _given_back(coupon, rights, draft, (share, paid), full=full)
+        for place, old in codes[:-1]:
+            draft.rows[place] = _given_back(old, rights, draft, (share, 0), full=full)
+        draft.rows[codes[-1][0]] = _given_back(coupon, rights, draft, (share, paid), full=full)
     discount = _facts(entry)["discount"]
     returned_cost = rounding.part(cost, after, whole) - rounding.part(cost, before, whole)
     again = int(full and rights.refund != "never")
@@ -248,27 +274,6 @@ def _given_back(
         return found
     kept: Coupon = amended(coupon, money=coupon.money + money)
     return kept
-
-
-def _return_money(entry: Entry, draft: Draft, shares: Shares) -> int:
-    """Return the shares of the money legs; the last leg is minus the sum of the others.
-
-    Returns:
-        What came back into ``Voucher``, fen.
-    """
-    before, after, whole = shares
-    legs: list[Posting] = [leg for leg in entry.postings if leg[1] == MONEY]
-    total = paid = 0
-    for account, _, amount in legs[:-1]:
-        share = rounding.part(amount, after, whole) - rounding.part(amount, before, whole)
-        share = -share if amount > 0 else share
-        total += share
-        draft.post(on_date(account, draft.date), MONEY, share)
-        if account.startswith("Voucher:"):
-            paid += share
-    if legs:
-        draft.post(on_date(legs[-1][0], draft.date), MONEY, -total)
-    return paid
 
 
 def _take_bonus_back(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> None:

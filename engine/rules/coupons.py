@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine import campaigns, limits, rounding
+from engine import campaigns, limits, revenue, rounding
 from engine.campaigns import (
     FREE_KINDS,
     MINUTES,
@@ -28,7 +28,7 @@ from engine.commands import Pin, Request, Token
 from engine.draft import PIN_FAILURES_MAX, Draft, amended
 from engine.reasons import Reason
 from engine.records import Merchant
-from engine.rules.points import needs_pin, post_bonus
+from engine.rules.points import needs_pin, post_bonus, post_redeemed
 from engine.tariffs import Tariff
 from ledger import chart, schema
 from ledger.model import MONEY
@@ -230,6 +230,15 @@ def in_stock(campaign: Campaign, draft: Draft) -> Reason | None:
     return None
 
 
+def left_for(coupon: Coupon, campaign: Campaign, draft: Draft, cost: int) -> Reason | None:
+    """Why a campaign has no coupon, or not so many fen, left for a use, if it has not."""
+    bad = in_stock(campaign, draft) if comes_to_life(coupon, campaign) else None
+    if bad is None and campaign.budget:
+        spent = campaigns.effect_of(draft, campaign.id).discount
+        bad = Reason.BUDGET_EXHAUSTED if spent + cost > campaign.budget else None
+    return bad
+
+
 def _check_points(
     command: Claim, campaign: Campaign, draft: Draft, tariff: Tariff
 ) -> Reason | None:
@@ -246,11 +255,7 @@ def _post_points(
     campaign: Campaign, taken: list[tuple[int, str, int]], draft: Draft, tariff: Tariff
 ) -> int:
     """Post the points that a coupon costs; returns what they are worth in ``Voucher``, fen."""
-    by_issuer: dict[str, int] = {}
-    for _, issuer, part in taken:
-        by_issuer[issuer] = by_issuer.get(issuer, 0) + part
-    for issuer, part in by_issuer.items():
-        draft.post(chart.redeemed(campaign.program, issuer, campaign.id), campaign.program, part)
+    post_redeemed(draft, campaign.program, taken, campaign.id)
     if not tariff.program.settled:
         return 0
     value = rounding.fund_value(campaign.points, tariff.program)
@@ -311,6 +316,11 @@ def find(draft: Draft, digest: bytes, batch: int, serial: int) -> tuple[Coupon, 
     return campaigns.new_coupon(campaign, draft, batch=batch, serial=serial), campaign
 
 
+def comes_to_life(coupon: Coupon, campaign: Campaign) -> bool:
+    """Whether a use counts as a coupon given out: of a code nobody has claimed, or shared."""
+    return not coupon.claimed or campaign.kind == "shared"
+
+
 def usable(coupon: Coupon, campaign: Campaign, draft: Draft) -> Reason | None:
     """Why a coupon cannot be used at all now, if it cannot."""
     if coupon.state == "used":
@@ -320,7 +330,7 @@ def usable(coupon: Coupon, campaign: Campaign, draft: Draft) -> Reason | None:
         return Reason.COUPON_VOID
     if coupon.state == "locked":
         return Reason.COUPON_LOCKED
-    if not coupon.claimed or campaign.kind == "shared":
+    if comes_to_life(coupon, campaign):
         bad = _claimable(campaign, draft)
         if bad is not None:
             return bad
@@ -408,18 +418,14 @@ def use(command: Use, draft: Draft) -> Reason:
         bad = limits.check(draft, command, tariff, "coupon", ((MONEY, discount),))
         if bad is not None:
             return bad
-    fresh = not coupon.claimed or campaign.kind == "shared"
+    fresh = comes_to_life(coupon, campaign)
     bad = (may_take(campaign, draft) if fresh else None) or _stacked(command, campaign, draft)
     if bad is not None:
         return bad
     bad = check_coupon_pin(command.coupon_pin, command.coupon, coupon, rights, draft)
     if bad is not None:
         return bad
-    bad = in_stock(campaign, draft) if fresh else None
-    if bad is None and campaign.budget:
-        spent = campaigns.effect_of(draft, campaign.id).discount
-        cost = campaigns.cost_of_use(rights, discount)
-        bad = Reason.BUDGET_EXHAUSTED if spent + cost > campaign.budget else None
+    bad = left_for(coupon, campaign, draft, campaigns.cost_of_use(rights, discount))
     if bad is not None:
         return bad
     return _take_off(command, draft, (coupon, campaign, rights), tariff, discount)
@@ -436,8 +442,8 @@ def _take_off(
     coupon, campaign, rights = found
     cost = campaigns.cost_of_use(rights, discount)
     money = campaigns.released(coupon, rights, discount)
-    post_use(campaign, draft, command.merchant, cost, money)
-    if not coupon.claimed or campaign.kind == "shared":
+    post_use(campaign, draft, tariff, cost, money)
+    if comes_to_life(coupon, campaign):
         note_taken(campaign.id, draft, claimed=0)
     if command.reference:
         uses = (*_on_receipt(command, draft), (campaign.id, draft.sequence))
@@ -475,8 +481,6 @@ def _take_off(
 
 def _counted(draft: Draft) -> Reason:
     """Count what limits go by; one that is used up leaves no row changed."""
-    if draft.uses is None:
-        return Reason.APPROVED
     reason = limits.count(draft)
     if reason is not Reason.APPROVED:
         draft.rows.clear()
@@ -500,21 +504,23 @@ def worn(coupon: Coupon, rights: Campaign, value: int, money: int) -> Coupon:
     return found
 
 
-def post_use(campaign: Campaign, draft: Draft, merchant: str, cost: int, money: int) -> None:
+def post_use(campaign: Campaign, draft: Draft, tariff: Tariff, cost: int, money: int) -> None:
     """Post what a use costs: to the merchant, from ``Voucher`` and the funders.
 
     Args:
         campaign: whose funders pay.
         draft: takes the legs.
-        merchant: where it is used.
+        tariff: of the merchant where it is used.
         cost: fen that the merchant is owed.
         money: fen that leave ``Voucher``; beyond the cost, they are the operator's.
     """
     draft.post(chart.voucher(campaign.id), MONEY, -money)
-    draft.post(chart.position(merchant, draft.date), MONEY, cost)
-    if money > cost:
-        surplus = chart.margin(campaign.program) if campaign.points else chart.breakage(CENTRE)
-        draft.post(surplus, MONEY, money - cost)
+    draft.post(tariff.position, MONEY, cost)
+    if money > cost and campaign.points:
+        margin = chart.margin(campaign.program)
+        revenue.post_margin(draft, tariff.terms, margin, money - cost)
+    elif money > cost:
+        draft.post(chart.breakage(CENTRE), MONEY, money - cost)
     for party, share in campaigns.funded(campaign, max(0, cost - money)):
         post_funder(draft, party, -share)
 

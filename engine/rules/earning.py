@@ -10,8 +10,9 @@ from engine.reasons import Reason
 from engine.records import Ratio
 from engine.rulebook import credit_name
 from engine.rules.limits import put_line
-from engine.rules.reference import refuse
+from engine.rules.reference import party_known, refuse
 from ledger import schema
+from ledger.model import values_of
 
 
 @dataclass(slots=True)
@@ -55,19 +56,7 @@ def put_earn_rule(command: PutEarnRule, draft: Draft) -> Reason:
     funder = command.funder
     if funder and not party_known(draft, funder):
         return refuse(draft, f"party {funder} is not registered; load it first")
-    line = (
-        command.id,
-        scope,
-        key,
-        command.tier,
-        command.multiplier,
-        funder,
-        command.stacks,
-        command.priority,
-        command.since,
-        command.until,
-    )
-    return put_line(draft, earning.book_name(program, scope, key), line)
+    return put_line(draft, earning.book_name(program, scope, key), values_of(command)[1:])
 
 
 def put_credit(command: PutCredit, draft: Draft) -> Reason:
@@ -75,11 +64,3 @@ def put_credit(command: PutCredit, draft: Draft) -> Reason:
     if draft.read(schema.named(schema.MERCHANT, command.party)) is None:
         return refuse(draft, f"merchant {command.party} is not registered; load it first")
     return put_line(draft, credit_name(command.party), ("credit", command.limit))
-
-
-def party_known(draft: Draft, party: str) -> bool:
-    """True for whoever may have a position, and for the operator."""
-    if party == earning.OPERATOR:
-        return True
-    tables = (schema.MERCHANT, schema.INSTITUTION, schema.PAYEE)
-    return any(draft.read(schema.named(table, party)) is not None for table in tables)

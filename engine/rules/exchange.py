@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import limits, rounding
+from engine import limits, revenue, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
-from engine.records import Merchant, Program, Rate, Rates, Ratio
-from engine.rules.points import needs_pin
+from engine.records import Lot, Merchant, Program, Rate, Rates, Ratio
+from engine.rules.points import may_spend
+from engine.tariffs import Tariff
 from engine.terms import expiry_of
 from ledger import chart, schema
 from ledger.model import MONEY
@@ -76,13 +77,8 @@ def exchange(command: Exchange, draft: Draft) -> Reason:
         return Reason.NO_RATE
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
-    value = rounding.value_of_points(command.amount, tariff.program)
-    if tariff.limits is not None:
-        amounts = ((command.unit, command.amount), (MONEY, value))
-        bad = limits.check(draft, command, tariff, "exchange", amounts)
-        if bad is not None:
-            return bad
-    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
+    spent = rounding.points_and_value(command.amount, command.unit, tariff.program)
+    bad = may_spend(draft, command, tariff, "exchange", spent, command.tokens, command.pin)
     if bad is not None:
         return bad
     gained = rounding.exchanged(command.amount, rate.ratio)
@@ -90,12 +86,13 @@ def exchange(command: Exchange, draft: Draft) -> Reason:
         return Reason.EXCHANGE_TOO_SMALL
     draft.versions = (*tariff.versions, program.revision, rates.revision)
     left, entered = (draft.purse(draft.member, unit) for unit in (command.unit, command.target))
-    if left.take(command.amount, draft.today) is None:
+    taken = left.take(command.amount, draft.today)
+    if taken is None:
         return Reason.NOT_ENOUGH
     draft.post(chart.converted(command.unit), command.unit, command.amount)
     draft.post(chart.converted(program.id), program.id, -gained)
     entered.put(ISSUER, expiry_of(program, draft.today), gained)
-    _post_money(draft, (tariff.program, command.amount), (program, gained), rate)
+    _post_money(draft, tariff, taken, (program, gained), rate)
     draft.show(left, entered)
     if entered.ledger() > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
@@ -104,23 +101,22 @@ def exchange(command: Exchange, draft: Draft) -> Reason:
         (command.unit, "D", command.amount),
         (program.id, "C", gained),
     )
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
 def _post_money(
-    draft: Draft, left: tuple[Program, int], entered: tuple[Program, int], rate: Rate
+    draft: Draft, left: Tariff, taken: list[Lot], entered: tuple[Program, int], rate: Rate
 ) -> None:
     """Move what is set aside for the points: from fund to fund, the difference to the margin."""
-    before, after = (
-        rounding.fund_value(points, program) if program.settled else 0
-        for program, points in (left, entered)
-    )
-    if left[0].settled:
-        draft.post(chart.fund(left[0].id), MONEY, -before)
-    draft.post(chart.fund(entered[0].id), MONEY, after)
-    if left[0].settled:
-        draft.post(chart.margin(left[0].id), MONEY, before - after)
+    program, gained = entered
+    after = rounding.fund_value(gained, program) if program.settled else 0
+    if left.program.settled:
+        before = rounding.fund_value(sum([lot[2] for lot in taken]), left.program)
+        draft.post(left.fund, MONEY, -before)
+        draft.post(chart.fund(program.id), MONEY, after)
+        revenue.post_margin(draft, left.terms, left.margin, before - after, taken)
     elif after:
+        draft.post(chart.fund(program.id), MONEY, after)
         draft.post(chart.position(rate.owner, draft.date), MONEY, -after)
 
 

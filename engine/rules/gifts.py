@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import gifts, limits, rounding
+from engine import gifts, limits, revenue, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft, amended
 from engine.gifts import CANCELLED, HANDED_OVER, RESERVED, SENT, Gift, GiftOrder, Price
 from engine.reasons import Reason
-from engine.records import NO_UNDO, Lot, Program, Undo
+from engine.records import NO_UNDO, Lot, Undo
 from engine.rules import undo
-from engine.rules.points import needs_pin
+from engine.rules.points import needs_pin, post_redeemed
 from engine.rules.reference import refuse, replace_row
 from engine.tariffs import Tariff
 from ledger import chart, schema
@@ -125,7 +125,7 @@ def _reserve(
     if not gifts.take(draft, gift, draft.member, quantity):
         draft.rows = before  # a PIN that was right stays so
         return Reason.GIFT_SOLD_OUT
-    _post(draft, tariff.program, gift.owner, lots, price[2] * quantity)
+    _post(draft, tariff, gift.owner, lots, price[2] * quantity)
     draft.rows[schema.gift_order(draft.sequence)] = GiftOrder(
         gift.id, quantity, draft.member, command.merchant, RESERVED, draft.at, draft.sequence
     )
@@ -133,23 +133,20 @@ def _reserve(
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), ("program", gift.program))
     draft.counted = ((gift.program, "D", points),)
-    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft)
     if reason is not Reason.APPROVED:
         draft.rows = before
     return reason
 
 
-def _post(draft: Draft, program: Program, owner: str, lots: list[Lot], paid: int) -> None:
-    by_issuer: dict[str, int] = {}
-    for _, issuer, part in lots:
-        by_issuer[issuer] = by_issuer.get(issuer, 0) + part
-    for issuer, part in by_issuer.items():
-        draft.post(chart.redeemed(program.id, issuer, owner), program.id, part)
+def _post(draft: Draft, tariff: Tariff, owner: str, lots: list[Lot], paid: int) -> None:
+    program = tariff.program
+    points = post_redeemed(draft, program.id, lots, owner)
     if program.settled:
-        worth = rounding.fund_value(sum(by_issuer.values()), program)
-        draft.post(chart.fund(program.id), MONEY, -worth)
+        worth = rounding.fund_value(points, program)
+        draft.post(tariff.fund, MONEY, -worth)
         draft.post(chart.position(owner, draft.date), MONEY, paid)
-        draft.post(chart.margin(program.id), MONEY, worth - paid)
+        revenue.post_margin(draft, tariff.terms, tariff.margin, worth - paid, lots)
 
 
 # What becomes of an exchange.

@@ -17,10 +17,10 @@ from engine.draft import Draft
 from engine.points import HOLDS_MAX, POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Points, Program, Sequel, Undo
-from engine.rules.points import needs_pin, post_fee, post_spent
+from engine.rules.points import may_spend, post_fee, post_spent
 from engine.rules.refund import expire_at_once, post_breakage
-from engine.rules.undo import GIVE_BACK, amount_of, unit_of
-from engine.rules.value import needs_pin as needs_pin_for_value
+from engine.rules.undo import GIVE_BACK, amount_of, find_original, unit_of
+from engine.rules.value import Payment, may_pay
 from ledger import schema
 from ledger.model import MONEY, Entry, Posting
 
@@ -77,18 +77,8 @@ class Capture(Request):
 
 
 @dataclass(slots=True)
-class ValueHold(Request):
-    """Stored value set aside for a sale to come.
-
-    Attributes:
-        tokens: what names the member.
-        amount: fen.
-        pin: the verdict on the PIN, see `engine.commands.Pin`.
-    """
-
-    tokens: tuple[Token, ...]
-    amount: int
-    pin: int
+class ValueHold(Payment):
+    """Stored value set aside for a sale to come."""
 
 
 @dataclass(slots=True)
@@ -114,27 +104,18 @@ def hold(command: Hold, draft: Draft) -> Reason:
     bad = draft.find_member(command.tokens)
     if bad is not None:
         return bad
-    by_value = command.unit == MONEY
-    tariff = draft.find_tariff(command.merchant, "" if by_value else command.unit)
+    tariff = draft.find_tariff(command.merchant, "" if command.unit == MONEY else command.unit)
     if tariff is None:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     program = tariff.program
-    points = value = command.amount
-    if by_value:
-        points = rounding.points_for_value(value, program)
-    else:
-        value = rounding.value_of_points(points, program)
-    if tariff.limits is not None:
-        # Judged only: what is held counts when it is captured.
-        amounts = ((program.id, points), (MONEY, value))
-        bad = limits.check(draft, command, tariff, "hold", amounts)
-        if bad is not None:
-            return bad
-    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
+    spent = rounding.points_and_value(command.amount, command.unit, program)
+    # Judged only: what is held counts when it is captured.
+    bad = may_spend(draft, command, tariff, "hold", spent, command.tokens, command.pin)
     if bad is not None:
         return bad
+    points, _ = spent
     purse = draft.purse(draft.member, program.id)
     if len(purse.holds) >= HOLDS_MAX:
         return Reason.HOLDS_FULL
@@ -184,11 +165,7 @@ def capture(command: Capture, draft: Draft) -> Reason:
     if command.amount > amount_of(entry):
         return Reason.HOLD_EXCEEDED
     program = tariff.program
-    points = value = command.amount
-    if command.unit == MONEY:
-        points = rounding.points_for_value(value, program)
-    else:
-        value = rounding.value_of_points(points, program)
+    points, value = rounding.points_and_value(command.amount, command.unit, program)
     if tariff.limits is not None:
         amounts = ((program.id, points), (MONEY, value))
         bad = limits.check(draft, command, tariff, "redemption", amounts)
@@ -229,26 +206,11 @@ def over(key: bytes, row: Points, _today: int, at: int) -> Iterator[TimeOut]:
 
 def hold_value(command: ValueHold, draft: Draft) -> Reason:
     """Set stored value aside."""
-    bad = draft.find_member(command.tokens)
-    if bad is not None:
-        return bad
+    tariff = may_pay(command, draft, "hold")
+    if isinstance(tariff, Reason):
+        return tariff
     wallet = draft.wallet(draft.member)
-    if wallet.expired(draft.today):
-        return Reason.CARD_EXPIRED
-    tariff = draft.find_tariff(command.merchant)
-    if tariff is None:
-        return Reason.NO_TERMS
     amount = command.amount
-    if amount <= 0:
-        return Reason.AMOUNT_ZERO
-    if tariff.limits is not None:
-        bad = limits.check(draft, command, tariff, "hold", ((MONEY, amount),))
-        if bad is not None:
-            return bad
-    needed = needs_pin_for_value(draft, wallet, command.tokens, amount, tariff)
-    bad = draft.check_pin(command.pin, needed=needed)
-    if bad is not None:
-        return bad
     if sum(until > draft.at for _, until, _ in wallet.holds) >= HOLDS_MAX:
         return Reason.HOLDS_FULL
     if wallet.available(draft.at, draft.today) < amount:
@@ -314,7 +276,7 @@ def undo_value_hold(entry: Entry, draft: Draft) -> Reason | None:
 
 def _used(draft: Draft, entry: Entry) -> Reason:
     """Count a capture, and note that it used the hold; rows stay where something declines."""
-    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft)
     if reason is Reason.APPROVED:
         draft.rows[schema.sequel(entry.sequence)] = Sequel(draft.sequence)
     return reason
@@ -325,18 +287,7 @@ def _used(draft: Draft, entry: Entry) -> Reason:
 
 def _find_hold(command: Release | Capture | ValueCapture, draft: Draft) -> Entry | Reason:
     """The entry of the hold that is meant, or why it may not be ended by this command."""
-    entry: Entry | None = None
-    if command.original > 0:
-        entry = draft.read(schema.entry(command.original))
-    if entry is None or entry.kind not in HOLDS or entry.command[1] != command.merchant:
-        return Reason.ORIGINAL_UNKNOWN
-    original = Outcome(*entry.outcome)
-    if original.reason != Reason.APPROVED:
-        return Reason.ORIGINAL_UNKNOWN
-    draft.member = original.member
-    if not draft.names_member(command.tokens, original.member):
-        return Reason.OTHER_MEMBER
-    return entry
+    return find_original(draft, command.merchant, command.tokens, command.original, HOLDS)
 
 
 def _open_hold(entry: Entry, draft: Draft) -> tuple[Purse, Reason | None]:

@@ -14,21 +14,8 @@ from ledger.model import MONEY, values_of
 
 
 @dataclass(slots=True)
-class PutLimit:
-    """A limit; see `engine.rulebook.Limit`."""
-
-    id: str
-    scope: str
-    key: str
-    what: str
-    unit: str
-    per: str
-    amount_min: int
-    amount_max: int
-    count_max: int
-    hard: bool
-    since: int
-    until: int
+class PutLimit(Limit):
+    """A limit, as a command."""
 
 
 OWNERS = {

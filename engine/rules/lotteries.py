@@ -17,7 +17,7 @@ from engine.lotteries import DRAFT, LIVE, NO_DRAWS, NO_PRIZE, NOTHING, OVER, Dra
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
 from engine.records import Program
-from engine.rules.points import needs_pin
+from engine.rules.points import needs_pin, post_redeemed
 from engine.rules.reference import refuse, replace_row
 from engine.rules.undo import fields_of
 from engine.tariffs import Tariff
@@ -145,11 +145,7 @@ def _pay(draft: Draft, purse: Purse, lottery: Lottery, program: Program) -> bool
     lots = purse.take(lottery.cost, draft.today) if lottery.cost else []
     if lots is None:
         return False
-    by_issuer: dict[str, int] = {}
-    for _, issuer, part in lots:
-        by_issuer[issuer] = by_issuer.get(issuer, 0) + part
-    for issuer, part in by_issuer.items():
-        draft.post(chart.redeemed(program.id, issuer, lottery.id), program.id, part)
+    post_redeemed(draft, program.id, lots, lottery.id)
     if program.settled:
         worth = rounding.fund_value(lottery.cost, program)
         draft.post(chart.fund(program.id), MONEY, -worth)
@@ -186,7 +182,7 @@ def _give(
         ("draw", (k, place)),
     )
     draft.counted = ((program.id, "D", lottery.cost),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
 def undo_draw(entry: Entry, draft: Draft) -> Reason | None:

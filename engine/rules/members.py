@@ -36,7 +36,7 @@ class PinChange(Request):
     Attributes:
         tokens: what names the member.
         pin: the verdict on the old PIN, see `engine.commands.Pin`.
-        new_pin: keyed digest of the new PIN; empty when its block was bad.
+        new_pin: keyed digest of the new PIN; empty when its block was bad, or the old PIN absent.
     """
 
     tokens: tuple[Token, ...]
@@ -87,7 +87,8 @@ def change_pin(command: PinChange, draft: Draft) -> Reason:
     bad = draft.find_member(command.tokens)
     if bad is not None:
         return bad
-    if not command.new_pin:
+    # Without the old PIN nobody has read the block of the new one: what is missing is told first.
+    if not command.new_pin and command.pin != Pin.ABSENT:
         return Reason.PIN_BLOCK_BAD
     bad = draft.check_pin(command.pin, needed=True)
     if bad is not None:

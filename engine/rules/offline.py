@@ -57,6 +57,8 @@ def accrue_offline(command: OfflineAccrual, draft: Draft) -> Reason:
     if tariff is None:
         return Reason.NO_TERMS
     draft.versions = tariff.versions
+    if tariff.available_from <= draft.today:
+        tariff.available_from = 0  # their day came before the advice; the tariff is nobody else's
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     place = schema.terminal(schema.OFFLINE, command.terminal)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine import earning, limits, rounding
+from engine import earning, limits, revenue, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
-from engine.records import Lot
+from engine.records import Lot, Program
 from engine.rules import tiers
 from engine.tariffs import Tariff
 from ledger import chart
@@ -175,16 +175,9 @@ def earn(command: Accrual, draft: Draft, tariff: Tariff) -> Reason:
     if tariff.available_from:
         draft.facts = (*draft.facts, ("pending", tariff.available_from))
     draft.counted = ((program.id, "C", points),)
-    if draft.uses is not None or tariff.steps:
-        return _count(draft, tariff, command.amount)
-    return Reason.APPROVED
-
-
-def _count(draft: Draft, tariff: Tariff, sale: int) -> Reason:
-    """Count what limits and tiers go by; `sale` in fen. Limits first: they may decline."""
-    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft)  # before the tiers: it may decline
     if reason is Reason.APPROVED and tariff.steps:
-        tiers.count(draft, tariff.steps, sale)
+        tiers.count(draft, tariff.steps, command.amount)
     return reason
 
 
@@ -202,7 +195,7 @@ def post_own(draft: Draft, purse: Purse, tariff: Tariff, merchant: str, points: 
         funding = rounding.funding(points, tariff.terms)
         draft.post(tariff.position, MONEY, -funding)
         draft.post(tariff.fund, MONEY, value)
-        draft.post(tariff.margin, MONEY, funding - value)
+        revenue.post_margin(draft, tariff.terms, tariff.margin, funding - value)
     return value
 
 
@@ -221,7 +214,7 @@ def post_bonus(draft: Draft, purse: Purse, tariff: Tariff, funder: str, points: 
     funding = rounding.funding(points, tariff.terms)
     draft.post(chart.position(funder, draft.date), MONEY, -funding)
     draft.post(tariff.fund, MONEY, value)
-    draft.post(tariff.margin, MONEY, funding - value)
+    revenue.post_margin(draft, tariff.terms, tariff.margin, funding - value)
 
 
 def redeem(command: Redemption, draft: Draft) -> Reason:
@@ -229,27 +222,17 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     bad = draft.find_member(command.tokens)
     if bad is not None:
         return bad
-    by_value = command.unit == MONEY
-    tariff = draft.find_tariff(command.merchant, "" if by_value else command.unit)
+    tariff = draft.find_tariff(command.merchant, "" if command.unit == MONEY else command.unit)
     if tariff is None:
         return Reason.NO_TERMS
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     program = tariff.program
-    if by_value:
-        value = command.amount
-        points = rounding.points_for_value(value, program)
-    else:
-        points = command.amount
-        value = rounding.value_of_points(points, program)
-    if tariff.limits is not None:
-        amounts = ((program.id, points), (MONEY, value))
-        bad = limits.check(draft, command, tariff, "redemption", amounts)
-        if bad is not None:
-            return bad
-    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
+    spent = rounding.points_and_value(command.amount, command.unit, program)
+    bad = may_spend(draft, command, tariff, "redemption", spent, command.tokens, command.pin)
     if bad is not None:
         return bad
+    points, value = spent
     purse = draft.purse(draft.member, program.id)
     taken = purse.take(points, draft.today)
     if taken is None:
@@ -258,17 +241,45 @@ def redeem(command: Redemption, draft: Draft) -> Reason:
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"),)
     draft.counted = ((program.id, "D", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
+
+
+def may_spend(
+    draft: Draft,
+    command: Request,
+    tariff: Tariff,
+    what: str,
+    spent: tuple[int, int],
+    tokens: tuple[Token, ...],
+    pin: int,
+) -> Reason | None:
+    """Why points may not be spent, by limits or the PIN; None where they may.
+
+    Args:
+        draft: its member is found already.
+        command: who asks.
+        tariff: of the merchant, for the program of the points.
+        what: kind of transaction, as limits name it.
+        spent: points, and what they pay for in fen.
+        tokens: what names the member.
+        pin: the verdict on the PIN.
+    """
+    if tariff.limits is not None:
+        amounts = ((tariff.program.id, spent[0]), (MONEY, spent[1]))
+        bad = limits.check(draft, command, tariff, what, amounts)
+        if bad is not None:
+            return bad
+    return draft.check_pin(pin, needed=needs_pin(tokens, spent[1], tariff))
 
 
 def needs_pin(tokens: tuple[Token, ...], value: int, tariff: Tariff) -> bool:
-    """Who spends more than a PIN is asked above of, or is named by phone alone, needs one.
+    """Who spends more than a PIN is asked above of, or is named by phone alone, needs one."""
+    return value > tariff.pin_above or by_phone_alone(tokens, tariff.program)
 
-    A program may say that its members spend when named by phone alone.
-    """
-    if value > tariff.pin_above:
-        return True
-    return not tariff.program.phone_spends and all(kind == "P" for kind, _ in tokens)
+
+def by_phone_alone(tokens: tuple[Token, ...], program: Program) -> bool:
+    """Whether a member is named by phone alone where the program lets no such member spend."""
+    return not program.phone_spends and all(kind == "P" for kind, _ in tokens)
 
 
 def post_spent(draft: Draft, tariff: Tariff, merchant: str, taken: list[Lot], value: int) -> None:
@@ -282,25 +293,40 @@ def post_spent(draft: Draft, tariff: Tariff, merchant: str, taken: list[Lot], va
         value: what the points pay for, in fen.
     """
     terms, program = tariff.terms, tariff.program
+    points = post_redeemed(draft, program.id, taken, merchant)
+    if program.settled:
+        worth = rounding.fund_value(points, program)
+        paid = rounding.settlement(value, terms)
+        draft.post(tariff.fund, MONEY, -worth)
+        draft.post(tariff.position, MONEY, paid)
+        revenue.post_margin(draft, terms, tariff.margin, worth - paid, taken)
+    post_fee(draft, "redemption", value, tariff)
+
+
+def post_redeemed(draft: Draft, program: str, taken: list[Lot], redeemer: str) -> int:
+    """Post the points of lots that were consumed, of each issuer in one leg; returns their sum.
+
+    Args:
+        draft: takes the legs.
+        program: whose points they are.
+        taken: the lots, in order.
+        redeemer: the merchant, campaign, lottery or owner of a gift for which they were spent.
+    """
     by_issuer: dict[str, int] = {}
     points = 0
     for _, issuer, part in taken:
         by_issuer[issuer] = by_issuer.get(issuer, 0) + part
         points += part
     for issuer, part in by_issuer.items():
-        draft.post(chart.redeemed(program.id, issuer, merchant), program.id, part)
-    if program.settled:
-        worth = rounding.fund_value(points, program)
-        paid = rounding.settlement(value, terms)
-        draft.post(tariff.fund, MONEY, -worth)
-        draft.post(tariff.position, MONEY, paid)
-        draft.post(tariff.margin, MONEY, worth - paid)
-    post_fee(draft, "redemption", value, tariff)
+        draft.post(chart.redeemed(program, issuer, redeemer), program, part)
+    return points
 
 
 def post_fee(draft: Draft, kind: str, value: int, tariff: Tariff) -> None:
-    """Post the fee on a money value, the last two legs of an entry."""
+    """Post the fee on a money value and what others get of it, the last legs of an entry."""
     fee = rounding.fee(value, tariff.terms)
     if fee:
         draft.post(tariff.position, MONEY, -fee)
         draft.post(chart.fee(kind), MONEY, fee)
+        if tariff.terms.fee_share:
+            revenue.post_share(draft, tariff.terms.fee_share, chart.fee(kind), fee)

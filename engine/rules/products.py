@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import cards
+from engine.cards import CardBatch, CardPrefix, CardProduct, CardTerms, States
 from engine.draft import Draft, amended
+from engine.ranges import RANGES_MAX, counted, labelled
 from engine.reasons import Reason
-from engine.records import Alias, CardBatch, CardPrefix, CardProduct
+from engine.records import Alias
 from engine.rules.reference import refuse
 from ledger import schema
+from ledger.model import values_of
 
 CARDS_MAX = 1000
 """Cards of one command."""
 
 TAKEN_MAX = 1000
 """Numbers of a batch that are left out."""
-
-RANGES_MAX = 1000
-"""Ranges of a batch that are in different states."""
 
 STEPS = {
     "distributed": frozenset({"produced", "distributed"}),
@@ -36,21 +36,8 @@ STEPS = {
 
 
 @dataclass(slots=True)
-class PutCardProduct:
-    """A card product; see `engine.records.CardProduct`."""
-
-    id: str
-    name: str
-    named: bool
-    reloadable: bool
-    face_max: int
-    validity: str
-    loss_reportable: bool
-    stock: bool
-    activation: str
-    pin_above: int
-    prefix: str
-    length: int
+class PutCardProduct(CardTerms):
+    """A card product."""
 
 
 @dataclass(slots=True)
@@ -100,22 +87,8 @@ def put_card_product(command: PutCardProduct, draft: Draft) -> Reason:
     known: CardPrefix | None = draft.read(place)
     if known is not None and known.product != command.id:
         return refuse(draft, f"numbers of this prefix and length belong to {known.product}")
-    row = CardProduct(
-        command.id,
-        command.name,
-        command.named,
-        command.reloadable,
-        command.face_max,
-        command.validity,
-        command.loss_reportable,
-        command.stock,
-        command.activation,
-        command.pin_above,
-        command.prefix,
-        command.length,
-        0 if old is None else old.numbered,
-        1 if old is None else old.revision,
-    )
+    since = (0, 1) if old is None else (old.numbered, old.revision)
+    row = CardProduct(*[*values_of(command), *since])
     if row == old:
         return Reason.UNCHANGED
     if old is not None:
@@ -191,52 +164,44 @@ def move_cards(command: MoveCards, draft: Draft) -> Reason:
     batch: CardBatch | None = draft.read(key)
     if batch is None:
         return refuse(draft, f"there is no batch {command.batch}")
-    first, last, state = command.first, command.last, command.state
-    if state not in STEPS:
-        return refuse(draft, f"a card is moved to {', '.join(STEPS)}")
-    if not 1 <= first <= last <= batch.issued:
-        return refuse(draft, f"batch {command.batch} has the cards 1 to {batch.issued}")
-    before = states_of(batch.ranges, first, last)
-    if before == {state}:
-        return Reason.UNCHANGED
-    if not before <= STEPS[state]:
-        wrong = ", ".join(sorted(before - STEPS[state]))
-        return refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
-    ranges = moved_ranges(batch.ranges, first, last, state)
-    if len(ranges) > RANGES_MAX:
-        return refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
+    moved = (command.first, command.last, command.state)
+    ranges = stepped(draft, command.batch, batch.issued, batch.ranges, moved, STEPS)
+    if isinstance(ranges, Reason):
+        return ranges
     draft.rows[key] = amended(batch, ranges=ranges)
     return Reason.APPROVED
 
 
-def states_of(ranges: tuple[tuple[int, int, str], ...], first: int, last: int) -> set[str]:
-    """The states of the cards of a range; those that no range names are produced."""
-    found: set[str] = set()
-    known = 0
-    for start, end, state in ranges:
-        overlap = min(end, last) - max(start, first) + 1
-        if overlap > 0:
-            found.add(state)
-            known += overlap
-    if known < last - first + 1:
-        found.add(cards.PRODUCED)
-    return found
+def stepped(
+    draft: Draft,
+    batch: str,
+    count: int,
+    ranges: States,
+    moved: tuple[int, int, str],
+    steps: dict[str, frozenset[str]],
+) -> States | Reason:
+    """The ranges of a batch once the cards of one took their next state, or why they cannot.
 
-
-def moved_ranges(
-    ranges: tuple[tuple[int, int, str], ...], first: int, last: int, state: str
-) -> tuple[tuple[int, int, str], ...]:
-    """Ranges in which one has another state; neighbours of one state are joined."""
-    pieces = [(first, last, state)]
-    for start, end, known in ranges:
-        if start < first:
-            pieces.append((start, min(end, first - 1), known))
-        if end > last:
-            pieces.append((max(start, last + 1), end, known))
-    joined: list[tuple[int, int, str]] = []
-    for start, end, known in sorted(pieces):
-        if joined and joined[-1][1] == start - 1 and joined[-1][2] == known:
-            joined[-1] = (joined[-1][0], end, known)
-        else:
-            joined.append((start, end, known))
-    return tuple(joined)
+    Args:
+        draft: takes the sentence of a refusal.
+        batch: its name.
+        count: how many cards it has.
+        ranges: as they are.
+        moved: first and last card of the range, and the state that they are to have.
+        steps: each state to those that its cards may be in before.
+    """
+    first, last, state = moved
+    if state not in steps:
+        return refuse(draft, f"a card is moved to {', '.join(steps)}")
+    if not 1 <= first <= last <= count:
+        return refuse(draft, f"batch {batch} has the cards 1 to {count}")
+    before = set(counted(ranges, first, last, cards.PRODUCED))
+    if before == {state}:
+        return Reason.UNCHANGED
+    if not before <= steps[state]:
+        wrong = ", ".join(sorted(before - steps[state]))
+        return refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
+    after = labelled(ranges, first, last, state)
+    if len(after) > RANGES_MAX:
+        return refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
+    return after

@@ -11,21 +11,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from engine import codes, limits, recharge, rounding
+from engine import codes, limits, recharge, revenue, rounding
+from engine.cards import PRODUCED, state_of
 from engine.commands import Request, Token
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
+from engine.ranges import Ranges, counted, labelled
 from engine.reasons import Reason
-from engine.recharge import ACTIVE, CLOSED, PRODUCED, SOLD, RechargeBatch, RechargeCard
+from engine.recharge import ACTIVE, CLOSED, SOLD, RechargeBatch, RechargeCard, RechargeCards
 from engine.records import Program
 from engine.rules import value
-from engine.rules.code_batches import CodeName, take_number
-from engine.rules.products import RANGES_MAX, moved_ranges, states_of
+from engine.rules.code_batches import (
+    NOBODY,
+    CodeName,
+    Handed,
+    Holder,
+    handed_out,
+    take_number,
+)
+from engine.rules.products import stepped
 from engine.rules.reference import refuse
 from engine.rules.undo import fields_of
 from engine.tariffs import Tariff
 from ledger import chart, schema
-from ledger.model import MONEY, Entry
+from ledger.model import MONEY, Entry, values_of
 
 STEPS: Final = {
     SOLD: frozenset({PRODUCED}),
@@ -36,16 +45,8 @@ STEPS: Final = {
 
 
 @dataclass(slots=True)
-class OpenRecharge:
-    """A batch of recharge cards; see `engine.recharge.RechargeBatch`."""
-
-    name: str
-    count: int
-    length: int
-    key: str
-    unit: str
-    amount: int
-    expires: int
+class OpenRecharge(RechargeCards):
+    """A batch of recharge cards."""
 
 
 @dataclass(slots=True)
@@ -96,16 +97,7 @@ def open_recharge(command: OpenRecharge, draft: Draft) -> Reason:
     """Give a batch its number; the same batch again is told it."""
     place = schema.named(schema.CODE_NAME, f"{codes.RECHARGE}:{command.name}")
     known: CodeName | None = draft.read(place)
-    row = RechargeBatch(
-        command.name,
-        command.count,
-        command.length,
-        command.key,
-        command.unit,
-        command.amount,
-        command.expires,
-        (),
-    )
+    row = RechargeBatch(*[*values_of(command), ()])
     if known is not None:
         old: RechargeBatch = draft.read(schema.recharge_batch(known.number))
         if amended(old, ranges=()) != row:
@@ -136,33 +128,48 @@ def move_recharge(command: MoveRecharge, draft: Draft) -> Reason:
         return refuse(draft, f"there is no batch {command.name} of recharge cards")
     key = schema.recharge_batch(known.number)
     batch: RechargeBatch = draft.read(key)
-    first, last, state = command.first, command.last, command.state
-    if state not in STEPS:
-        return refuse(draft, f"a card is moved to {', '.join(STEPS)}")
-    if not 1 <= first <= last <= batch.count:
-        return refuse(draft, f"batch {command.name} has the cards 1 to {batch.count}")
-    before = states_of(batch.ranges, first, last)
-    if before == {state}:
-        return Reason.UNCHANGED
-    if not before <= STEPS[state]:
-        wrong = ", ".join(sorted(before - STEPS[state]))
-        return refuse(draft, f"cards of the range are {wrong} and cannot become {state}")
-    ranges = moved_ranges(batch.ranges, first, last, state)
-    if len(ranges) > RANGES_MAX:
-        return refuse(draft, f"a batch has at most {RANGES_MAX} ranges; move larger ones")
-    if state == SOLD:
+    moved = (command.first, command.last, command.state)
+    place = schema.handed(codes.RECHARGE, known.number)
+    sold = handed_out(draft.read, place)
+    if command.state == SOLD:
+        done = _sold_before(command, draft, sold)
+        if done is not None:
+            return done
+    ranges = stepped(draft, command.name, batch.count, batch.ranges, moved, STEPS)
+    if isinstance(ranges, Reason):
+        return ranges
+    if command.state == SOLD:
         tariff = draft.find_tariff(command.merchant, "" if batch.unit == MONEY else batch.unit)
         if tariff is None:
             return refuse(draft, f"merchant {command.merchant} has no terms for these cards")
         if batch.expires < draft.today:
             return refuse(draft, f"the cards of batch {command.name} have expired")
-        count = last - first + 1
+        count = command.last - command.first + 1
         stock = recharge.worth(draft, batch) * count
         draft.post(tariff.position, MONEY, -command.price * count)
         draft.post(chart.card_stock(command.name), MONEY, stock)
-        draft.post(tariff.margin, MONEY, command.price * count - stock)
+        revenue.post_margin(draft, tariff.terms, tariff.margin, command.price * count - stock)
+        buyer = (command.merchant, command.price)
+        draft.rows[place] = Handed(labelled(sold, command.first, command.last, buyer))
     draft.rows[key] = amended(batch, ranges=ranges)
     return Reason.APPROVED
+
+
+def _sold_before(command: MoveRecharge, draft: Draft, sold: Ranges[Holder]) -> Reason | None:
+    """``UNCHANGED`` for a sale that is noted already, a refusal where it was another; else None.
+
+    Of cards that were sold by versions which did not note the buyer nothing is known: as before,
+    whoever names them is told that they are sold.
+    """
+    buyer = (command.merchant, command.price)
+    before = counted(sold, command.first, command.last, NOBODY)
+    if buyer in before and len(before) == 1:
+        return Reason.UNCHANGED
+    others = sorted(before.keys() - {buyer, NOBODY})
+    if not others:
+        return None
+    told = ", ".join([f"{merchant} at {price} fen each" for merchant, price in others])
+    return refuse(draft, f"cards of the range were sold to {told}: nobody else can sell them")
 
 
 # Use.
@@ -200,7 +207,7 @@ def use_card(command: Recharge, draft: Draft) -> Reason:
             command.code_batch, command.serial, draft.sequence
         )
         draft.counted = ((batch.unit, "C", batch.amount),)
-        reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+        reason = limits.count(draft)
     if reason is not Reason.APPROVED:
         draft.rows = before
     return reason
@@ -209,7 +216,7 @@ def use_card(command: Recharge, draft: Draft) -> Reason:
 def _not_usable(command: Recharge, draft: Draft, batch: RechargeBatch) -> Reason | None:
     if draft.read(schema.recharge_card(command.coupon)) is not None:
         return Reason.RECHARGE_USED
-    state = recharge.state_of(batch, command.serial)
+    state = state_of(batch.ranges, command.serial)
     if state == CLOSED or batch.expires < draft.today:
         return Reason.RECHARGE_EXPIRED
     return None if state == ACTIVE else Reason.RECHARGE_NOT_ACTIVE
@@ -263,13 +270,16 @@ def redo_use(entry: Entry, draft: Draft) -> Reason | None:
 
 
 def expire_recharge(command: ExpireRecharge, draft: Draft) -> Reason:
-    """Take what was sold of a batch and not used by its last day."""
+    """Take what was sold of a batch and not used by its last day.
+
+    A use that stands again after a sweep took its card leaves less than nothing: that goes back.
+    """
     batch: RechargeBatch | None = draft.read(schema.recharge_batch(command.number))
     if batch is None or batch.expires >= draft.today:
         return Reason.UNCHANGED
     account = chart.card_stock(batch.name)
     left: int = draft.read(schema.balance(account)) or 0
-    if left <= 0:
+    if not left:
         return Reason.UNCHANGED
     draft.post(account, MONEY, -left)
     draft.post(chart.breakage(codes.RECHARGE), MONEY, left)

@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, get_args
 
-from engine import cards, rounding
+from engine import cards, revenue, rounding
 from engine.commands import Token
 from engine.draft import Draft, amended
+from engine.earning import OPERATOR
 from engine.ladder import LADDER, Standing, in_force, name_on_alias
 from engine.points import POINTS_MAX, Purse
 from engine.reasons import Reason
@@ -30,18 +31,23 @@ from engine.records import (
     Member,
     Merchant,
     Opening,
+    Placed,
     Program,
     Ratio,
     Site,
+    Store,
     Terminal,
     Terms,
     Value,
 )
 from engine.settlement import KEPT, Version
-from engine.terms import add_days
+from engine.terms import add_days, spoken
 from engine.value import VALUE_MAX
 from ledger import chart, codec, schema
 from ledger.model import MONEY, values_of
+
+FORGOTTEN = "forgotten"
+"""The state of an account whose member was forgotten, see `engine.rules.forgetting`."""
 
 
 @dataclass(slots=True)
@@ -88,6 +94,10 @@ TermsRow: TypeAlias = tuple[
     int,
     Ratio,
     int,
+    tuple[tuple[str, Ratio], ...],
+    tuple[tuple[str, Ratio], ...],
+    int,
+    tuple[tuple[int, int], ...],
 ]
 """The fields of `engine.records.Terms`, in order: the daemon judges what it is sent by this."""
 
@@ -109,6 +119,15 @@ class PutMerchant:
 
 
 @dataclass(slots=True)
+class PutStore:
+    """A store of a merchant."""
+
+    id: str
+    merchant: str
+    name: str
+
+
+@dataclass(slots=True)
 class PutTerminal:
     """A terminal; its master key comes sealed. See `engine.records.Terminal`."""
 
@@ -122,6 +141,15 @@ class PutTerminal:
     serial: bytes
     role: str
     enabled: bool
+    store: str = ""
+
+    def values(self) -> tuple[Any, ...]:
+        """The fields in order, a store only where there is one, as in journals from before."""
+        said = tuple([getattr(self, name) for name in _OF_TERMINAL])
+        return said if self.store else said[:-1]
+
+
+_OF_TERMINAL = tuple([field.name for field in fields(PutTerminal)])
 
 
 @dataclass(slots=True)
@@ -190,10 +218,24 @@ _ENROLLED = re.compile(r"E\d{10}", re.ASCII).fullmatch
 """Ids that `engine.rules.members.enrol` makes; a member loaded under one would stand in its way."""
 
 
+def party_known(draft: Draft, party: str) -> bool:
+    """True for whoever may have a position, and for the operator."""
+    if party == OPERATOR:
+        return True
+    tables = (schema.MERCHANT, schema.INSTITUTION, schema.PAYEE)
+    return any(draft.read(schema.named(table, party)) is not None for table in tables)
+
+
 def refuse(draft: Draft, text: str) -> Reason:
     """Refuse an administration command with a sentence."""
     draft.facts = (("text", text),)
     return Reason.REFUSED
+
+
+def is_closed(draft: Draft, member: str) -> bool:
+    """True for a registered member whose account is closed, or was forgotten."""
+    row: Member | None = draft.read(schema.named(schema.MEMBER, member))
+    return row is not None and row.state in {"closed", FORGOTTEN}
 
 
 def replace_row(draft: Draft, key: bytes, row: Any, old: Any) -> Reason:
@@ -230,10 +272,16 @@ def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
     """Register or change a merchant; its institution and programs must be there."""
     if draft.read(schema.named(schema.INSTITUTION, command.institution)) is None:
         return refuse(draft, f"institution {command.institution} is not registered; load it first")
-    terms = tuple(sorted((Terms(*row) for row in command.terms), key=lambda row: row.since))
+    told: tuple[Any, ...] = command.terms  # those of an old journal have fewer fields
+    terms = tuple(sorted((Terms(*row) for row in told), key=lambda row: row.since))
     for row in terms:
         if draft.read(schema.named(schema.PROGRAM, row.program)) is None:
             return refuse(draft, f"program {row.program} is not registered; load it first")
+        for party, _ in (*row.margin_share, *row.fee_share):
+            if party in {command.id, revenue.ISSUER}:
+                continue
+            if party == OPERATOR or not party_known(draft, party):
+                return refuse(draft, f"party {party} is not registered; load it first")
     key = schema.named(schema.MERCHANT, command.id)
     merchant = Merchant(
         command.id,
@@ -248,17 +296,41 @@ def put_merchant(command: PutMerchant, draft: Draft) -> Reason:
     return replace_row(draft, key, merchant, draft.read(key))
 
 
+def put_store(command: PutStore, draft: Draft) -> Reason:
+    """Register a store, or change its name; its merchant must be there and stays."""
+    if draft.read(schema.named(schema.MERCHANT, command.merchant)) is None:
+        return refuse(draft, f"merchant {command.merchant} is not registered; load it first")
+    key = schema.named(schema.STORE, command.id)
+    old: Store | None = draft.read(key)
+    if old is not None and old.merchant != command.merchant:
+        return refuse(
+            draft, f"store {command.id} is of merchant {old.merchant}, which cannot change"
+        )
+    return replace_row(draft, key, Store(command.id, command.merchant, command.name, 1), old)
+
+
 def put_terminal(command: PutTerminal, draft: Draft) -> Reason:
     """Register or change a terminal; a new master key cancels the key sets in use."""
     if draft.read(schema.named(schema.MERCHANT, command.merchant)) is None:
         return refuse(draft, f"merchant {command.merchant} is not registered; load it first")
+    if command.store:
+        store: Store | None = draft.read(schema.named(schema.STORE, command.store))
+        if store is None:
+            return refuse(draft, f"store {command.store} is not registered; load it first")
+        if store.merchant != command.merchant:
+            return refuse(
+                draft,
+                f"store {command.store} is of merchant {store.merchant}, not of the terminal's",
+            )
     key = schema.terminal(schema.TERMINAL, command.id)
     old: Terminal | None = draft.read(key)
     if old is None or old.merchant != command.merchant:
         _join_site(draft, command.merchant, command.id)
-    terminal = Terminal(*[*values_of(command), 1])
-    if old is not None:
-        terminal = amended(terminal, locked=old.locked)
+    locked = old is not None and old.locked
+    said = [getattr(command, name) for name in _OF_TERMINAL]
+    terminal = Terminal(*[*said[:-1], 1, locked, command.store])
+    if command.store != (old.store if old is not None else ""):
+        draft.rows[schema.placed(command.id, draft.sequence)] = Placed(command.store)
     if old is not None and (old.tmk_check, old.profile) == (terminal.tmk_check, terminal.profile):
         terminal = amended(terminal, tmk=old.tmk)
     elif old is not None:
@@ -287,6 +359,8 @@ def put_member(command: PutMember, draft: Draft) -> Reason:
     """Register or change a member; tokens are added, never taken from another member."""
     key = schema.named(schema.MEMBER, command.id)
     old: Member | None = draft.read(key)
+    if old is not None and old.state == FORGOTTEN:
+        return refuse(draft, f"member {command.id} was forgotten: choose another id")
     tokens = list(old.tokens) if old is not None else []
     granted = command.tier or (old.granted if old is not None else BASE)
     state = command.state or (old.state if old is not None else "active")
@@ -431,7 +505,7 @@ def cut_off(command: CutOff, draft: Draft) -> Reason:
     """Close the open business date; the next day opens."""
     old: Calendar = draft.read(CALENDAR)
     if command.date != old.date:
-        return refuse(draft, f"the open business date is {old.date}")
+        return refuse(draft, f"the open business date is {spoken(old.date)}")
     draft.rows[CALENDAR] = amended(old, date=add_days(old.date, 1))
     return Reason.APPROVED
 

@@ -19,7 +19,7 @@ from engine.points import Purse
 from engine.reasons import Reason
 from engine.records import NO_UNDO, Program, Undo
 from engine.rules import tiers
-from engine.rules.undo import UNDOABLE, amount_of, legs_of, on_date, unit_of
+from engine.rules.undo import UNDOABLE, amount_of, find_original, legs_of, on_date, unit_of
 from engine.tariffs import Tariff
 from engine.terms import add_days
 from ledger import chart, schema
@@ -58,17 +58,10 @@ class Refund(Request):
 
 def refund(command: Refund, draft: Draft) -> Reason:
     """Give back a part of an earlier transaction of the same merchant."""
-    entry: Entry | None = None
-    if command.original > 0:
-        entry = draft.read(schema.entry(command.original))
-    if entry is None or entry.kind not in UNDOABLE or entry.command[1] != command.merchant:
-        return Reason.ORIGINAL_UNKNOWN
+    entry = find_original(draft, command.merchant, command.tokens, command.original, UNDOABLE)
+    if isinstance(entry, Reason):
+        return entry
     original = Outcome(*entry.outcome)
-    if original.reason != Reason.APPROVED:
-        return Reason.ORIGINAL_UNKNOWN
-    draft.member = original.member
-    if not draft.names_member(command.tokens, original.member):
-        return Reason.OTHER_MEMBER
     if "F" not in UNDOABLE[entry.kind]:
         return Reason.NOT_UNDOABLE
     undo: Undo = draft.read(schema.undo(command.original)) or NO_UNDO
@@ -120,12 +113,14 @@ def _delta(leg: int, shares: Shares) -> int:
 
 
 def _split(entry: Entry) -> tuple[list[Posting], list[Posting], list[Posting]]:
-    """An entry's legs: in points, in money, and the pair of the fee."""
+    """An entry's legs: in points, in money, and those of the fee, which come last."""
     legs = legs_of(entry)
     points = [leg for leg in legs if leg[1] != MONEY]
     money = [leg for leg in legs if leg[1] == MONEY]
-    if money and money[-1][0].startswith("Fee:"):
-        return points, money[:-2], money[-2:]
+    for place, leg in enumerate(money):
+        if leg[0].startswith("Fee:"):
+            start = place - 1  # the merchant's position pays it
+            return points, money[:start], money[start:]
     return points, money, []
 
 
@@ -151,15 +146,17 @@ def _issues(entry: Entry) -> list[_Issue]:
     return found
 
 
-def _return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
-    """Return the shares of money legs; the last leg is minus the sum of the others."""
-    total = 0
-    for account, _, amount in legs[:-1]:
-        share = _delta(amount, shares) * (-1 if amount > 0 else 1)
-        total += share
+def return_money(legs: list[Posting], draft: Draft, shares: Shares) -> None:
+    """Return the shares of money legs; the last leg of each set is minus the sum of the others.
+
+    A set is a run of legs that sum to zero.
+    """
+    whole = total = 0
+    for account, _, amount in legs:
+        whole += amount
+        share = _delta(amount, shares) * (-1 if amount > 0 else 1) if whole else -total
+        total = total + share if whole else 0
         _post_money(account, draft, share)
-    if legs:
-        _post_money(legs[-1][0], draft, -total)
 
 
 def _post_money(account: str, draft: Draft, amount: int) -> None:
@@ -197,13 +194,13 @@ def refund_given(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) -> 
         part = after[place] - before[place]
         back = purse.claw_back(issue.issuer, expiry, part, owe=program.clawback == "negative")
         draft.post(chart.issued(program.id, issue.issuer), program.id, back)
-        _return_money(issue.money, draft, shares if back == part else (0, back, issue.points))
+        return_money(issue.money, draft, shares if back == part else (0, back, issue.points))
         wanted += part
         taken += back
     if taken != wanted:
         draft.facts = (("kept", wanted - taken),)
     elif fee:
-        _return_money(_split(entry)[2], draft, shares)
+        return_money(_split(entry)[2], draft, shares)
     draft.show(purse)
     return program.id, "D", taken
 
@@ -232,9 +229,9 @@ def refund_redemption(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares
         issuer, expiry = account.split(":")[3:5]
         draft.post(chart.redeemed(program.id, issuer, redeemer), program.id, -part)
         lost += _put_back(draft, program, issuer, int(expiry), part)
-    _return_money(money, draft, shares)
+    return_money(money, draft, shares)
     if fee:
-        _return_money(fees, draft, shares)
+        return_money(fees, draft, shares)
     post_breakage(draft, program, lost)
     draft.show(draft.purse(draft.member, program.id))
     return program.id, "C", wanted
@@ -244,9 +241,9 @@ def refund_purchase(entry: Entry, draft: Draft, tariff: Tariff, shares: Shares) 
     """Put the share of the value back."""
     _, money, fees = _split(entry)
     returned = _delta(amount_of(entry), shares)
-    _return_money(money, draft, shares)
+    return_money(money, draft, shares)
     if tariff.terms.refund_fee:
-        _return_money(fees, draft, shares)
+        return_money(fees, draft, shares)
     draft.wallet(draft.member)
     draft.show()
     return MONEY, "C", returned

@@ -18,14 +18,13 @@ from engine.reasons import Reason
 from engine.records import NEVER, Ratio, Undo
 from engine.rulebook import Limit, read_book
 from engine.rules import transfers
-from engine.rules.earning import party_known
 from engine.rules.limits import put_line
 from engine.rules.points import post_bonus, post_fee, post_own
-from engine.rules.reference import refuse
+from engine.rules.reference import party_known, refuse
 from engine.rules.undo import fields_of
 from engine.tariffs import Tariff
 from ledger import schema
-from ledger.model import MONEY, Entry
+from ledger.model import MONEY, Entry, values_of
 
 
 @dataclass(slots=True)
@@ -145,7 +144,7 @@ def reward(command: Reward, draft: Draft) -> Reason:
     if tariff.available_from:
         draft.facts = (*draft.facts, ("pending", tariff.available_from))
     draft.counted = ((program.id, "C", points),)
-    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft)
     if other and reason is Reason.APPROVED:
         half = RewardOther(draft.sequence, other, command.merchant, program.id, command.code)
         transfers.follow(draft, OTHER, half)
@@ -184,7 +183,7 @@ def give_other_again(entry: Entry, draft: Draft) -> Reason | None:
     if other and not transfers.undo_half(entry, undo.voided_by, draft):
         said = fields_of(entry)
         unit: str = entry.outcome[4][0][0]
-        half = RewardOther(draft.sequence, other, said["merchant"], unit, said["code"])
+        half = RewardOther(entry.sequence, other, said["merchant"], unit, said["code"])
         transfers.follow(draft, OTHER, half)
     return None
 
@@ -229,14 +228,4 @@ def put_reason(command: PutReason, draft: Draft) -> Reason:
         return refuse(draft, f"program {program} is not registered; load it first")
     if funder and not party_known(draft, funder):
         return refuse(draft, f"party {funder} is not registered; load it first")
-    line = (
-        command.code,
-        command.points,
-        command.rate,
-        command.per_day,
-        funder,
-        command.since,
-        command.until,
-        command.other_points,
-    )
-    return put_line(draft, book_name(program), line)
+    return put_line(draft, book_name(program), values_of(command)[1:])

@@ -19,10 +19,10 @@ from engine.draft import Draft
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
 from engine.records import Lot, Sequel, Transit, Undo
-from engine.rules.points import needs_pin
+from engine.rules.points import may_spend
 from engine.rules.undo import give_back
 from ledger import chart, schema
-from ledger.model import MONEY, Entry, values_of
+from ledger.model import Entry, values_of
 
 IN = "transfer in"
 BACK = "transfer back"
@@ -98,13 +98,8 @@ def transfer(command: Transfer, draft: Draft) -> Reason:
     if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     program = tariff.program
-    value = rounding.value_of_points(command.amount, program)
-    if tariff.limits is not None:
-        amounts = ((program.id, command.amount), (MONEY, value))
-        bad = limits.check(draft, command, tariff, "transfer", amounts)
-        if bad is not None:
-            return bad
-    bad = draft.check_pin(command.pin, needed=needs_pin(command.tokens, value, tariff))
+    spent = rounding.points_and_value(command.amount, program.id, program)
+    bad = may_spend(draft, command, tariff, "transfer", spent, command.tokens, command.pin)
     if bad is not None:
         return bad
     purse = draft.purse(draft.member, program.id)
@@ -116,7 +111,7 @@ def transfer(command: Transfer, draft: Draft) -> Reason:
     draft.show(purse)
     draft.facts = (("moved", f"-{command.amount}"), ("other", other))
     draft.counted = ((program.id, "D", command.amount),)
-    reason = limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    reason = limits.count(draft)
     if reason is Reason.APPROVED:  # what a declined command wrote would stay
         follow(draft, IN, TransferIn(draft.sequence, other, program.id, tuple(taken)))
     return reason
@@ -143,7 +138,8 @@ def hand_back(command: TransferBack, draft: Draft) -> Reason:
     if draft.read(schema.transit(command.origin)) is None:
         return Reason.UNCHANGED
     draft.member = command.member
-    give_back(draft.read(schema.entry(command.half)), draft)
+    half: Entry = draft.read(schema.entry(command.half))
+    give_back(half, draft)
     complete(draft, command.origin)
     return Reason.APPROVED
 
@@ -181,7 +177,10 @@ def take_back(entry: Entry, draft: Draft) -> Reason | None:
 
 
 def give_again(entry: Entry, draft: Draft) -> Reason | None:
-    """Let a transfer stand again for the second member too, after its void was reversed."""
+    """Let a transfer stand again for the second member too, after its void was reversed.
+
+    Where nobody had got anything, its second half is open again, so that a later undo finds it.
+    """
     undo: Undo = draft.read(schema.undo(entry.sequence))
     if undo_half(entry, undo.voided_by, draft):
         return None
@@ -191,7 +190,7 @@ def give_again(entry: Entry, draft: Draft) -> Reason | None:
         if account.startswith("Lot:")
     )
     program = entry.postings[0][1]
-    follow(draft, IN, TransferIn(draft.sequence, _other(entry), program, lots))
+    follow(draft, IN, TransferIn(entry.sequence, _other(entry), program, lots))
     return None
 
 
@@ -214,7 +213,7 @@ def _other(entry: Entry) -> str:
 
 def follow(draft: Draft, kind: str, command: Any) -> None:
     """Have a second half executed after this command, and note that it is open."""
-    draft.rows[schema.transit(draft.sequence)] = Transit(kind, values_of(command))
+    draft.rows[schema.transit(command.origin)] = Transit(kind, values_of(command))
     draft.follow = command
 
 

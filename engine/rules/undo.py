@@ -10,7 +10,7 @@ What may be undone and how is declared in the catalogue: R by reversal, V by voi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -39,6 +39,10 @@ LEGS: dict[str, Callable[[Entry], tuple[Posting, ...]]] = {}
 
 FIELDS: dict[str, tuple[str, ...]] = {}
 """Kind of command to the names of its fields; filled by the catalogue."""
+
+WAITED = "waited"
+"""Fact of an undo: pending points that it took back, as member, program, day, expiry, issuer,
+points."""
 
 REMEMBERED = b""
 """Content digest of an identity that was reversed before it arrived."""
@@ -162,7 +166,6 @@ def reverse(command: Reversal, draft: Draft) -> Reason:
         draft.rows.clear()
         return bad
     give_back(entry, draft)
-    _wait_again(original, draft)
     draft.rows[schema.undo(known.sequence)] = amended(undo, reversed_by=draft.sequence)
     draft.facts = (*draft.facts, ("undid", known.sequence))
     draft.counted = _uncount(original)
@@ -180,6 +183,34 @@ def _not_approved(command: Void, draft: Draft, original: Outcome) -> Reason | No
 
 
 # Finding the original.
+
+
+def find_original(
+    draft: Draft,
+    merchant: str,
+    tokens: tuple[Token, ...],
+    sequence: int,
+    kinds: Container[str],
+) -> Entry | Reason:
+    """The approved transaction of the same merchant that an RRN names, or why it is not meant.
+
+    Args:
+        draft: takes the member whose transaction it is.
+        merchant: whose command names it.
+        tokens: what names the member, may be empty.
+        sequence: what the RRN carries, -1 for an RRN that carries none.
+        kinds: commands that may be named.
+    """
+    entry: Entry | None = draft.read(schema.entry(sequence)) if sequence > 0 else None
+    if entry is None or entry.kind not in kinds or entry.command[1] != merchant:
+        return Reason.ORIGINAL_UNKNOWN
+    original = Outcome(*entry.outcome)
+    if original.reason != Reason.APPROVED:
+        return Reason.ORIGINAL_UNKNOWN
+    draft.member = original.member
+    if not draft.names_member(tokens, original.member):
+        return Reason.OTHER_MEMBER
+    return entry
 
 
 def _voided_sequence(command: Void, draft: Draft) -> tuple[int, Reason | None]:
@@ -272,7 +303,8 @@ def give_back(entry: Entry, draft: Draft) -> None:
     """Negate the legs of an entry, on the date now open.
 
     A lot that was given is taken back even where the points are spent: what is missing becomes a
-    debt, a balance below zero that is reported and not hidden.
+    debt, a balance below zero that is reported and not hidden. Pending points that are taken back
+    are noted, so that they wait for their day again where that is undone in its turn.
     """
     for account, unit, amount in reversed(legs_of(entry)):
         kind, _, rest = account.partition(":")
@@ -281,6 +313,14 @@ def give_back(entry: Entry, draft: Draft) -> None:
             draft.post(on_date(account, draft.date), unit, -amount)
         else:
             give(draft, rest, amount)
+    for member, program, day, expiry, issuer, amount in dict(entry.outcome[3]).get(WAITED, ()):
+        if day > draft.today:
+            draft.purse(member, program).suspend(issuer, expiry, amount, day)
+    waited = tuple(
+        [(purse.member, purse.program, *one) for purse in draft.purses for one in purse.waited]
+    )
+    if waited:
+        draft.facts = (*draft.facts, (WAITED, waited))
     moved = [purse for purse in draft.purses if purse.postings]
     draft.show(*moved)
 
@@ -347,23 +387,6 @@ def _restore_voided(original: Outcome, draft: Draft) -> Reason | None:
         undo: Undo = draft.read(key)
         draft.rows[key] = amended(undo, voided_by=0)
     return None
-
-
-def _wait_again(original: Outcome, draft: Draft) -> None:
-    """After a void was reversed, points that its original gave wait for their day again."""
-    for name, sequence in original.facts:
-        if name != "undid":
-            continue
-        entry: Entry = draft.read(schema.entry(sequence))
-        day: int = dict(entry.outcome[3]).get("pending", 0)
-        if day <= draft.today:
-            continue
-        for account, unit, amount in entry.postings:
-            kind, _, rest = account.partition(":")
-            if kind == "Lot" and amount > 0:
-                member, _, issuer, expiry = rest.split(":")
-                draft.purse(member, unit).suspend(issuer, int(expiry), amount, day)
-        draft.show(*[purse for purse in draft.purses if purse.postings])
 
 
 def _uncount(original: Outcome) -> tuple[tuple[str, str, int], ...]:

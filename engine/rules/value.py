@@ -1,7 +1,7 @@
 """Stored value: loading it, paying with it, points that become value, value that runs out.
 
 A load is paid for at the till, so the merchant owes it; a purchase is owed to the merchant. Of a
-card product's rules (`engine.records.CardProduct`), a load obeys the limit of the face value and
+card product's rules (`engine.cards.CardProduct`), a load obeys the limit of the face value and
 whether it may be loaded again, and begins the validity anew; a purchase obeys the amount above
 which the PIN is needed.
 """
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine import cards, limits, rounding
+from engine import cards, limits, revenue, rounding
 from engine.commands import Request, Token
 from engine.draft import Draft, amended
 from engine.points import POINTS_MAX
 from engine.reasons import Reason
-from engine.records import NEVER, Alias, CardProduct, Member, Program, Value
-from engine.rules.points import post_fee
+from engine.records import NEVER, Alias, Member, Value
+from engine.rules.points import by_phone_alone, needs_pin, post_fee
+from engine.rules.reference import is_closed, refuse
 from engine.tariffs import Tariff
 from engine.value import VALUE_MAX, Wallet
 from ledger import chart, schema
@@ -42,19 +43,28 @@ class TopUp(Request):
 
 
 @dataclass(slots=True)
-class Purchase(Request):
-    """A sale paid with stored value.
+class Payment(Request):
+    """Stored value that is asked for: what a purchase and a hold have in common.
 
     Attributes:
         tokens: what names the member.
         amount: fen.
         pin: the verdict on the PIN, see `engine.commands.Pin`.
-        reference: order or receipt that the terminal named, empty for none.
     """
 
     tokens: tuple[Token, ...]
     amount: int
     pin: int
+
+
+@dataclass(slots=True)
+class Purchase(Payment):
+    """A sale paid with stored value.
+
+    Attributes:
+        reference: order or receipt that the terminal named, empty for none.
+    """
+
     reference: str
 
 
@@ -118,7 +128,7 @@ def _load(command: TopUp, draft: Draft) -> Reason:
     begin_validity(draft, wallet)
     draft.show()
     draft.counted = ((MONEY, "C", command.amount),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
 def _top_up_points(command: TopUp, draft: Draft) -> Reason:
@@ -142,13 +152,13 @@ def _top_up_points(command: TopUp, draft: Draft) -> Reason:
         price = rounding.top_up_price(points, program, tariff.terms)
         draft.post(tariff.position, MONEY, -price)
         draft.post(tariff.fund, MONEY, value)
-        draft.post(tariff.margin, MONEY, price - value)
+        revenue.post_margin(draft, tariff.terms, tariff.margin, price - value)
     draft.show(purse)
     if purse.ledger() > POINTS_MAX:
         return Reason.AMOUNT_TOO_LARGE
     draft.facts = (("moved", f"+{points}"),)
     draft.counted = ((program.id, "C", points),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
 def lapsed(key: bytes, row: Value, today: int, _at: int) -> Iterator[ExpireValue]:
@@ -157,8 +167,14 @@ def lapsed(key: bytes, row: Value, today: int, _at: int) -> Iterator[ExpireValue
         yield ExpireValue(schema.name_of(key))
 
 
-def purchase(command: Purchase, draft: Draft) -> Reason:
-    """Pay with stored value; the merchant is owed all of it."""
+def may_pay(command: Payment, draft: Draft, what: str) -> Tariff | Reason:
+    """The terms of a payment with stored value, or why the member may not make it.
+
+    Args:
+        command: who asks, and for how much.
+        draft: the member's wallet is open in it afterwards.
+        what: kind of transaction, as limits name it.
+    """
     bad = draft.find_member(command.tokens)
     if bad is not None:
         return bad
@@ -168,17 +184,26 @@ def purchase(command: Purchase, draft: Draft) -> Reason:
     tariff = draft.find_tariff(command.merchant)
     if tariff is None:
         return Reason.NO_TERMS
-    amount = command.amount
-    if amount <= 0:
+    if command.amount <= 0:
         return Reason.AMOUNT_ZERO
     if tariff.limits is not None:
-        bad = limits.check(draft, command, tariff, "purchase", ((MONEY, amount),))
+        bad = limits.check(draft, command, tariff, what, ((MONEY, command.amount),))
         if bad is not None:
             return bad
-    needed = needs_pin(draft, wallet, command.tokens, amount, tariff)
-    bad = draft.check_pin(command.pin, needed=needed)
-    if bad is not None:
-        return bad
+    product = _product(draft, wallet)
+    needed = needs_pin(command.tokens, command.amount, tariff) or (
+        product is not None and command.amount > product.pin_above
+    )
+    return draft.check_pin(command.pin, needed=needed) or tariff
+
+
+def purchase(command: Purchase, draft: Draft) -> Reason:
+    """Pay with stored value; the merchant is owed all of it."""
+    tariff = may_pay(command, draft, "purchase")
+    if isinstance(tariff, Reason):
+        return tariff
+    wallet = draft.wallet(draft.member)
+    amount = command.amount
     if wallet.available(draft.at, draft.today) < amount:
         return Reason.NOT_ENOUGH
     wallet.move(-amount)
@@ -186,7 +211,7 @@ def purchase(command: Purchase, draft: Draft) -> Reason:
     post_fee(draft, "purchase", amount, tariff)
     draft.show()
     draft.counted = ((MONEY, "D", amount),)
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
 def convert(command: Conversion, draft: Draft) -> Reason:
@@ -212,44 +237,28 @@ def convert(command: Conversion, draft: Draft) -> Reason:
         bad = limits.check(draft, command, tariff, "conversion", amounts)
         if bad is not None:
             return bad
-    bad = draft.check_pin(command.pin, needed=_by_phone_alone(command.tokens, program))
+    bad = draft.check_pin(command.pin, needed=by_phone_alone(command.tokens, program))
     if bad is not None:
         return bad
     points = command.amount
     purse = draft.purse(draft.member, program.id)
-    if purse.take(points, draft.today) is None:
+    taken = purse.take(points, draft.today)
+    if taken is None:
         return Reason.NOT_ENOUGH
     draft.post(chart.converted(program.id), program.id, points)
     worth = rounding.fund_value(points, program)
     draft.post(tariff.fund, MONEY, -worth)
     wallet.move(value)
-    draft.post(tariff.margin, MONEY, worth - value)
+    revenue.post_margin(draft, tariff.terms, tariff.margin, worth - value, taken)
     begin_validity(draft, wallet)
     draft.show(purse)
     draft.facts = (("moved", f"-{points}"), *draft.facts)
     draft.counted = ((program.id, "D", points), (MONEY, "C", value))
-    return limits.count(draft) if draft.uses is not None else Reason.APPROVED
+    return limits.count(draft)
 
 
-def _product(draft: Draft, wallet: Wallet) -> CardProduct | None:
+def _product(draft: Draft, wallet: Wallet) -> cards.CardProduct | None:
     return cards.product(draft.read, wallet.product) if wallet.product else None
-
-
-def needs_pin(
-    draft: Draft, wallet: Wallet, tokens: tuple[Token, ...], amount: int, tariff: Tariff
-) -> bool:
-    """Who spends more than the terms or the product ask a PIN above of, or has but a phone."""
-    product = _product(draft, wallet)
-    return (
-        amount > tariff.pin_above
-        or (product is not None and amount > product.pin_above)
-        or _by_phone_alone(tokens, tariff.program)
-    )
-
-
-def _by_phone_alone(tokens: tuple[Token, ...], program: Program) -> bool:
-    """A member named by phone alone spends with a PIN, unless the program says otherwise."""
-    return not program.phone_spends and all(kind == "P" for kind, _ in tokens)
 
 
 # Loading.
@@ -322,18 +331,17 @@ def reactivate_value(command: ReactivateValue, draft: Draft) -> Reason:
     """Give back what ran out, until a new last day."""
     key = schema.named(schema.VALUE, command.member)
     if draft.read(key) is None:
-        draft.facts = (("text", f"member {command.member} has no stored value"),)
-        return Reason.REFUSED
+        return refuse(draft, f"member {command.member} has no stored value")
     wallet = draft.wallet(command.member)
     amount: int = draft.read(schema.balance(chart.value_expired(command.member))) or 0
     if not amount and wallet.expires == command.expires:
         return Reason.UNCHANGED
+    if is_closed(draft, command.member):
+        return refuse(draft, f"the account of member {command.member} is closed: open it first")
     if command.expires < draft.today:
-        draft.facts = (("text", "expires is a day that has passed: name a later one"),)
-        return Reason.REFUSED
+        return refuse(draft, "expires is a day that has passed: name a later one")
     if not amount and not wallet.expired(draft.today):
-        draft.facts = (("text", f"nothing of member {command.member} has run out"),)
-        return Reason.REFUSED
+        return refuse(draft, f"nothing of member {command.member} has run out")
     draft.member = command.member
     if amount:
         draft.post(chart.value_expired(command.member), MONEY, -amount)

@@ -21,12 +21,12 @@ def replacement(incoming: Incoming) -> Any:
     if named is None:
         raise Malformed("a replacement names the new card in element 1F")
     number = named.decode("ascii", "replace")
-    vault = incoming.vault
+    name, sealed = incoming.vault.seal_token("C", number)
     return CardReplacement(
         *incoming.request(),
         incoming.tokens,
-        vault.token_digest("C", number),
-        vault.seal("token:C", number.encode()),
+        name,
+        sealed,
         card_number_valid(number),
         incoming.pin,
         cover_of(number),

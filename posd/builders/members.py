@@ -21,12 +21,13 @@ def enrolment(incoming: Incoming) -> Any:
         text = token_text(incoming.tlv["10"])
         if (text[0], text[1:]) not in clear:
             clear.append((text[0], text[1:]))
-    vault = incoming.vault
+    seal = incoming.vault.seal_token
+    made = [(kind, *seal(kind, value)) for kind, value in clear]
     cards = [value for kind, value in clear if kind == "C"]
     return Enrolment(
         *incoming.request(),
-        incoming.tokens,
-        tuple(vault.seal(f"token:{kind}", value.encode()) for kind, value in clear),
+        tuple((kind, name) for kind, name, _ in made),
+        tuple(sealed for _, _, sealed in made),
         all(card_number_valid(card) for card in cards),
         tuple(cover_of(value) if kind == "C" else "" for kind, value in clear),
     )

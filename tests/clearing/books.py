@@ -1,5 +1,6 @@
 """Business days to clear: on a book in memory, and what its fold comes to."""
 
+import shutil
 from contextlib import contextmanager
 
 import msgpack
@@ -87,6 +88,14 @@ def opened(folder):
         book.flush()
     finally:
         book.close()
+
+
+def copied(folder, place):
+    """A copy of a book, with its key file."""
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(folder, place / "book")
+    shutil.copy(folder.with_name("book.key"), place / "book.key")
+    return place / "book"
 
 
 def two_days(folder):

@@ -127,6 +127,7 @@ def day_of(parties: Iterable[PartyDay], **changed) -> Day:
         "last_sequence": 900,
         "considered": 905,
         "version": "0.1.0",
+        "chain": f"901:{'ab' * 32}",
         "operator": OPERATOR,
         "parties": parties,
         "programs": (model.ProgramDay("P01", "Alliance", 100, 246, 1500, 10, 98700, 98700, 1),),

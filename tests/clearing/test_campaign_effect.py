@@ -2,8 +2,10 @@
 
 from clearing.campaigns import effects, rows
 from clearing.model import COUPON_FUNDED, COUPON_HONOURED, VOUCHER_SOLD
-from engine.campaigns import NO_EFFECT
+from engine.campaigns import NO_EFFECT, inquired
 from engine.rules import coupons, refund, undo
+from engine.rules.code_batches import HandOut, OpenCodes, TakeBack
+from engine.rules.coupon_inquiry import NoteInquiries
 from ledger import schema
 from tests.clearing.books import CARD, fold, house
 from tests.engine.house import identified, moment, sealed, token
@@ -74,6 +76,26 @@ def test_what_coupons_are_for_is_told_by_party():
     assert not [name for name in names if "ADJUST" in name.upper()], names
 
 
+def test_codes_that_are_handed_out_and_come_back_are_told_by_date():
+    day = Day()
+    opening = OpenCodes("B1", "FREE", 100, 20, "key", rows=False)
+    assert day.made.machine.execute(opening, day.at).approved
+    for command in (
+        HandOut("B1", 1, 60, "Depot"),
+        HandOut("B1", 1, 60, "Depot"),
+        HandOut("B1", 50, 70, "Depot"),
+        TakeBack("B1", 41, 50, "Depot"),
+    ):
+        day.made.machine.execute(command, day.at)
+    day.at = moment(20260302, "10:00")
+    assert not day.made.machine.execute(HandOut("B1", 61, 0, "INN"), day.at).approved
+    assert day.made.machine.execute(HandOut("B1", 71, 0, "INN"), day.at).approved
+    found = day.effects()
+    assert found[20260301, "FREE"].distributed == 60
+    assert found[20260302, "FREE"].distributed == 30
+    assert [row[:3] for row in rows(found)] == [(20260301, "FREE", 60), (20260302, "FREE", 30)]
+
+
 def test_the_report_of_a_campaign_sums_to_its_counters():
     day = Day()
     day.claim("FREE")
@@ -85,7 +107,10 @@ def test_the_report_of_a_campaign_sums_to_its_counters():
         (), "156", 6_000, "98",
     )  # fmt: skip
     assert day.made.machine.execute(identified(reversal), day.at).approved
+    asked = NoteInquiries((("FREE", 3), ("POINTS", 1)))
+    assert day.made.machine.execute(asked, day.at).approved
     day.at = moment(20260302, "10:00")
+    assert day.made.machine.execute(NoteInquiries((("FREE", 2),)), day.at).approved
     said = {"tokens": (), "unit": "156", "amount": 2_000, "original": used}
     day.send(refund.Refund, **said)
     day.claim("POINTS")
@@ -102,15 +127,18 @@ def test_the_report_of_a_campaign_sums_to_its_counters():
         "operator": 250,
     }
     assert found[20260302, "FREE"].costs == {"SHOP": -83, "INN": -166, "operator": -84}
+    assert (first.inquired, found[20260302, "FREE"].inquired) == (3, 2)
     for name in ("FREE", "POINTS"):
         row = day.made.book.view.get(schema.named(schema.EFFECT, name)) or NO_EFFECT
         days = [one for (_, of), one in found.items() if of == name]
         for counter in ("issued", "claimed", "expired", "sales", "discount"):
             assert sum(getattr(one, counter) for one in days) == getattr(row, counter), counter
+        assert sum(one.inquired for one in days) == inquired(day.made.book.view.get, name)
         uses = sum(one.used - one.restored for one in days)
         assert uses == row.used - row.restored
     assert [row[:2] for row in rows(found)] == [
         (20260301, "FREE"),
+        (20260301, "POINTS"),
         (20260302, "FREE"),
         (20260302, "POINTS"),
         (20260304, "POINTS"),

@@ -1,42 +1,31 @@
 """The command line of clearing: what settlement staff type, read and are told."""
 
 import json
-import shutil
+import re
 
 import pytest
-from click.testing import CliRunner
+from rich.cells import cell_len
+from rich.console import Console
 
+from clearing import paying
+from clearing.calendar import announced
 from engine.rules import terminals
+from engine.rules.clearing import PutPayee
 from engine.rules.reference import CutOff
+from engine.rules.undo import Void
+from engine.terms import add_days
 from engine.vault import Vault
-from tests.clearing.books import CARD, opened, two_days
-from tests.tools.conftest import Daemon
-from tools.cli import main
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Two dates; on the second INN is paid nothing and SHOP's terminal disputes its batch."""
-    folder = tmp_path_factory.mktemp("clearing") / "book"
-    two_days(folder)
-    return folder
+from ledger.tables import Snapshot
+from tests.clearing.books import CARD, copied, opened
+from tests.clearing.test_bank import camt
+from tests.clearing.test_bank import entry as camt_entry
+from tests.engine.house import moment
+from tests.tools.conftest import Daemon, must, run
 
 
 @pytest.fixture
 def book(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path / "book")
-    shutil.copy(prepared.with_name("book.key"), tmp_path / "book.key")
-    return tmp_path / "book"
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def must(*arguments):
-    done = run(*arguments)
-    assert done.exit_code == 0, done.output
-    return done.output
+    return copied(prepared, tmp_path)
 
 
 def data(*arguments):
@@ -72,7 +61,7 @@ def test_the_book_is_opened_by_python_dash_m_too_and_order_of_options_does_not_m
     ("arguments", "status", "told"),
     [
         (("--date", "2026-02-28", "--out", "x"), 1, "before the first business date"),
-        (("--date", "2126-03-01", "--out", "x"), 1, "2026"),
+        (("--date", "2126-03-01", "--out", "x"), 1, "lies ahead"),
         (("--date", "yesterday", "--out", "x"), 2, "Invalid value for '--date'"),
         (("--date", "2026-03-01"), 2, "Missing option '--out'"),
     ],
@@ -82,6 +71,41 @@ def test_what_cannot_be_done_is_told_in_a_sentence(book, arguments, status, told
     assert done.exit_code == status
     assert told in done.output
     assert done.output.count("counterfoil: ") == (status == 1)
+
+
+def last_days(folder, year):
+    """A data directory whose last two dates of a year are cut off, without a transaction."""
+    with opened(folder) as made:
+        at = moment(year * 10000 + 1230, "08:00")
+        made.open(year * 10000 + 1230, at=at)
+        for day in (1230, 1231):
+            made.machine.execute(cut(year * 10000 + day), at)
+
+
+def test_at_the_end_of_the_known_years_a_date_waits_for_the_operators_holidays(tmp_path):
+    year, book = announced()[1], tmp_path / "book"
+    last = f"{year}-12-31"
+    last_days(book, year)
+    before = f"{year}-12-30"
+    noted = run("clear", book, f"--date={before}", f"--out={tmp_path / before}")
+    assert noted.exit_code == 0, noted.output
+    assert f"not {year + 1}: write the days" in noted.output, "a month before it is told already"
+    refused = run("clear", book, f"--date={last}", f"--out={tmp_path / last}")
+    assert refused.exit_code == 1
+    assert f"into {book / 'holidays.toml'}" in refused.output
+    assert not (tmp_path / last).exists(), "nothing was begun"
+    (row,) = data("clear", "status", book, "--date", last)
+    assert row["state"] == "CUT"
+    notice = f'closed = ["{year + 1}-01-01..{year + 1}-01-03", "{year + 1}-05-01"'
+    (book / "holidays.toml").write_text(f'[{year + 1}]\n{notice}, "{year + 1}-10-01"]\n')
+    (paid_on,) = data("clear", book, f"--date={last}", f"--out={tmp_path / last}")
+    assert paid_on["value_date"] >= (year + 1) * 10000 + 104
+    # A run that has begun keeps its value date: without the file it is repeated, to the byte.
+    (book / "holidays.toml").unlink()
+    (again,) = data("clear", book, f"--date={last}", f"--out={tmp_path / 'again'}")
+    assert (again["repeated"], again["value_date"]) == (True, paid_on["value_date"])
+    manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in (last, "again")]
+    assert manifests[0] == manifests[1]
 
 
 def test_a_day_is_cleared_beside_the_running_daemon(book, tmp_path):
@@ -119,17 +143,63 @@ def test_damage_is_named_by_validate(book, tmp_path):
 
 
 @pytest.fixture
-def paid(book, tmp_path):
-    """The next date, released: SPA is paid for points that others issued."""
+def owed(book):
+    """The next date, cut off: SPA is owed for points that others issued."""
     with opened(book) as made:
         made.accrue("00000001", made.book.last_at, CARD, 3_000_000)
         made.redeem("00000003", made.book.last_at, CARD, 20_000)
         date = made.machine.date
         made.machine.execute(cut(date), made.book.last_at)
-    text = f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"
+    return book, date, f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"
+
+
+@pytest.fixture
+def paid(owed, tmp_path):
+    """The same, released."""
+    book, date, text = owed
     pay = f"--value-date={text}"
-    must("clear", book, f"--date={text}", f"--out={tmp_path / 'out'}", "--release", pay)
+    told = must("clear", book, f"--date={text}", f"--out={tmp_path / 'out'}", "--release", pay)
+    assert "lack an account" not in told
     return book, date
+
+
+def test_who_cannot_be_paid_is_told(owed, tmp_path):
+    book, _, text = owed
+    path = book / "counterfoil.toml"
+    before = path.read_text()
+    path.write_text(before.replace('account_number = "110100200300"\n', ""))
+    pay = f"--value-date={text}"
+    told = must("clear", book, f"--date={text}", f"--out={tmp_path / 'out'}", "--release", pay)
+    assert "1 of those to pay lack an account, theirs or the operator's" in told
+    assert not list((tmp_path / "out").glob("payments-*"))
+    told = must("clear", "release", book, f"--date={text}")
+    assert "1 of those to pay lack an account" in told
+    path.write_text(before)  # too late: this run's files are what they are
+    (waiting,) = data("clear", "status", book, "--unconfirmed")
+    assert (waiting["party"], waiting["state"]) == ("SPA", "unpaid")
+    assert waiting["text"] == "the operator's own account is not on record"
+    name = f"CF{text.replace('-', '')}-01-SPA"
+    by_hand = confirmation(tmp_path, f"{name},188.80,{text},confirmed,")
+    assert "CONFIRMED" in must("clear", "confirm", book, by_hand)
+
+
+def test_a_payment_in_no_payment_file_is_not_told_as_sent(book, tmp_path):
+    with opened(book) as made:
+        at = made.book.last_at
+        made.machine.execute(PutPayee("SPA", "merchant", "", "SPA Ltd", "", ""), at)
+        made.accrue("00000001", at, CARD, 3_000_000)
+        made.redeem("00000003", at, CARD, 20_000)
+        date = made.machine.date
+        made.machine.execute(cut(date), at)
+        # Known from now on, which is too late for the date.
+        made.machine.execute(
+            PutPayee("SPA", "merchant", "", "SPA Ltd", "622203", "102100099996"), at
+        )
+    text = f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"
+    must("clear", book, f"--date={text}", f"--out={tmp_path / 'out'}", "--release")
+    (waiting,) = data("clear", "status", book, "--unconfirmed")
+    assert (waiting["party"], waiting["state"]) == ("SPA", "unpaid")
+    assert waiting["text"] == "no bank account on record that a payment file can carry"
 
 
 def cut(date):
@@ -152,6 +222,9 @@ def test_payments_age_until_the_bank_confirms_them(paid, tmp_path):
     assert "refused 1" in must("clear", "confirm", book, refused)
     (waiting,) = data("clear", "status", book, "--unconfirmed")
     assert (waiting["state"], waiting["text"]) == ("refused", "account closed")
+    with Snapshot(book) as snapshot:
+        later = paying.unpaid(snapshot, add_days(waiting["value_date"], 3))
+    assert [one.age_days for one in later] == [3]
     wrong = confirmation(
         tmp_path,
         f"{name},188.81,2026-03-11,confirmed,",
@@ -161,9 +234,12 @@ def test_payments_age_until_the_bank_confirms_them(paid, tmp_path):
     assert done.exit_code == 1
     assert "18880 fen were to be paid to SPA, not 18881" in done.output
     assert "no such payment was released" in done.output
-    good = confirmation(tmp_path, f"{name},188.80,2026-03-11,confirmed,")
-    assert "CONFIRMED" in must("clear", "confirm", book, good)
-    assert data("clear", "confirm", book, good)["unchanged"] == 1
+    statement = tmp_path / "bank.xml"
+    statement.write_bytes(camt(camt_entry(name, "188.80")))
+    assert "CONFIRMED" in must("clear", "confirm", book, statement)
+    assert data("clear", "confirm", book, statement)["unchanged"] == 1
+    listed = confirmation(tmp_path, f"{name},188.80,2026-11-23,confirmed,")
+    assert data("clear", "confirm", book, listed)["unchanged"] == 1, "as the statement says it"
     assert data("clear", "status", book, "--unconfirmed") == []
 
 
@@ -208,6 +284,9 @@ def test_a_disputed_batch_is_matched_item_by_item_and_resolved(book, tmp_path):
     said = ("--because", "the slip was found", "--party", "SPA", "--amount", "4.75")
     told = must("clear", "exceptions", book, "--resolve", chosen, *said)
     assert f"resolved {chosen}, settles with" in told
+    again = run("clear", "exceptions", book, "--resolve", chosen, *said[:-1], "5.00")
+    assert again.exit_code == 1
+    assert f"exception {chosen} was resolved by entry" in again.output
     assert len(data("clear", "exceptions", book)) == 3
     assert len(data("clear", "exceptions", book, "--all")) == 4
 
@@ -216,7 +295,10 @@ def test_a_partners_list_is_compared_with_the_journal(book, tmp_path):
     key = Vault.open(book.with_name("book.key"))
     with opened(book) as made:
         at, date = made.book.last_at, made.machine.date
-        sold = [made.accrue("00000003", at, CARD, 1_000 + n) for n in range(5)]
+        sold = [made.accrue("00000003", at, CARD, 1_000 + n) for n in range(7)]
+        undone = {"tokens": (CARD,), "unit": "156", "amount": 1_006, "original_batch": 0}
+        undone |= {"original": sold[6].sequence, "original_stan": 0}
+        assert made.send(Void, "00000003", at, **undone).approved
         made.machine.execute(cut(date), at)
     text = f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}"
     names = [key.rrn(sale.sequence) for sale in sold]
@@ -225,21 +307,65 @@ def test_a_partners_list_is_compared_with_the_journal(book, tmp_path):
         f"{names[1]},{text},SPA,156,10.02,done",
         f"\t{names[2]},2026-01-01,SPA,156,10.02,done",
         f"{names[3]},{text},SPA,156,10.03,reversed",
+        f"{names[5]},{text},SPA,156,10.05,done",
+        f"{names[5]},{text},SPA,156,10.05,done",
+        f"{names[6]},{text},SPA,156,10.06,done",
         f"000000000000,{text},SPA,156,7,done",
         f"000000000001,{text},SPA,156,7,reversed",
     ]
     file = tmp_path / "partner.csv"
     file.write_text("rrn,date,merchant,unit,amount,state\n" + "\n".join(rows), "utf-8-sig")
     command = ("clear", "exceptions", book, "--import", file, "--date", text)
-    must(*command)
+    told = must(*command)
+    assert re.search(r"amount.*10\.01 .* 10\.02 ", told), "money is told in yuan"
     found = {one["rrn"]: (one["reason"], one["here"], one["there"]) for one in data(*command[:3])}
     assert found == {
         names[1]: ("amount", 1_001, 1_002),
         names[2]: ("date", 1_002, 1_002),
         names[3]: ("reversed", 1_003, 0),
         names[4]: ("only-here", 1_004, 0),
+        names[5]: ("twice", 1_005, 2_010),
+        names[6]: ("reversed", 0, 1_006),
         "000000000000": ("only-there", 0, 700),
     }
-    file.write_text("rrn,date,merchant,unit,amount,state\nx,1.3.26,SPA,156,1,done\n", "utf-8")
-    done = run(*command)
-    assert (done.exit_code, done.output) == (1, "counterfoil: line 2: date has to be YYYY-MM-DD\n")
+    for row, wrong in (
+        ("53078690846,2026-03-01,SPA,156,1,done", "rrn has to be 12 digits, as on the receipt"),
+        ("000000000000,1.3.26,SPA,156,1,done", "date has to be YYYY-MM-DD"),
+        ("000000000000,2026-03-01,,156,1,done", "merchant has to be a merchant's id"),
+        ("000000000000,2026-03-01,SPA,CNY,1,done", "unit has to be 156 or a program"),
+        ("000000000000,2026-03-01,SPA,P01,1.50,done", "amount has to be yuan, or whole points"),
+        ("000000000000,2026-03-01,SPA,156,1,open", "state has to be done or reversed"),
+    ):
+        file.write_text(f"rrn,date,merchant,unit,amount,state\n{row}\n", "utf-8")
+        done = run(*command)
+        assert (done.exit_code, done.output) == (1, f"counterfoil: line 2: {wrong}\n")
+
+
+@pytest.mark.parametrize("amount", ["", "-", "1.234", "1,5", "5.²", "9" * 5000])
+def test_an_amount_that_is_none_is_wrong_usage(tmp_path, amount):
+    said = ("--resolve", "E", "--because", "why", "--party", "SPA", "--amount", amount)
+    done = run("clear", "exceptions", tmp_path, *said)
+    assert done.exit_code == 2
+    assert "has to be yuan, like 12.50 or -3" in done.output
+
+
+@pytest.mark.parametrize(
+    "command", [("clear", "exceptions", "--date", "2026-03-01", "--import"), ("clear", "confirm")]
+)
+def test_a_file_that_is_no_csv_from_its_first_line_on_is_told(book, tmp_path, command):
+    file = tmp_path / "list.csv"
+    file.write_text("a" * 200_000)
+    done = run(*command[:2], book, *command[2:], file)
+    assert done.exit_code == 1
+    assert done.output.startswith("counterfoil: line 1 is not CSV")
+
+
+def test_a_table_too_wide_for_the_terminal_is_told_a_line_a_column(book, monkeypatch):
+    wide = must("clear", "status", book)
+    monkeypatch.setattr("clearing.console.stdout_console", lambda: Console(width=60))
+    narrow = must("clear", "status", book)
+    assert max(map(cell_len, wide.splitlines())) > 60 >= max(map(cell_len, narrow.splitlines()))
+    state = data("clear", "status", book)[-1]
+    assert re.search(
+        rf"^date 日期 +{state['date']} *\nstate 状态 +{state['state']} *$", narrow, re.MULTILINE
+    )

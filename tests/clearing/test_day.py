@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clearing.day import NotCut, find_extent, first_date, parts, read_entries, spread
+from clearing.day import NotCut, find_extent, first_date, read_entries, spread
 from engine.rules.reference import CutOff
 from ledger.book import Book
 from ledger.tables import Snapshot
@@ -63,24 +63,12 @@ def test_a_date_that_was_not_cut_is_refused(folder, date, why):
         find_extent(snapshot, date)
 
 
-def test_parts_cover_a_range_once_in_order():
-    for count, workers in ((0, 2), (1, 2), (39_999, 2), (40_001, 2), (1_000_000, 7)):
-        pieces = parts(11, 10 + count, workers)
-        numbers = [edge for first, last in pieces for edge in (first, last + 1)]
-        assert len(pieces) <= workers
-        assert sum(last - first + 1 for first, last in pieces) == count
-        assert numbers[1:-1:2] == numbers[2::2]
-    assert len(parts(1, 40_000, 2)) == 2
-
-
 def _whoami(number):
     return number, os.getpid(), os.nice(0)
 
 
 def test_work_is_spread_over_processes_that_yield_and_comes_back_in_order():
-    finished = []
-    results = spread(_whoami, [(1,), (2,), (3,)], workers=2, done=finished.append)
+    results = list(spread(_whoami, [(1,), (2,), (3,)], workers=2))
     assert [result[0] for result in results] == [1, 2, 3]
     assert os.getpid() not in {result[1] for result in results}
     assert {result[2] for result in results} == {19}
-    assert finished == [1, 2, 3]

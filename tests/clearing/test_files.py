@@ -6,11 +6,9 @@ import io
 import os
 import re
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import openpyxl
-import pypdf
 import pytest
 import sample_day
 from hypothesis import given
@@ -21,6 +19,7 @@ from clearing import model
 from clearing.files import details, figures, lists, payments, settlement, statement, summary
 from clearing.files.folder import Refused
 from clearing.files.writing import chunks_of, write_set
+from tests.clearing.readers import official_schema, page_of
 
 LAKESIDE = "104110045110012"
 
@@ -198,15 +197,9 @@ def test_a_table_longer_than_a_sheet_continues_on_the_next(tmp_path, monkeypatch
     assert names == [*(party.id for party in day.parties), "Total 合计"]
 
 
-def text_of(path: Path) -> str:
-    pages = pypdf.PdfReader(path).pages
-    assert len(pages) == 1
-    return pages[0].extract_text()
-
-
 def test_statement_is_one_page_that_says_what_is_paid_in_both_languages(written):
     day, folder = written
-    text = text_of(folder / "statements" / f"statement-20261122-01-{LAKESIDE}.pdf")
+    text = page_of(folder / "statements" / f"statement-20261122-01-{LAKESIDE}.pdf")
     party = day.parties[0]
     for expected in (
         *("结算单", "Settlement statement", "湖畔酒店 Lakeside Hotel", LAKESIDE, "2026-11-22"),
@@ -219,10 +212,44 @@ def test_statement_is_one_page_that_says_what_is_paid_in_both_languages(written)
 
 def test_statement_tells_who_has_to_pay_and_who_cannot_be_paid(written):
     _, folder = written
-    owing = text_of(folder / "statements" / "statement-20261122-01-SPONSOR-1.pdf")
+    owing = page_of(folder / "statements" / "statement-20261122-01-SPONSOR-1.pdf")
     assert "应收金额 To be collected" in owing
-    unpaid = text_of(folder / "statements" / "statement-20261122-01-104110045110015.pdf")
+    unpaid = page_of(folder / "statements" / "statement-20261122-01-104110045110015.pdf")
     assert "Not paid: an account is missing" in unpaid
+
+
+def statement_of(party, folder):
+    path = folder / "page.pdf"
+    with path.open("wb") as stream:
+        statement.write(sample_day.day_of((party,)), party, stream)
+    return page_of(path)
+
+
+def test_whatever_the_rules_take_a_fee_on_has_a_chinese_name_in_statement_and_workbook(tmp_path):
+    rules = (Path(__file__).parents[2] / "engine" / "rules").glob("*.py")
+    posted = {
+        kind
+        for path in rules
+        for kind in re.findall(r'post_fee\(draft, "(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert posted == model.FEE_KINDS.keys()
+    fees = tuple((kind, 100 + place) for place, kind in enumerate(sorted(posted)))
+    party = sample_day.fold(LAKESIDE, (), fees=fees)
+    text = statement_of(party, tmp_path)
+    for kind, fen in fees:
+        assert re.search(rf"{model.FEE_KINDS[kind]}\s+{kind}\s+{figures.yuan(fen)}", text)
+    summary.write(sample_day.day_of((party,)), tmp_path / "book.xlsx", tmp_path)
+    rows = openpyxl.load_workbook(tmp_path / "book.xlsx")["Fees 手续费"].iter_rows(values_only=True)
+    assert [row[2] for row in rows][1:-1] == [f"{k} {model.FEE_KINDS[k]}" for k, _ in fees]
+
+
+def test_a_long_name_takes_neither_the_digits_of_the_account_nor_the_id_from_the_page(tmp_path):
+    party = sample_day.fold(
+        "W" * 32, (), account_name="很长的名字" * 20, account_number="62170000123"
+    )
+    text = statement_of(party, tmp_path)
+    assert "W" * 32 in text
+    assert re.search(r"很长的名字.*\.\.\.\s+\*{4}0123", text)
 
 
 def test_the_fullest_page_has_room_for_every_heading(tmp_path):
@@ -239,11 +266,7 @@ def test_the_fullest_page_has_room_for_every_heading(tmp_path):
         carried_forward=-debit,
         name="很长的名字" * 30,
     )
-    day = sample_day.day_of((party,))
-    path = tmp_path / "page.pdf"
-    with path.open("wb") as stream:
-        statement.write(day, party, stream)
-    text = text_of(path)
+    text = statement_of(party, tmp_path)
     assert all(each.chinese in text for each in model.HEADINGS)
     assert "4 more in the summary" in text
 
@@ -262,16 +285,8 @@ def test_payment_file_pays_each_credit_once_and_its_sums_agree(written):
     assert payments.parse_end_to_end_id(next(iter(paid))) == (20261122, 1, LAKESIDE)
 
 
-@pytest.fixture(scope="module")
-def official_schema():
-    """The schema as ISO 20022 publishes it; a package for SEPA payments brings a copy."""
-    path = resources.files("sepaxml") / "schemas" / "pain.001.001.09.xsd"
-    with resources.as_file(path) as file:
-        return etree.XMLSchema(etree.parse(file))
-
-
 @pytest.mark.parametrize("bank_code", ["105121000013", "ICBKCNBJ", "ICBKCNBJBJM", "0105"])
-def test_payment_file_keeps_to_the_official_schema(official_schema, bank_code):
+def test_payment_file_keeps_to_the_official_schema(bank_code):
     party = sample_day.fold(
         "S" * 32,
         (sample_day.redemption("S" * 32, 1, 10**9),),
@@ -283,7 +298,7 @@ def test_payment_file_keeps_to_the_official_schema(official_schema, bank_code):
     stream = io.BytesIO()
     count, total = payments.write(day, stream)
     assert (count, total) == (2, sum(each.payable for each in day.parties))
-    official_schema.assertValid(etree.fromstring(stream.getvalue()))
+    official_schema().assertValid(etree.fromstring(stream.getvalue()))
     wrong, paid = payments.check(stream.getvalue())
     assert not wrong
     assert sum(paid.values()) == total

@@ -7,7 +7,7 @@ from clearing.model import check_day
 from clearing.netting import Begun, DoesNotHold, balance, net
 from clearing.register import Party, Register
 from clearing.settings import read_settings
-from clearing.settle import Totals
+from clearing.totals import Totals
 from engine.directory import DirectoryError, read_configuration
 from engine.records import Program
 from engine.settlement import Carry, Run
@@ -29,8 +29,9 @@ def day_of(amounts, carried=(), limit=0):
     for party, fen in amounts.items():
         totals.party(party).amounts["60"] = [1, max(-fen, 0), max(fen, 0)]
         totals.party(party).lines = 1
+        totals.stores[party, "", "156"] = [1, 0, 0, 0, fen]
     totals.movements["Fee:x"] = -sum(amounts.values())
-    values = ("CUT", "", 1, 9, 9, "Asia/Shanghai", 20260303, "1", limit, ("A", "", "", ""))
+    values = ("CUT", "", 1, 9, 9, "Asia/Shanghai", 20260303, "1", limit, ("A", "", "", ""), "9:00")
     run = Run(*values, 0, 0, (), b"", b"", 0, 0, 0)
     balanced = balance(totals, {}, REGISTER)
     rows = {party: Carry(fen, 20260220) for party, fen in dict(carried).items()}
@@ -87,7 +88,7 @@ def test_positions_that_do_not_sum_to_the_operators_accounts_do_not_hold():
 
 
 def test_the_digest_of_a_day_leaves_out_the_version_and_nothing_else():
-    values = ("CUT", "", 1, 9, 9, "Asia/Shanghai", 20260303, "1", 0, ("A", "", "", ""))
+    values = ("CUT", "", 1, 9, 9, "Asia/Shanghai", 20260303, "1", 0, ("A", "", "", ""), "9:00")
     days = []
     for version, value_date in (("1", 20260303), ("2", 20260303), ("1", 20260304)):
         run = Run(*values, 0, 0, (), b"", b"", 0, 0, 0)

@@ -1,41 +1,29 @@
 """Reports and exports of a book whose figures are known."""
 
 import csv
+import errno
 import io
 import json
-import subprocess
-import sys
-from decimal import Decimal
-from pathlib import Path
+import re
 
 import openpyxl
 import pytest
 from beancount import loader
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearing import beancount
+from clearing import beancount, reports
 from clearing.reports import REPORTS
-from ledger import schema
-from ledger.tables import Snapshot
-from tests.clearing.books import two_days
-from tools.cli import main
+from tests.clearing.books import copied
+from tests.clearing.readers import books_faults
+from tests.tools.conftest import must, run
 
 BOTH = ("--from", "2026-03-01", "--to", "2026-03-02")
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reports") / "book"
-    two_days(folder)
-    return folder
-
-
-def must(*arguments):
-    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert done.exit_code == 0, done.output
-    return done.output
+def book(prepared, tmp_path_factory):
+    return copied(prepared, tmp_path_factory.mktemp("reports"))
 
 
 def rows(book, name, *options):
@@ -107,41 +95,40 @@ def test_a_table_leaves_out_money_that_nobody_moved(book):
 
 def test_beancount_checks_the_books_and_has_the_ledgers_balances(book, tmp_path):
     path = tmp_path / "books.beancount"
-    path.write_text(must("export", book, "--format", "beancount"), "utf-8")
-    checker = Path(sys.executable).with_name("bean-check")
-    done = subprocess.run([checker, path], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    text = must("export", book, "--format", "beancount")
+    path.write_text(text, "utf-8")
+    assert books_faults(book, path) == []
+    # One entry less: its own books are right, and not the ledger's.
+    path.write_text(must("export", book, "--format", "beancount", "--to", "2026-03-01"), "utf-8")
+    assert any(fault.startswith("Pos:SHOP:20260302 is 897") for fault in books_faults(book, path))
+    path.write_text(text.replace("-1.00 CNY", "-1.01 CNY", 1), "utf-8")
+    assert books_faults(book, path)[0].startswith("bean-check")
+
+
+@pytest.mark.parametrize(
+    ("said", "sales"),
+    [
+        (("--to", "2026-03-01"), 60),
+        (("--from", "2026-03-02"), 0),
+        (("--from", "2026-03-01", "--to", "2026-03-01"), 60),
+    ],
+)
+def test_beancount_checks_any_range(book, tmp_path, said, sales):
+    path = tmp_path / "range.beancount"
+    path.write_text(must("export", book, "--format", "beancount", *said), "utf-8")
     entries, errors, _ = loader.load_file(str(path))
     assert not errors
-    sums: dict = {}
-    for entry in entries:
-        for posting in getattr(entry, "postings", None) or ():
-            key = (posting.account, posting.units.currency)
-            sums[key] = sums.get(key, Decimal(0)) + posting.units.number
-    with Snapshot(book) as snapshot:
-        held = {
-            schema.balance_account(key): amount
-            for key, amount in snapshot.view.scan(bytes((schema.BALANCE,)))
-        }
-    assert len(held) > 10
-    for account, amount in held.items():
-        unit = (
-            account.split(":")[1] if account.startswith(("Issued", "Redeemed", "Opening")) else ""
-        )
-        name = beancount.account_name(account)
-        found = sums.pop((name, unit if unit.startswith("P") else "CNY"), Decimal(0))
-        assert found == (Decimal(-amount) if unit.startswith("P") else Decimal(-amount) / 100)
-    assert all(":Lot:" in account for account, _ in sums), "only members' own accounts are left"
+    kinds = [type(entry).__name__ for entry in entries]
+    assert kinds.count("Balance") > 5
+    told = path.read_text("utf-8")
+    assert len(re.findall(r'"accrual', told)) == sales
 
 
-def test_a_changed_amount_is_found_by_bean_check(book, tmp_path):
-    text = must("export", book, "--format", "beancount")
-    path = tmp_path / "books.beancount"
-    path.write_text(
-        text.replace("  Liabilities:Fund:P01  -1.00 CNY", "  Liabilities:Fund:P01  -1.01 CNY", 1)
-    )
-    assert path.read_text() != text
-    assert loader.load_file(str(path))[1]
+def test_a_range_that_ends_before_it_begins_is_refused(book):
+    for command in (("report", book, "suspects"), ("export", book, "--format", "csv")):
+        done = run(*command, "--from", "2026-03-02", "--to", "2026-03-01")
+        assert done.exit_code == 2
+        assert "--to 2026-03-01 is before --from 2026-03-02" in done.output
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters=":"), min_size=1, max_size=6))
@@ -167,3 +154,55 @@ def test_csv_and_json_lines_tell_every_posting(book):
         (int(line["sequence"]), line["account"], line["unit"], int(line["amount"]))
         for line in lines
     ]
+
+
+def test_a_table_too_wide_for_the_terminal_is_a_row_at_a_time_and_whole(book, monkeypatch):
+    wide = must("report", book, "merchant-settlement", *BOTH)
+    monkeypatch.setattr("clearing.report_forms.UNSEEN_WIDTH", 60)
+    narrow = must("report", book, "merchant-settlement", *BOTH)
+    assert max(map(len, wide.splitlines())) > 60 >= max(map(len, narrow.splitlines()))
+    assert "…" not in narrow
+    places = {
+        re.search(r"\S+$", line.rstrip()).start()
+        for line in re.findall("^date .*", narrow, re.MULTILINE)
+    }
+    assert len(places) == 1, "values stand below each other from one row to the next"
+    merchants = {row["merchant"] for row in rows(book, "merchant-settlement", *BOTH)}
+    assert all(name in narrow for name in merchants)
+    assert "金额单位: 元" in narrow
+
+
+def test_times_are_written_as_people_write_them(book):
+    text = must("report", book, "suspects", *BOTH, "--format", "csv")
+    times = [row["time 时间"] for row in csv.DictReader(io.StringIO(text[1:]))]
+    assert times
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", time) for time in times)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_a_report_that_cannot_be_written_leaves_the_one_before(book, tmp_path, monkeypatch, form):
+    path = tmp_path / "ledger"
+    said = ("report", book, "general-ledger", "--format", form, "--out")
+    assert run(*said, "/dev/full").stderr == (
+        "counterfoil: the disk is full: free some room, then do the same again\n"
+    )
+    must(*said, path)
+    path.chmod(0o600)
+    before = path.read_bytes()
+
+    def fills_up(_report, _rows, out):
+        out.write("x" if form == "csv" else b"x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reports, f"write_{form}", fills_up)
+    assert run(*said, path).exit_code == 1
+    assert (list(tmp_path.iterdir()), path.read_bytes()) == ([path], before)
+    monkeypatch.undo()
+    must(*said, path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_out_without_a_form_of_a_file_is_wrong_usage(book, tmp_path):
+    path = tmp_path / "ledger"
+    assert run("report", book, "general-ledger", "--out", path).exit_code == 2
+    assert run("report", book, "general-ledger", "--json", "--out", path).exit_code == 2

@@ -11,37 +11,23 @@ from clearing.day import NotCut
 from clearing.netting import DoesNotHold
 from clearing.run import AlreadyClearing, ClearingRefused, Options, clear, clearing_lock, release
 from clearing.validate import validate
+from engine.records import Value
 from engine.rules.reference import CutOff
 from engine.rules.undo import Reversal
 from engine.rules.value import Purchase, TopUp
 from ledger import schema
-from ledger.codec import unpack_entry
+from ledger.codec import pack_entry, pack_record, unpack_entry
 from ledger.journal import entries
 from ledger.tables import Snapshot
-from tests.clearing.books import CARD, RIGHT, opened, two_days
+from tests.clearing.books import CARD, RIGHT, copied, opened
 from tests.engine.house import identified, moment
 
 ALONE = Options(workers=1)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A data directory with two business dates, to be copied."""
-    folder = tmp_path_factory.mktemp("clearing") / "book"
-    two_days(folder)
-    return folder
-
-
 @pytest.fixture
 def book(prepared, tmp_path):
     return copied(prepared, tmp_path / "mine")
-
-
-def copied(folder, place):
-    place.mkdir()
-    shutil.copytree(folder, place / "book")
-    shutil.copy(folder.with_name("book.key"), place / "book.key")
-    return place / "book"
 
 
 def files(folder):
@@ -116,7 +102,7 @@ def test_what_is_owed_goes_into_the_next_run(book, tmp_path):
     assert parties(result)["SHOP"] == (-47 + 950 - 6, -3162, 0, -2265)
     shop = result.day.parties[1]
     assert shop.owing_since == 20260301
-    with pytest.raises(ClearingRefused, match="release 20260301 first"):
+    with pytest.raises(ClearingRefused, match="release 2026-03-01 first"):
         release(book, 20260302, ALONE)
     release(book, 20260301, ALONE)
     release(book, 20260302, ALONE)
@@ -185,12 +171,26 @@ def test_before_release_a_correction_replaces_a_run_and_afterwards_none_does(boo
         clear(book, 20260301, tmp_path / "out", corrected)
 
 
+def test_another_value_date_needs_a_correction_and_lies_ahead(book, tmp_path):
+    early = Options(workers=1, value_date=20260228)
+    with pytest.raises(ClearingRefused, match="2026-02-28 is before 2026-03-01: name a later day"):
+        clear(book, 20260301, tmp_path / "out", early)
+    clear(book, 20260301, tmp_path / "out", Options(workers=1, value_date=20260310))
+    with pytest.raises(ClearingRefused, match=r"has the value date 2026-03-10: .* --correct"):
+        clear(book, 20260301, tmp_path / "out", Options(workers=1, value_date=20260311))
+    (result,) = clear(book, 20260301, tmp_path / "out", Options(workers=1, value_date=20260310))
+    assert result.repeated
+
+
 def test_a_folder_with_another_date_is_left_alone(book, tmp_path):
     clear(book, 20260301, tmp_path / "out", ALONE)
     before = files(tmp_path / "out")
     with pytest.raises(ClearingRefused, match="holds the files of another date"):
         clear(book, 20260302, tmp_path / "out", ALONE)
     assert files(tmp_path / "out") == before
+    (tmp_path / "file").write_text("something")
+    with pytest.raises(ClearingRefused, match="is a file: name a folder"):
+        clear(book, 20260302, tmp_path / "file", ALONE)
 
 
 def test_what_is_not_to_be_cleared_is_refused(book, tmp_path):
@@ -217,6 +217,47 @@ def test_a_day_that_does_not_hold_is_refused_with_its_entries(book, tmp_path):
         run = snapshot.view.get(schema.run(date, 1))
     assert run.state == "FAILED"
     assert f"entry {wrong.sequence}" in run.text
+
+
+def staged(book, changed):
+    """Change rows of a ledger behind its rules, as damage would."""
+    with opened(book) as made:
+        head = (made.book.sequence + 1, made.book.last_at, made.book.last_date)
+        entry = pack_entry((*head, b"", "opened", (1, "x"), (0, "", (), (), ()), (), ()))
+        packed = {key: row if isinstance(row, int) else pack_record(row) for key, row in changed}
+        made.book.stage(*head, entry, dict(changed), packed)
+
+
+@pytest.mark.parametrize(
+    ("key", "row", "sentence"),
+    [
+        (
+            schema.balance("Pos:SHOP:20260301"),
+            -1000,
+            "the ledger keeps -1000 fen on Pos:SHOP:20260301, the entries 1 to 78 come to -3162",
+        ),
+        (
+            schema.balance("Pos:SPA:20260301"),
+            7,
+            "the ledger keeps 7 fen on Pos:SPA:20260301, the entries 1 to 78 come to 0",
+        ),
+        (
+            schema.named(schema.VALUE, "M1"),
+            Value(5, 20271231, "", (), 0),
+            "members have 5 fen of stored value, 0 were posted",
+        ),
+    ],
+)
+def test_a_ledger_that_keeps_other_sums_than_its_entries_is_not_settled(
+    book, tmp_path, key, row, sentence
+):
+    staged(book, [(key, row)])
+    with pytest.raises(DoesNotHold, match=sentence):
+        clear(book, 20260301, tmp_path / "out", ALONE)
+    with Snapshot(book) as snapshot:
+        run = snapshot.view.get(schema.run(20260301, 1))
+    assert (run.state, sentence in run.text) == ("FAILED", True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_many_parts_in_two_processes_give_the_same_files(book, tmp_path, monkeypatch):

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearing import model
-from clearing.settle import Fold, LocalTimes, Totals, masked
-from engine.rules import refund, undo
+from clearing.settle import Fold, LocalTimes, masked
+from clearing.totals import Totals
+from engine.records import Terms
+from engine.rules import adjustments, refund, undo, value
+from ledger.model import values_of
 from tests.clearing.books import CARD, RIGHT, entry, fold, house, terms
 from tests.engine.house import moment
 
@@ -46,6 +49,32 @@ def test_a_day_of_one_merchant_by_hand():
         (-500, 0, (("20", 475), ("60", -3))),
     ]
     assert lines[0][3] == 20260301090000
+
+
+def test_what_others_get_of_margin_and_fee_is_a_heading_of_its_own():
+    shares = (("HB01", (1, 4)),)
+    row = Terms(*terms(funding=(3, 2), fee=100), margin_share=shares, fee_share=shares)
+    made = house(("SHOP", values_of(row)))
+    earned = made.accrue("00000001", NINE, CARD, 10_100)  # F = 152, V = 101, fee 10: 12 and 2
+    assert amounts(fold(made, 20260301)[0], "HB01") == {model.REVENUE_SHARE: (1, 0, 14)}
+    said = {"tokens": (CARD,), "unit": "156", "amount": 10_100, "original": earned.sequence}
+    made.send(refund.Refund, "00000001", NEXT, **said)
+    # The fee stays, and what was given of it.
+    assert amounts(fold(made, 20260302)[0], "HB01") == {model.REVENUE_SHARE: (1, 12, 0)}
+    assert amounts(fold(made, 20260302)[0], "SHOP") == {model.ISSUED: (1, 0, 152)}
+
+
+def test_value_that_ran_out_and_becomes_income_moves_the_operators_accounts_alone():
+    made = house(("SHOP", terms()))
+    made.balance("M1", "156", 5000, NINE, 20260301)
+    made.execute(value.ExpireValue("M1"), NEXT)  # 5,000 run out on 2 March, 3,000 are income
+    said = ("T1", "breakage", "M1", "156", 3000, 0, "year end")
+    assert made.execute(adjustments.Propose(*said, "teller"), NEXT).approved
+    assert made.execute(adjustments.Confirm("T1", "supervisor"), NEXT).approved
+    totals, lines = fold(made, 20260302)
+    assert totals.movements == {"Value": -5000, "ValueExpired": 5000 - 3000, "Breakage:value": 3000}
+    assert not totals.parties
+    assert not lines
 
 
 def test_fees_have_a_minimum_and_a_maximum():

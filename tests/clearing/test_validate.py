@@ -174,6 +174,19 @@ def replaced(name, old, new):
     return change
 
 
+def forgotten(name):
+    """A file that is gone, and the manifest made anew without it."""
+
+    def change(folder):
+        (folder / name).unlink()
+        content = json.loads((folder / "manifest.json").read_bytes())
+        content["files"] = [each for each in content["files"] if each["name"] != name]
+        del content["digest"]
+        (folder / "manifest.json").write_bytes(manifest.sealed(content))
+
+    return change
+
+
 def write_records(folder, name, records):
     content = json.loads((folder / "manifest.json").read_bytes())
     for each in content["files"]:
@@ -192,6 +205,10 @@ def write_records(folder, name, records):
         ("manifest", replaced("manifest.json", b"counterfoil-", b"someone-")),
         ("manifest", lambda folder: (folder / "manifest.json").write_bytes(b"[" * 100000)),
         ("missing-file", lambda folder: (folder / DETAILS).unlink()),
+        ("missing-file", forgotten(DETAILS)),
+        ("missing-file", forgotten(f"statements/statement-{STEM}-{LAKESIDE}.pdf")),
+        ("missing-file", forgotten(f"unpaid-{STEM}.csv")),
+        ("payments-sums", forgotten(f"payments-{STEM}.xml")),
         ("extra-file", lambda folder: (folder / "extra.txt").write_bytes(b"")),
         ("extra-file", lambda folder: (folder / "details" / ".tmp-x").write_bytes(b"")),
         ("size", replaced(DETAILS, b"pos", b"poss")),

@@ -298,7 +298,12 @@ class Traffic:
         for sent in requests:
             placed[self._till_of[sent]].waiting.append(sent)
         lines = list(dict.fromkeys(placed.values()))
-        pump(lines, enough)
+        try:
+            pump(lines, enough)
+        except BaseException:
+            for line in lines:
+                line.close()
+            raise
         return lines
 
     def note(self, lines: list[Line]) -> None:

@@ -1,6 +1,9 @@
 """The daemon under a service manager: what it says to it, and the unit file."""
 
+import os
+import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -40,6 +43,31 @@ def test_a_manager_that_is_gone_stops_nothing(daemon, tmp_path):
     daemon.start()
     daemon.terminate()
     assert daemon.wait() == 0
+
+
+def test_a_signal_to_the_whole_group_stops_the_daemon_in_order(daemon):
+    """As from a terminal, or a manager that does not know which process is the main one."""
+    daemon.start()
+    helpers = [daemon.syncer(), daemon.follower()]
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        for process in helpers:
+            os.kill(process, number)
+    time.sleep(0.2)
+    assert [daemon.syncer(), daemon.follower()] == helpers
+    daemon.terminate()
+    assert daemon.wait() == 0
+
+
+def test_a_daemon_that_crashes_leaves_no_core_with_its_keys(daemon):
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    daemon.start()
+    process = daemon.pid
+    os.kill(process, signal.SIGABRT)
+    # The status as the kernel gives it says whether a core was written, wherever it went.
+    _, status = os.waitpid(process, 0)
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    assert not os.WCOREDUMP(status)
 
 
 def test_the_unit_file_is_one_and_exposes_little(tmp_path):

@@ -35,7 +35,6 @@ from engine.rules import (
 )
 from engine.value import Wallet
 from ledger import schema
-from ledger.model import values_of
 
 FUNCTIONS = {
     points.Accrual: "220065",
@@ -64,6 +63,7 @@ FUNCTIONS = {
     terminals.Settlement: "",
     terminals.UploadItem: "220065",
 }
+CLERK = ("clerk", "counterfoil")
 _NOT_CONTENT = {"content", "pin", "sealed"}
 
 
@@ -97,7 +97,8 @@ def identified(command: Any) -> Any:
 
 def whole_terms(rows: tuple) -> tuple:
     """Rows of terms with the usual values where they end early: commands have whole rows."""
-    return tuple(values_of(Terms(*row)) for row in rows)
+    names = [field.name for field in fields(Terms)]
+    return tuple(tuple(getattr(Terms(*row), name) for name in names) for row in rows)
 
 
 class House:
@@ -108,6 +109,10 @@ class House:
         self.machine = Machine(book)
         self.merchant_of: dict[str, str] = {}
         self.stans: dict[tuple[str, int], int] = {}
+
+    def execute(self, command: Any, at: int) -> Answer:
+        """Execute a command; one of administration is given by a clerk."""
+        return self.machine.execute(command, at, b"", CLERK)
 
     # Registering.
 
@@ -121,7 +126,7 @@ class House:
         days: tuple[int, int, int] = (7, 3, 500),
     ) -> Answer:
         """The calendar; `days` are its batch days, offline days and offline advices a day."""
-        return self.machine.execute(reference.SetCalendar(date, cutoff_minutes, zone, *days), at)
+        return self.execute(reference.SetCalendar(date, cutoff_minutes, zone, *days), at)
 
     def program(self, name: str, at: int, **said: Any) -> Answer:
         """A program of 100 points a yuan that last 24 months, but for what is `said`."""
@@ -134,21 +139,26 @@ class House:
             "clawback": "negative",
             "phone_spends": False,
         }
-        return self.machine.execute(reference.PutProgram(name, name, **(usual | said)), at)
+        return self.execute(reference.PutProgram(name, name, **(usual | said)), at)
 
-    def merchant(self, name: str, at: int, terms: tuple, institution: str = "HB01") -> Answer:
-        return self.machine.execute(
-            reference.PutMerchant(name, name, institution, "7011", whole_terms(terms), True), at
+    def merchant(
+        self, name: str, at: int, terms: tuple, institution: str = "HB01", category: str = "7011"
+    ) -> Answer:
+        return self.execute(
+            reference.PutMerchant(name, name, institution, category, whole_terms(terms), True), at
         )
 
     def institution(self, name: str, at: int) -> Answer:
-        return self.machine.execute(reference.PutInstitution(name, name), at)
+        return self.execute(reference.PutInstitution(name, name), at)
 
-    def terminal(self, name: str, merchant: str, at: int) -> Answer:
+    def store(self, name: str, merchant: str, at: int) -> Answer:
+        return self.execute(reference.PutStore(name, merchant, name), at)
+
+    def terminal(self, name: str, merchant: str, at: int, store: str = "") -> Answer:
         self.merchant_of[name] = merchant
-        return self.machine.execute(
+        return self.execute(
             reference.PutTerminal(
-                name, merchant, "aes", b"tmk", "C0FFEE00", "utf-8", (), b"", "sales", True
+                name, merchant, "aes", b"tmk", "C0FFEE00", "utf-8", (), b"", "sales", True, store
             ),
             at,
         )
@@ -162,7 +172,7 @@ class House:
         pin: bytes = b"pin",
         tier: str = "",
     ) -> Answer:
-        return self.machine.execute(
+        return self.execute(
             reference.PutMember(
                 name,
                 tier,
@@ -175,7 +185,7 @@ class House:
         )
 
     def balance(self, member: str, unit: str, amount: int, at: int, expiry: int = NEVER) -> Answer:
-        return self.machine.execute(reference.OpeningBalance(member, unit, amount, expiry), at)
+        return self.execute(reference.OpeningBalance(member, unit, amount, expiry), at)
 
     def earn_rule(self, name: str, at: int, **said: Any) -> Answer:
         """A rule of P01 for everybody, paid for by the merchant, but for what is `said`."""
@@ -190,7 +200,7 @@ class House:
             "since": 0,
             "until": NEVER,
         }
-        return self.machine.execute(
+        return self.execute(
             earning.PutEarnRule(said.pop("program", "P01"), name, **(usual | said)), at
         )
 
@@ -209,7 +219,7 @@ class House:
             "since": 0,
             "until": NEVER,
         }
-        return self.machine.execute(limits.PutLimit(name, **(usual | said)), at)
+        return self.execute(limits.PutLimit(name, **(usual | said)), at)
 
     # At the till.
 
@@ -228,7 +238,7 @@ class House:
         return identified(cls(terminal, merchant, batch, stan, b"", function, **said))
 
     def send(self, cls: Any, terminal: str, at: int, **said: Any) -> Answer:
-        return self.machine.execute(self.request(cls, terminal, at, **said), at)
+        return self.execute(self.request(cls, terminal, at, **said), at)
 
     def accrue(self, terminal: str, at: int, named: Token, amount: int, **more: Any) -> Answer:
         return self.send(points.Accrual, terminal, at, tokens=(named,), amount=amount, **more)

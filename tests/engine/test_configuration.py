@@ -26,13 +26,14 @@ FILE = Path("counterfoil.toml")
 MISTAKES = [
     ("zome = 'Asia/Shanghai'", "zome", "'Asia/Shanghai'", "did you mean zone?"),
     ("zone = 'Asia/Shanghia'", "zone", "Asia/Shanghia", "name one as IANA does"),
+    ("zone = 2026-01-01", "zone", "2026-01-01", "has to be a text in quotes"),
     ("zone = 8", "zone", "8", "has to be a text in quotes"),
     ("cutoff = '2400'", "cutoff", "2400", "HH:MM between 00:01 and 36:00"),
     ("cutoff = '37:00'", "cutoff", "37:00", "HH:MM between 00:01 and 36:00"),
     ("batch_days = 0", "batch_days", "0", "a whole number from 1 to 365"),
     ("batch_days = '7'", "batch_days", "7", "without quotes"),
     ("offline_days = 2.5", "offline_days", "2.5", "a whole number from 0 to 365"),
-    ("offline_daily = true", "offline_daily", "True", "a whole number from 0 to 999,999"),
+    ("offline_daily = true", "offline_daily", "true", "a whole number from 0 to 999,999"),
     ("idle_ms = 5", "idle_ms", "5", "put it below [limits]"),
     ("limits = 5", "limits", "5", "write [limits] and its settings below"),
     ("[limit]\nidle_ms = 5", "limit", "idle_ms", "did you mean limits?"),
@@ -69,7 +70,10 @@ def test_a_mistake_is_one_sentence_with_key_value_and_remedy(text, key, value, r
     [
         ("COUNTERFOIL_LIMITS_IDLE_MS", "soon", "a whole number from 1"),
         ("COUNTERFOIL_LIMITS_IDEL_MS", "5", "did you mean COUNTERFOIL_LIMITS_IDLE_MS?"),
+        ("COUNTERFOIL_LIMITS_NONESUCH", "5", "is no setting; unset it"),
         ("COUNTERFOIL_ZONE", "Nowhere", "name one as IANA does"),
+        ("COUNTERFOIL_ZON", "UTC", "did you mean COUNTERFOIL_ZONE?"),
+        ("COUNTERFOIL_OPERATR", "anna", "did you mean COUNTERFOIL_OPERATOR?"),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(name, value, part):
@@ -77,6 +81,13 @@ def test_a_mistake_in_the_environment_names_the_variable(name, value, part):
     assert name in sentence
     assert value in sentence
     assert part in sentence
+
+
+@pytest.mark.parametrize(
+    "name", ["COUNTERFOIL_KEY", "COUNTERFOIL_OPERATOR", "COUNTERFOIL_LONG", "COUNTERFOIL_HOME"]
+)
+def test_variables_of_others_are_let_be(name):
+    assert examine({}, FILE, {name: "1"})[1] == []
 
 
 def test_all_mistakes_are_told_at_once():
@@ -89,7 +100,9 @@ def test_all_mistakes_are_told_at_once():
     [
         (b"zone =", "is not valid TOML"),
         (b'zone = "\xff"', "is not UTF-8"),
-        (b"zone = 'UTC'\nzone = 'UTC'", "is not valid TOML"),
+        (b"zone = 'UTC'\nzone = 'UTC'", "is not valid TOML.*each stands once"),
+        (b"[serve]\n[limits]\n[serve]\nlisten = 'a:1'", r"below the \[table\] that is there"),
+        (b"zone = UTC", "put texts in quotes"),
         (None, "does not exist"),
     ],
 )

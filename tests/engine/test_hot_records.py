@@ -9,6 +9,7 @@ from engine.commands import Answer, Outcome
 from engine.records import Batch, Points, identity_of, packed_identity
 from engine.rules.offline import OfflineAccrual
 from engine.rules.points import Accrual, Redemption
+from engine.rules.reference import PutTerminal
 from ledger.model import values_of
 
 SAMPLES = {
@@ -25,6 +26,19 @@ SAMPLES = {
     ),
     Batch: ("open", 4, 20260102, (("P01", 1, 2, 3, 5),), ((20260101, "P01", 1, 1, 1, 1),), 6, 7, 8),
     Accrual: ("T1", "S1", 1, 2, b"digest", "220065", (("C", b"card"),), 3, "R"),
+    PutTerminal: (
+        "T1",
+        "S1",
+        "aes",
+        b"tmk",
+        "C0",
+        "utf-8",
+        ("::/0",),
+        b"no",
+        "sales",
+        True,
+        "EAST",
+    ),
     Redemption: ("T1", "S1", 1, 2, b"digest", "006500", (("C", b"card"),), "P01", 3, 4, "R"),
 }
 

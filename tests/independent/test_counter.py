@@ -213,6 +213,13 @@ def test_a_pin_is_changed(world, profile, member):
     assert till.change_pin(member, "246810", "111111").code == "00"
 
 
+def test_a_pin_change_without_the_old_pin_is_told_what_is_missing(world, profile, member):
+    till = world.till(profile)
+    request = till.pin_change(member, member.pin, "246810").but({till.pin_field: None})
+    assert till.ask(request).code == "55"
+    assert till.change_pin(member, member.pin, "246810").code == "00"
+
+
 def test_the_third_wrong_pin_in_a_row_locks(world, profile, member):
     till = world.till(profile)
     assert till.change_pin(member, "000000", "246810").code == "55"

@@ -13,23 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from failing import Dying, Failing, Killed, PowerCut
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_load import (
-    SMALL,
-    TABLE,
-    Dying,
-    Failing,
-    Killed,
-    Note,
-    PowerCut,
-    bank,
-    crash,
-    note_key,
-    notes,
-    post,
-    stage,
-)
+from ledger_load import SMALL, TABLE, Note, bank, crash, note_key, notes, post, stage
 
 from ledger import codec, schema
 from ledger.audit import Audit, digest

@@ -145,6 +145,42 @@ def test_a_killed_follower_is_replaced_and_nothing_is_lost(folder, monkeypatch):
     assert settled_clean(folder) == 164
 
 
+@pytest.fixture
+def usual_class():
+    """This process in the usual class of the system, also where the tests themselves are not."""
+    before = os.sched_getscheduler(0)
+    if before != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    yield
+    if before != os.SCHED_OTHER:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+
+
+@pytest.mark.usefixtures("usual_class")
+def test_a_follower_steps_back_once_it_has_caught_up_and_is_replaced_when_it_starves(
+    folder, monkeypatch
+):
+    monkeypatch.setattr(book_module, "RESTART_SECONDS", 0.0)
+    book = Book.open(folder, limits=replace(SMALL, overlay_records=60))
+    until(lambda: book._follower.starves, "the follower did not step back")
+    starved = book.follower_id
+    os.kill(starved, signal.SIGSTOP)
+    post(book, 10)
+    book.refresh()
+    assert book.follower_id == starved  # there is room yet, and it may get on
+    post(book, 30)
+
+    def caught_up():
+        book.refresh()
+        return book.applied == book.durable
+
+    until(caught_up, "nobody took the place of the follower that starved")
+    assert book.follower_id != starved
+    assert not running(starved)
+    book.close()
+    assert settled_clean(folder) == 40
+
+
 def test_a_new_follower_waits_for_the_old_ones_lock(folder):
     book = Book.open(folder, follower=False, limits=SMALL)
     post(book, 3)

@@ -10,22 +10,25 @@ import time
 from itertools import pairwise
 
 import pytest
+from failing import Failing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_load import SMALL, Failing, Note, crash, note_key, post, stage
+from ledger_load import SMALL, Note, crash, note_key, post, read_groups, stage
 
 from ledger import codec
 from ledger.book import Book
-from ledger.journal import Journal, archive_closed, entries, read_groups
+from ledger.journal import Journal, archive_closed, entries
 from ledger.model import Entry, values_of
 from ledger.segment import (
     FRAME_BYTES_OVER,
     HEADER_BYTES,
     Group,
     JournalDamaged,
+    digest_of,
     frame_parts,
     segment_name,
     segments,
+    trailer,
 )
 from ledger.storage import Storage
 
@@ -190,8 +193,8 @@ def test_a_sound_frame_that_follows_from_another_is_damage(three):
     mark = bytes(data[HEADER_BYTES : HEADER_BYTES + 8])
     made = Group(0, 5)
     made.count = 1
-    parts, _ = frame_parts(mark, made, bytes(32), codec.pack_value([b""]), codec.pack_value({}))
-    frame = b"".join(parts)
+    parts = frame_parts(mark, made, bytes(32), codec.pack_value([b""]), codec.pack_value({}))
+    frame = b"".join(parts) + trailer(digest_of(parts))
     data[offsets[3] : offsets[3] + len(frame)] = frame
     path.write_bytes(data)
     with pytest.raises(JournalDamaged, match="does not follow from the one before it"):

@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ledger_load import SMALL, notes, post
+from ledger_load import SMALL, notes, post, read_groups
 
 from ledger.audit import Audit, digest
 from ledger.backup import write_backup
 from ledger.base import find_base
 from ledger.book import Book
-from ledger.journal import read_groups
 from ledger.restore import Point, RestoreRefused, restore
 from ledger.retention import keep_house, plan
 from ledger.segment import JournalDamaged, segments

@@ -11,7 +11,8 @@ Lines:
 ``>> MTI field=value …``
     11, 41, 42, 60 and the MAC are filled in where they are not said. Words besides fields:
     ``-N`` leaves field N out; ``mac=none``, ``mac=wrong``, ``mac=old`` (the till's keys before),
-    ``mac=master`` (the sign-on key); ``pin=DIGITS`` puts a PIN block where the profile has it;
+    ``mac=master`` (the sign-on key); ``pin=DIGITS`` puts a PIN block where the profile has it,
+    ``new_pin=DIGITS`` one into field 62;
     ``code=NNN`` is 60.3; ``batch=NNNNNN`` is 60.2; ``stan=N``.
     48 is written ``tag:value,tag:value``.
 ``.. kind REASON``
@@ -146,7 +147,7 @@ class Conversation:
                     "active",
                     self.vault.pin_digest(name, PIN),
                     tuple((kind, self.vault.token_digest(kind, text)) for kind, text in tokens),
-                    tuple(b"sealed" for _ in tokens),
+                    tuple(self.vault.seal_token(kind, text)[1] for kind, text in tokens),
                 )
             )
         self.administer(reference.OpeningBalance("M1", "P01", 5000, 20271231))
@@ -291,7 +292,7 @@ class Conversation:
             keys = self._unwrapped(fields[62])
             if keys not in self.speaker.keys:
                 self.speaker.keys.append(keys)
-        if 60 in fields:
+        if 60 in fields and fields.get(41) == self.speaker.name:
             self.words["batch"] = fields[60][2:8]
             self.speaker.batch = int(fields[60][2:8])
         self.words |= {name: fields[n] for name, n in (("rrn", 37), ("stan", 11)) if n in fields}
@@ -332,6 +333,8 @@ class Conversation:
                 fields[number] = fields[number].encode()
         if "pin" in options:
             self._add_pin(fields, options["pin"])
+        if "new_pin" in options:
+            fields[62] = self.pin_block(options["new_pin"])
         self.request = fields
         return self._sealed(mti, fields, options["mac"])
 

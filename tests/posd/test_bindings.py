@@ -48,13 +48,6 @@ ROWS = [
 TOTALS = "P01000001000000001001000001000000000999"
 
 
-@pytest.fixture(scope="module")
-def desk():
-    talk = Conversation()
-    talk.sign_on()
-    return talk
-
-
 @pytest.mark.parametrize(("mti", "function", "name"), ROWS)
 def test_a_message_finds_its_transaction(mti, function, name):
     assert find(mti, function).name == name

@@ -1,18 +1,8 @@
 """What a till is told of limits."""
 
-import pytest
-
 from engine.records import NEVER
 from engine.rules.limits import PutLimit
 from engine.rules.rewards import PutReason
-from tests.posd.conversation import FEEDINGS, Conversation
-
-
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    talk = Conversation(request.param)
-    talk.sign_on()
-    return talk
 
 
 def limit(talk, name, scope, what, **said):

@@ -3,24 +3,10 @@
 import pytest
 
 from ledger import schema
-from tests.posd.conversation import CARD, FEEDINGS, IDENTITY, NEXT_CARD, PHONE, Conversation
+from tests.posd.conversation import CARD, IDENTITY, NEXT_CARD, PHONE
 
 SALE = "3=220065 2={card} 4=000000010000 49=156"
 DONE = "39=00 4=* 15=* 37=* 38=* 48=* 49=* 54=* 64=*"
-
-
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
-    return made
-
-
-@pytest.fixture
-def desk():
-    made = Conversation()
-    made.sign_on()
-    return made
 
 
 def test_a_lost_card_is_blocked_replaced_and_its_sales_are_still_refunded(talk):

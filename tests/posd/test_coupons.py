@@ -3,29 +3,27 @@
 import pytest
 
 from engine import codes
-from engine.campaigns import CodeBatch
+from engine.campaigns import CodeBatch, inquired
 from ledger import codec, schema
 from ledger.model import values_of
 from posd.iso8583.tlv import parse_tlv
-from tests.posd.conversation import FEEDINGS, MERCHANT, Conversation
+from tests.posd.conversation import MERCHANT
 from tests.posd.test_desks import with_operators
 from tests.scenarios.coupons import campaign
 
 PAID = "15=0302 37=* 38=* 64=*"
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
+@pytest.fixture
+def talk(talk):
     for line in (
         f"SPRING amount_off title 立减 face 10.00 min-sale 50.00 funders {MERCHANT}=1/1",
         "PINNED amount_off face 10.00 pin",
         "POINTS points face 10.00 points 500 program P01",
         "CASH voucher face 100.00",
     ):
-        made.administer(campaign(line.split()))
-    return made
+        talk.administer(campaign(line.split()))
+    return talk
 
 
 def elements(talk):
@@ -77,6 +75,39 @@ def test_a_coupon_is_claimed_looked_at_and_used(talk):
         codec.pack_entry(values_of(talk.book.entry(n))) for n in range(1, talk.book.sequence + 1)
     )
     assert code.encode() not in journal
+
+
+def test_inquiries_are_counted_by_campaign_until_they_are_noted(talk, monkeypatch):
+    claim(talk, "SPRING")
+    claim(talk, "CASH", "cash")
+    talk.play("""
+        >> 0100 3=390000 48=12:{coupon}
+        << 0110 39=00 48=* 64=*
+        >> 0101 3=390000 48=12:{coupon} stan={stan}       # again: the same inquiry
+        << 0110 39=00 48=* 64=*
+        >> 0100 3=390000 48=12:{coupon}
+        << 0110 39=00 48=* 64=*
+        >> 0100 3=390000 48=12:1234567890
+        << 0110 39=76 44=* 64=*
+        """)
+    told = talk.host.inquired
+    assert told.waiting == 2
+    assert inquired(talk.book.view.get, "SPRING") == 0
+    told.note(talk.now)
+    told.note(talk.now)
+    assert told.waiting == 0
+    assert inquired(talk.book.view.get, "SPRING") == 2
+    assert talk.book.entry(talk.book.sequence).command == ((("SPRING", 2),),)
+    monkeypatch.setattr("posd.inquired.CAMPAIGNS_MAX", 1)
+    talk.play("""
+        >> 0100 3=390000 48=12:{coupon}
+        << 0110 39=00 48=* 64=*
+        >> 0100 3=390000 48=12:{cash}
+        .. coupon inquiries APPROVED
+        << 0110 39=00 48=* 64=*
+        """)
+    assert inquired(talk.book.view.get, "SPRING") == 3
+    assert told.waiting == 1
 
 
 def test_a_use_is_voided_and_reversed_with_its_coupon(talk):
@@ -186,6 +217,38 @@ def test_guessing_codes_is_stopped(talk):
         >> 0200 3=900000 4=000000006000 49=156 48=12:{coupon}
         .. coupon use APPROVED
         << 0210 39=00 48=* 4=* 49=156 15=* 37=* 38=* 64=*
+        """)
+    assert talk.events["guessing"] == 1
+
+
+def test_an_operator_who_guesses_is_stopped_at_every_till():
+    talk = with_operators()
+    talk.administer(campaign(["SPRING", "amount_off", "face", "10.00"]))
+    talk.play("""
+        >> 0200 3=910000 2={card} 48=14:SPRING 63=001
+        .. coupon claim APPROVED
+        << 0210 39=00 48=* 15=* 37=* 38=* 64=*
+        """)
+    talk.words["coupon"] = elements(talk)["38"]
+    guess = """
+        >> 0100 3=390000 48=12:00000000000000000000 63=001
+        << 0110 39=76 44=* 64=*
+        """
+    talk.play(guess * 6)
+    talk.till("00000002")
+    talk.sign_on()
+    talk.play(guess * 5)
+    talk.play("""
+        >> 0100 3=390000 48=12:{coupon} 63=001
+        << 0110 39=34 44=* 64=*
+        >> 0100 3=390000 48=12:{coupon} 63=007
+        << 0110 39=00 48=* 64=*
+        till 00000001
+        >> 0100 3=390000 48=12:{coupon} 63=001
+        << 0110 39=34 44=* 64=*
+        @ 600
+        >> 0100 3=390000 48=12:{coupon} 63=001
+        << 0110 39=00 48=* 64=*
         """)
     assert talk.events["guessing"] == 1
 

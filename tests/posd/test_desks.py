@@ -188,7 +188,7 @@ def test_a_lost_card_is_on_the_next_list_and_named_to_this_terminal_only():
     talk = Conversation()
     number = "6222020000000000059"
     token = ("C", talk.vault.token_digest("C", number))
-    sealed = talk.vault.seal("token:C", number.encode())
+    sealed = talk.vault.seal_token("C", number)[1]
     talk.administer(reference.PutMember("M9", "base", "active", b"", (token,), (sealed,)))
     talk.sign_on()
     before, version, _ = download(talk)

@@ -5,10 +5,10 @@ import pytest
 from engine.rules import reference
 from engine.vault import Vault
 from ledger import schema
+from posd.incoming import Incoming, name_member
 from posd.iso8583.spec import TAGS
 from tests.posd.conversation import (
     CARD,
-    FEEDINGS,
     MERCHANT,
     OTHER_CARD,
     OTHER_MERCHANT,
@@ -17,20 +17,6 @@ from tests.posd.conversation import (
 
 SALE = "3=220065 2={card} 4=000000010000 49=156"
 SOLD = "<< 0210 39=00 4=000000010000 15=0302 37=* 38=* 48=30:+100 49=156 54=* 64=*"
-
-
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
-    return made
-
-
-@pytest.fixture
-def desk():
-    made = Conversation()
-    made.sign_on()
-    return made
 
 
 # Transactions, and what their replies carry.
@@ -372,6 +358,40 @@ def test_what_else_is_content(desk, before, after, code):
     assert posts(desk, after) == code
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind", "elements"),
+    [
+        ({2: "6222020000000000018"}, "C", []),
+        ({35: "6222020000000000018D2912"}, "C", []),
+        ({2: "6222020000000000026", 35: "6222020000000000018D2912"}, "C", []),
+        ({}, "C", [("10", b"C6222020000000000018")]),
+        ({}, "C", [("1F", b"6222020000000000018")]),
+        ({}, "P", [("10", b"P6222020000000000018")]),
+        ({}, "U", [("11", b"U6222020000000000018")]),
+        ({}, "I", [("1H", b"6222020000000000018")]),
+    ],
+)
+def test_the_kept_content_cannot_be_tried_out_for_a_number_that_was_forgotten(
+    desk, fields, kind, elements
+):
+    """Whoever has the key file and all else that a message said cannot confirm the number."""
+
+    def content():
+        said = {3: "960000", 4: "000000001000", 41: "1", 42: "2", 60: "00000001000", **fields}
+        incoming = Incoming("0200", said, desk.vault)
+        incoming.elements, incoming.tlv = elements, dict(elements)
+        name_member(incoming)
+        return desk.host.content(incoming)
+
+    before = content()
+    assert content() == before
+    others = desk.vault.seal_token("P", "13800000009")[1]
+    desk.vault.forget_tokens([("P", others)])
+    assert content() == before
+    desk.vault.forget_tokens([(kind, desk.vault.seal_token(kind, "6222020000000000018")[1])])
+    assert content() != before
+
+
 def test_every_element_of_field_48_is_content_but_four(desk):
     for stan, tag in enumerate(sorted(TAGS.keys() - {"10", "11", "1E"}), 1000):
         said = f"0200 {SALE} stan={stan} 48={tag}:"
@@ -460,11 +480,7 @@ def test_a_bad_block_or_the_other_profile_s_field_is_99_and_free(name, said):
 
 def test_a_pin_is_changed_by_who_knows_it(desk):
     def change(old, new):
-        request = desk.build(f"0600 3=990000 2={CARD} pin={old} 62=x".format(**desk.words))
-        fields = dict(desk.request)
-        fields[62] = desk.pin_block(new)
-        assert request
-        desk.send(desk._sealed("0600", fields, ""))
+        desk.send(desk.build(f"0600 3=990000 2={CARD} pin={old} new_pin={new}"))
         return desk.reply.fields[39]
 
     assert change("000000", "222222") == "55"

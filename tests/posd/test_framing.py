@@ -15,7 +15,6 @@ from posd.framing import (
     Frame,
     frame,
     reply_frame,
-    reply_prefix,
 )
 
 VECTOR = json.loads((Path(__file__).parents[1] / "vectors.json").read_text())["messages"][0]
@@ -107,16 +106,20 @@ def test_the_least_and_the_greatest_length_are_accepted(size):
 
 @pytest.mark.parametrize("digit", [0, 1, 3, 6, 7])
 def test_a_reply_goes_back_and_changes_one_digit_of_the_header(digit):
-    prefix = reply_prefix(bytes.fromhex("6012340001"), bytes.fromhex("603129f56789"), digit)
-    assert prefix.hex() == "60" + "0001" + "1234" + "6031" + "2" + str(digit) + "f56789"
+    request = Frame(bytes.fromhex("6012340001"), bytes.fromhex("603129f56789"), MESSAGE)
+    reply = reply_frame(request, digit, b"reply")
+    assert reply[:2] == (16).to_bytes(2, "big")
+    assert reply[2:13].hex() == "60" + "0001" + "1234" + "6031" + "2" + str(digit) + "f56789"
+    assert reply[13:] == b"reply"
 
 
 @given(FRAMES, st.sampled_from([0, 1, 3, 6, 7]), st.binary(min_size=10, max_size=300))
-def test_a_whole_reply_is_its_prefix_and_its_message(request, digit, message):
-    prefix = reply_prefix(request.tpdu, request.header, digit)
+def test_a_whole_reply_is_a_frame_that_goes_back(request, digit, message):
     reply = reply_frame(request, digit, message)
-    assert reply == frame(prefix[:5], prefix[5:], message)
-    assert Deframer().feed(reply) == [Frame(prefix[:5], prefix[5:], message)]
+    (read,) = Deframer().feed(reply)
+    assert read.message == message
+    assert read.tpdu == request.tpdu[:1] + request.tpdu[3:] + request.tpdu[1:3]
+    assert read.header.hex() == request.header.hex()[:5] + str(digit) + request.header.hex()[6:]
 
 
 def test_a_frame_that_two_bytes_cannot_measure_is_refused():

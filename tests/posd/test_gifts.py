@@ -6,17 +6,15 @@ from engine import lotteries
 from engine.rules import gifts
 from engine.rules.lotteries import PutLottery
 from posd.iso8583.tlv import parse_tlv
-from tests.posd.conversation import FEEDINGS, MERCHANT, Conversation
+from tests.posd.conversation import MERCHANT
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
-    made.administer(
+@pytest.fixture
+def talk(talk):
+    talk.administer(
         gifts.PutGift("MUG", "Mug", MERCHANT, "P01", ((20260101, 500, 400),), 3, 2, True)
     )
-    return made
+    return talk
 
 
 def test_a_gift_is_exchanged_voided_and_reversed(talk):

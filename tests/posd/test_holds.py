@@ -4,7 +4,7 @@ import pytest
 
 from engine.rules import reference
 from engine.rules.exchange import PutRate
-from tests.posd.conversation import FEEDINGS, Conversation
+from tests.posd.conversation import Conversation
 
 DONE = "39=00 4=* 15=* 37=* 38=* 49=* 64=*"
 BARE = "39=00 15=* 37=* 38=* 64=*"
@@ -18,18 +18,17 @@ def value(available, ledger):
     return f"6002156C{available:012d}6001156C{ledger:012d}"
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    return made(request.param)
+@pytest.fixture
+def talk(stranger):
+    return furnished(stranger)
 
 
 @pytest.fixture
 def desk():
-    return made("whole")
+    return furnished(Conversation())
 
 
-def made(feeding):
-    talk = Conversation(feeding)
+def furnished(talk):
     talk.administer(reference.OpeningBalance("M1", "156", 10000, 20271231))
     talk.administer(
         reference.PutProgram("P02", "里程", 300, "none", True, "expire", 0, "negative", False)

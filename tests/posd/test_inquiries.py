@@ -2,14 +2,10 @@
 
 import pytest
 
-from tests.posd.conversation import Conversation
-
 
 @pytest.fixture
-def talk():
-    one = Conversation()
-    one.sign_on()
-    return one
+def talk(desk):
+    return desk
 
 
 def test_a_mini_statement_tells_the_last_five_movements(talk):
@@ -87,4 +83,32 @@ def test_day_totals_of_a_terminal_and_of_its_merchant(talk):
         >> 0500 code=201
         .. settlement APPROVED
         << 0510 39=00 60=00000003201 64=*
+        """)
+
+
+def test_what_twelve_digits_cannot_tell_is_told_as_twelve_nines(talk):
+    """An undo succeeds whatever the balance becomes, so its reply has to be told too."""
+    talk.words["most"] = "9" * 12
+    talk.words["expiry"] = "32:" + "9" * 12 + "99991231"
+    talk.words["balance"] = f"6502P01C{'9' * 12}6501P01C{'9' * 12}"
+    talk.play("""
+        >> 0200 3=006500 2={card} 4=000000005000 49=P01
+        .. redemption APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:-5000 49=P01 54=* 64=*
+        >> 0200 3=210065 2={card} 4={most} 49=P01
+        .. top-up APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+{most} 49=P01 54={balance} 64=*
+        >> 0200 3=006500 2={card} 4={most} 49=P01 stan=71
+        .. redemption APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:-{most} 49=P01 54=* 64=*
+        >> 0200 3=210065 2={card} 4={most} 49=P01
+        .. top-up APPROVED
+        << 0210 39=00 4=* 15=* 37=* 38=* 48=30:+{most} 49=P01 54={balance} 64=*
+        >> 0400 3=006500 2={card} 4={most} 49=P01 stan=71 39=98
+        .. reversal APPROVED
+        << 0410 39=00 4=* 15=* 37=* 38=* 49=P01 54={balance} 64=*
+        >> 0100 3=310000 2={card}
+        << 0110 39=00 48={expiry} 54={balance} 64=*
+        >> 0100 3=380000
+        << 0110 39=00 48=50:P01000001000000005000000002{most} 64=*
         """)

@@ -1,7 +1,5 @@
 """Metrics: that each is told, what its name promises, and that the operators' page knows it."""
 
-import asyncio
-import json
 import re
 from collections import Counter
 from dataclasses import asdict
@@ -22,7 +20,6 @@ from posd.link import Limits
 from posd.metrics import NAMED, Exposition, Meter, Times
 from posd.observed import Lag, Observed
 from posd.pipeline import WAITING_MAX, Pipeline
-from posd.server import Daemon
 from tests.posd.conversation import Conversation
 
 PAGE = (Path(__file__).parents[2] / "posd" / "OPERATIONS.md").read_text(encoding="utf-8")
@@ -55,7 +52,7 @@ def observed(folder, rows=None, date=20261105, first=20261101):
     pipeline = SimpleNamespace(
         shut=True, waiting=0, clock_suspect=False, machine=SimpleNamespace(date=first)
     )
-    host = SimpleNamespace(heard_since=lambda _: 1)
+    host = SimpleNamespace(heard_since=lambda _: 1, inquired=SimpleNamespace(waiting=6))
     links = SimpleNamespace(open={1, 2}, limits=Limits(), host=host)
     made = Observed(folder, book, pipeline, links)
     pipeline.machine.date = date
@@ -89,6 +86,15 @@ def test_gauges_are_read_at_the_scrape(daemon_families):
     (lag,) = daemon_families["counterfoil_follower_lag_entries"].samples
     (refusing,) = daemon_families["counterfoil_refusing"].samples
     assert (lag.value, refusing.value) == (2, 1)
+
+
+def test_checks_of_a_verification_and_of_a_clearing_are_told_by_name(tmp_path):
+    note(tmp_path, "verify", failed=1, **{"check balances": 1})
+    note(tmp_path, "clearing", date=20260301, failed=1, **{"check stores": 1, "check legs": 0})
+    told = families(observed(tmp_path))
+    for name, checks in (("verify", {"balances": 1}), ("clearing", {"stores": 1, "legs": 0})):
+        samples = told[f"counterfoil_{name}_check_failed"].samples
+        assert {sample.labels["check"]: sample.value for sample in samples} == checks
 
 
 def test_every_counter_that_the_daemon_counts_is_told():
@@ -213,30 +219,6 @@ def test_a_note_that_is_damaged_or_missing_says_nothing(tmp_path):
     assert noted(tmp_path, "backup") == {}
 
 
-# Health.
-
-
-def page(path, why=(), **options):
-    daemon = object.__new__(Daemon)
-    daemon.registry = CollectorRegistry()
-    daemon.pipeline = SimpleNamespace(why_shut=lambda: list(why))
-    return daemon._page(path, **options)
-
-
-def test_readiness_is_refused_with_the_reason():
-    assert page(b"/healthz", ["x"])[0] == b"200 OK"
-    assert page(b"/readyz")[0] == b"200 OK"
-    status, _, body = page(b"/readyz", ["the daemon is shutting down"])
-    assert (status, body) == (b"503 Service Unavailable", b"the daemon is shutting down\n")
-    assert page(b"/elsewhere")[0] == b"404 Not Found"
-
-
-def test_health_is_told_as_data_where_that_is_asked_for():
-    why = ["the daemon is shutting down"]
-    told = [json.loads(page(b"/readyz", one, as_json=True)[2]) for one in ([], why)]
-    assert told == [{"ready": True, "reasons": []}, {"ready": False, "reasons": why}]
-
-
 def test_the_operators_page_has_every_limit_of_links_and_its_default():
     told = re.findall(r"^\| `([a-z_]+)` \| ([\d,]+) \|", PAGE, re.MULTILINE)
     assert {name: int(value.replace(",", "")) for name, value in told} == asdict(Limits())
@@ -251,22 +233,3 @@ def test_the_operators_page_has_every_reason_of_91():
     assert len(sentences) >= 5
     flat = " ".join(PAGE.split())
     assert not [sentence for sentence in sentences if sentence not in flat]
-
-
-@pytest.mark.parametrize("request_head", [b"GET /healthz HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"])
-def test_the_scrape_port_answers_and_closes(request_head):
-    async def ask():
-        daemon = object.__new__(Daemon)
-        server = await asyncio.start_server(daemon._http, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(request_head)
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-        return answer
-
-    answer = asyncio.run(ask())
-    wanted = b"200 OK" if b"healthz" in request_head else b"404 Not Found"
-    assert answer.startswith(b"HTTP/1.1 " + wanted)

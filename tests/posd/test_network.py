@@ -4,16 +4,16 @@ import pytest
 
 from engine.rules import reference
 from posd.iso8583.tlv import parse_tlv
-from tests.posd.conversation import FEEDINGS, SERIAL, Conversation
+from tests.posd.conversation import SERIAL, Conversation
 
 SALE = "3=220065 2={card} 4=000000010000 49=156"
 SOLD = "<< 0210 39=00 4=* 15=* 37=* 38=* 48=* 49=* 54=* 64=*"
 OFFERED = "<< 0810 39=00 62=* 64=*"
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    return Conversation(request.param)
+@pytest.fixture
+def talk(stranger):
+    return stranger
 
 
 # Sign-on.

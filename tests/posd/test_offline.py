@@ -1,17 +1,6 @@
 """Sales made offline, told afterwards."""
 
-import pytest
-
-from tests.posd.conversation import FEEDINGS, Conversation
-
 SALE = "3=220065 2={card} 4=000000012345 49=156"
-
-
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    one = Conversation(request.param)
-    one.sign_on()
-    return one
 
 
 def test_an_offline_sale_is_told_afterwards(talk):

@@ -55,7 +55,7 @@ def run(folder, scene):
 
 
 def put(pipeline, number):
-    return pipeline.execute(PutInstitution(f"I{number:03d}", "name")).sequence
+    return pipeline.execute(PutInstitution(f"I{number:03d}", "name"), ("clerk", "root")).sequence
 
 
 def test_nobody_is_told_before_the_journal_is_durable(tmp_path):

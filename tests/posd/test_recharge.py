@@ -9,20 +9,18 @@ from engine.campaigns import CodeBatch
 from engine.codes import Codes
 from engine.rules import recharge
 from ledger import codec, schema
-from tests.posd.conversation import FEEDINGS, MERCHANT, Conversation
+from tests.posd.conversation import MERCHANT, Conversation
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
-    made.administer(recharge.OpenRecharge("R1", 100, 20, made.vault.key_id, "P01", 500, 20271231))
-    made.administer(recharge.MoveRecharge("R1", 1, 9, "sold", MERCHANT, 500))
-    made.administer(recharge.MoveRecharge("R1", 1, 8, "active", "", 0))
-    scratch = Codes(made.vault, 20, codes.RECHARGE).make(1, 1, 9)
-    made.words |= {"one": scratch[0], "two": scratch[1], "sold": scratch[8]}
-    made.words["coupon"] = Codes(made.vault, 20).make(1, 1, 1)[0]
-    return made
+@pytest.fixture
+def talk(talk):
+    talk.administer(recharge.OpenRecharge("R1", 100, 20, talk.vault.key_id, "P01", 500, 20271231))
+    talk.administer(recharge.MoveRecharge("R1", 1, 9, "sold", MERCHANT, 500))
+    talk.administer(recharge.MoveRecharge("R1", 1, 8, "active", "", 0))
+    scratch = Codes(talk.vault, 20, codes.RECHARGE).make(1, 1, 9)
+    talk.words |= {"one": scratch[0], "two": scratch[1], "sold": scratch[8]}
+    talk.words["coupon"] = Codes(talk.vault, 20).make(1, 1, 1)[0]
+    return talk
 
 
 def test_a_card_is_used_once_by_a_top_up_that_names_its_code(talk):

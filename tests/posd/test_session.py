@@ -5,15 +5,15 @@ import pytest
 from posd.framing import Frame, frame
 from posd.link import Limits, Link, Links
 from posd.session import UNANSWERED_MAX
-from tests.posd.conversation import FEEDINGS, HEADER, TPDU, Conversation
+from tests.posd.conversation import HEADER, TPDU, Conversation
 
 ACCRUAL = "0200 3=220065 2={card} 4=000000012345 49=156"
 UNDECODABLE = frame(TPDU, HEADER, bytes.fromhex("0200") + b"\x00" * 7 + b"\x10")
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    return Conversation(request.param)
+@pytest.fixture
+def talk(stranger):
+    return stranger
 
 
 def test_a_sale_and_its_points_however_the_bytes_arrive(talk):

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posd.terminals import Guards
-from tests.posd.conversation import FEEDINGS, Conversation
+from tests.posd.conversation import Conversation
 
 SALE = "3=220065 2={card} 4=000000010000 49=156"
 SOLD = "<< 0210 39=00 4=* 15=* 37=* 38=* 48=* 49=* 54=* 64=*"
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    return Conversation(request.param)
+@pytest.fixture
+def talk(stranger):
+    return stranger
 
 
 # Networks.

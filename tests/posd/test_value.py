@@ -4,26 +4,23 @@ import pytest
 
 from engine.rules import products
 from posd.iso8583.tlv import build_tlv
-from tests.posd.conversation import FEEDINGS, Conversation
 
 GIFT = "6212340000000003"
 
 
-@pytest.fixture(params=FEEDINGS)
-def talk(request):
-    made = Conversation(request.param)
-    made.sign_on()
-    made.administer(
+@pytest.fixture
+def talk(talk):
+    talk.administer(
         products.PutCardProduct(
             "GIFT", "Gift", False, True, 100_000, "none", True, True, "top-up", 5000, "621234", 16
         )
     )
-    made.administer(products.OpenCardBatch("B1", "GIFT", 1))
-    digest = made.vault.token_digest("C", GIFT)
-    made.administer(products.IssueCards("B1", 1, ((digest, b"sealed"),)))
-    made.administer(products.MoveCards("B1", 1, 1, "distributed"))
-    made.words["gift"] = GIFT
-    return made
+    talk.administer(products.OpenCardBatch("B1", "GIFT", 1))
+    digest = talk.vault.token_digest("C", GIFT)
+    talk.administer(products.IssueCards("B1", 1, ((digest, b"sealed"),)))
+    talk.administer(products.MoveCards("B1", 1, 1, "distributed"))
+    talk.words["gift"] = GIFT
+    return talk
 
 
 def told(talk):

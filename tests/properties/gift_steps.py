@@ -38,8 +38,7 @@ class GiftModel:
             return bad
         if self.pieces()[done.member] + command.quantity > PER_MEMBER:
             return "GIFTS_ENOUGH"
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        bad = self.judge_spender(command, done)
         if bad:
             return bad
         holding = self.open(done.member, PROGRAM, done)
@@ -52,7 +51,7 @@ class GiftModel:
             return bad
         holding.spend(points, self.today)
         self.note(done, PROGRAM, "D", points)
-        self.use(done, uses)  # and the pieces with it, see `use_again`
+        self.use_up(done, uses)  # and the pieces with it, see `use_again`
         return "APPROVED"
 
     def hand_out(self, done: Any, sign: int) -> None:
@@ -70,7 +69,7 @@ class GiftSteps:
 
     def register_gifts(self, at):
         gift = PutGift(MUG, MUG, "SHOP", PROGRAM, ((20260101, PRICE, 5),), STOCK, PER_MEMBER, True)
-        self.house.machine.execute(gift, at)
+        self.house.execute(gift, at)
 
     @rule(
         till=st.sampled_from(["00000001", "00000003"]),

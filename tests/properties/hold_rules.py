@@ -5,8 +5,6 @@ from hypothesis.stateful import precondition, rule
 
 from engine.commands import Pin
 from engine.rules import exchange, holds, transfers, undo
-from engine.sweeps import BY_NAME
-from ledger import schema
 from tests.engine.house import token
 from tests.properties.model import MONEY
 from tests.properties.model_holds import RATES
@@ -15,7 +13,9 @@ TILLS = st.sampled_from(["00000001", "00000001", "00000002", "00000003"])
 FIRST, SECOND, PHONE = token("C", "A"), token("C", "C"), token("P", "B")
 NAMED = st.sampled_from([(FIRST,), (FIRST,), (PHONE,), (SECOND,)])
 PINS = st.sampled_from([Pin.ABSENT, Pin.RIGHT, Pin.RIGHT])
-OTHERS = st.sampled_from([FIRST, SECOND, SECOND, PHONE, token("P", "H"), token("C", "nobody")])
+FULL = token("C", "F")
+OTHERS = (FIRST, SECOND, SECOND, PHONE, token("P", "H"), token("C", "nobody"), FULL, FULL)
+OTHERS = st.sampled_from(OTHERS)
 PROGRAMS = st.sampled_from(["P01", "P02", "P02"])
 UNITS = st.sampled_from([MONEY, "P01", "P02", "P02"])
 AMOUNTS = st.sampled_from([0, 1, 7, 40, 40, 150, 300])
@@ -24,6 +24,8 @@ MINUTE = 60_000
 WAITS = {"wait a little": 10 * MINUTE, "wait long": 31 * MINUTE, "wait a month": 31 * 1440 * MINUTE}
 PLOT = ["capture", "part", "part", "release", "void", "un-void", "un-void", "refund", "reverse"]
 PLOT += ["spend", *WAITS]
+TRANSFERS_PLOT = ["transfer", "void", "void", "un-void", "un-void", "reverse", "the one before"]
+TRANSFERS_PLOT += ["the one before", "sweep", "dies", "dies", "crash", "wait long"]
 HOLD_TRADES = (holds.Hold, holds.Capture, holds.ValueHold, holds.ValueCapture)
 HOLD_TRADES += (transfers.Transfer, exchange.Exchange)
 
@@ -34,7 +36,7 @@ class HoldRules:
     def put_rates(self, at):
         for (unit, target), ratio in RATES.items():
             command = exchange.PutRate(unit, target, 20260101, ratio, "")
-            assert self.house.machine.execute(command, at).approved
+            assert self.house.execute(command, at).approved
 
     @rule(till=TILLS, who=NAMED, unit=UNITS, amount=AMOUNTS, pin=PINS)
     def hold(self, till, who, unit, amount, pin):
@@ -52,17 +54,12 @@ class HoldRules:
     @rule()
     def sweep_holds(self):
         """What holds of points keep whose time is over is given back, once."""
-        self.model.come(self.at)
-        at = self.model.at
-        due = [
-            command
-            for key, row in self.book.view.scan(bytes((schema.POINTS,)))
-            for command in BY_NAME["holds"].candidates(key, row, self.model.today, at)
-        ]
-        due = due or [holds.TimeOut("M1", "P01")]
-        answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
-        assert sum(answer.approved for answer in answers) == self.model.sweep_holds()
-        assert self.book.sequence == self.model.sequence
+        self.sweep("holds", holds.TimeOut("M1", "P01"), self.model.sweep_holds)
+
+    @rule()
+    def sweep_transfers(self):
+        """Second halves that could not be posted are tried again."""
+        self.sweep("transfers", transfers.TransferIn(0, "M1", "P01", ()), self.model.finish)
 
     @precondition(lambda self: self.of_holds())
     @rule(
@@ -104,7 +101,7 @@ class HoldRules:
     )
     def tell_of_holds(self, till, who, story, plot):
         """One hold, transfer or exchange, and all that is done to it, close together."""
-        self.accrue(till, who, 30_000)
+        self.accrue("00000003", who, 10_000)
         unit = "P02"
         if story == "hold":
             self.hold(till, who, unit, 150, Pin.ABSENT)
@@ -138,7 +135,7 @@ class HoldRules:
             elif act == "spend":
                 self.spend_everything(till, (SECOND,))
             elif act.startswith("wait"):
-                self.at = max(self.at, self.model.at) + WAITS[act]
+                self.at = self.model.now(self.at) + WAITS[act]
             self.books_hold()
             self.members_agree()
 
@@ -151,3 +148,36 @@ class HoldRules:
     def exchange(self, till, who, unit, into, amount, pin):
         said = {"tokens": who, "unit": unit, "amount": amount, "target": into, "pin": pin}
         self.send(self.request(exchange.Exchange, till, **said))
+
+    @rule(
+        till=TILLS,
+        who=st.sampled_from([(FIRST,), (SECOND,)]),
+        other=st.sampled_from([FULL, FULL, FIRST, SECOND]),
+        plot=st.lists(st.sampled_from(TRANSFERS_PLOT), min_size=3, max_size=9),
+    )
+    def tell_of_transfers(self, till, who, other, plot):
+        """Two transfers, to a member who may have no room for both, and what becomes of them."""
+        self.accrue("00000003", who, 10_000)
+        trades = []
+        for act in ["transfer", "transfer", *plot]:
+            if act == "transfer":
+                self.transfer(till, who, other, "P02", 40, Pin.ABSENT)
+                trades.append(self.sent[-1])
+            elif act == "void":
+                self.void_message(trades[-1], till)
+            elif act == "un-void":
+                self.reverse_void_of(trades[-1])
+            elif act == "reverse":
+                self.reverse_message(trades[-1], "")
+            elif act == "the one before":
+                trades = [trades[-1], *trades[:-1]]
+            elif act == "sweep":
+                self.sweep_transfers()
+            elif act == "dies":
+                self.dying = True
+            elif act == "crash":
+                self.crash_and_reopen()
+            else:
+                self.at = self.model.now(self.at) + WAITS[act]
+            self.books_hold()
+            self.members_agree()

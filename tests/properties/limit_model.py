@@ -23,6 +23,7 @@ BONUSES = {
     # merchant: the rate with the bonus, and who pays for what it adds
     "HOTEL": ((3, 2), "HB01"),
     "SHOP": ((2, 1), "operator"),
+    "CLUB": ((3, 2), "HB01"),
 }
 REASONS = {
     # program and code: points, points a yuan, times a day, who pays
@@ -30,8 +31,9 @@ REASONS = {
     ("P01", "REVIEW"): (3, (1, 2), 0, "HB01"),
     ("P02", "SIGN"): (7, (1, 1), 1, ""),
     ("P02", "FRIEND"): (20, (0, 1), 0, "HB01"),
+    ("P01", "FRIEND"): (15, (0, 1), 0, ""),
 }
-FRIENDS = {("P02", "FRIEND"): 30}
+FRIENDS = {("P02", "FRIEND"): 30, ("P01", "FRIEND"): 25}
 """What the other member of a referral gets."""
 
 
@@ -78,9 +80,17 @@ class LimitModel:
                 return "POOL_EXHAUSTED" if pools else "LIMIT_COUNT"
         return ""
 
-    def use(self, done: Any, uses: list[tuple]) -> None:
+    def use_up(self, done: Any, uses: list[tuple]) -> None:
         done.uses = [(key, amount) for key, amount, _, _ in uses]
         self.use_again(done, 1)
+
+    def cannot_be_undone(self, done: Any) -> str:
+        """Why a transaction cannot be voided or reversed, though it is one of those that can."""
+        return self.cannot_stand_again(done.voids) if done.voids is not None else ""
+
+    def cannot_stand_again(self, _done: Any) -> str:
+        """Why a transaction that was voided cannot stand again, if its void is reversed."""
+        return ""
 
     def use_again(self, done: Any, sign: int) -> None:
         """A void or reversal gives back, its reversal takes again."""
@@ -137,12 +147,15 @@ class LimitModel:
             return bad
         done.parts = [(funder or command.merchant, points)]
         self.open(done.member, program, done).earn(
-            funder or command.merchant, self.last_day(program), points
+            funder or command.merchant,
+            self.last_day(program),
+            points,
+            self.first_day(command.merchant),
         )
         self.note(done, program, "C", points)
-        self.use(done, uses)
+        self.use_up(done, uses)
         if other:
-            move = ("lot", funder, self.last_day(program), friends)
+            move = (command.merchant, funder or command.merchant, 0, friends)
             done.follow = ("earn", other, program, [move])
         return "APPROVED"
 
@@ -158,31 +171,56 @@ class LimitModel:
     # By hand.
 
     def propose(self, command: Any) -> str:
-        row = [command.member, command.unit, command.amount, command.by]
+        row = [command.what, command.member, command.unit, command.amount, command.by]
+        if not command.amount or (command.what == "debt" and command.amount < 0):
+            return "REFUSED"
         known = self.proposals.get(command.id)
         if known is not None:
-            return "UNCHANGED" if known[:4] == row else "REFUSED"
-        if not command.amount:
-            return "REFUSED"
+            return "UNCHANGED" if known[:5] == row else "REFUSED"
         self.proposals[command.id] = [*row, ""]
+        return "APPROVED"
+
+    def withdraw(self, command: Any) -> str:
+        known = self.proposals.get(command.id)
+        if known is None or known[5] not in {"", f"{command.by} withdrew"}:
+            return "REFUSED"
+        if known[5]:
+            return "UNCHANGED"
+        known[5] = f"{command.by} withdrew"
         return "APPROVED"
 
     def confirm(self, command: Any) -> str:
         known = self.proposals.get(command.id)
         if known is None:
             return "REFUSED"
-        member, program, amount, proposer, decider = known
-        if decider:
-            return "UNCHANGED" if decider == command.by else "REFUSED"
+        what, member, unit, amount, proposer, decided = known
+        if decided:
+            return "UNCHANGED" if decided == command.by else "REFUSED"
         if proposer == command.by:
             return "REFUSED"
+        change = self.adjust_value if what == "value" else self.adjust_points
+        bad = change(what, member, unit, amount)
+        if not bad:
+            known[5] = command.by
+        return bad or "APPROVED"
+
+    def adjust_value(self, _what: str, member: str, _unit: str, amount: int) -> str:
+        if amount < 0 and self.worth(member).available(self.today, self.at) < -amount:
+            return "REFUSED"
+        self.values.setdefault(member, self.worth(member)).balance += amount
+        return ""
+
+    def adjust_points(self, what: str, member: str, program: str, amount: int) -> str:
         holding = self.open(member, program)
-        if amount > 0:
+        if what == "debt":
+            if sum(holding.debts.values()) < amount:
+                return "REFUSED"
+            holding.earn("", 0, amount)
+        elif amount > 0:
             holding.move("lot", "adjustment", self.last_day(program), amount)
         elif holding.available(self.today) < -amount:
             return "REFUSED"
         else:
             holding.spend(-amount, self.today)
         holding.moves = []
-        known[4] = command.by
-        return "APPROVED"
+        return ""

@@ -6,9 +6,9 @@ from hypothesis.stateful import rule
 from engine.reasons import Reason
 from engine.rules import adjustments, rewards
 from tests.engine.house import token
-from tests.properties.limit_model import BONUSES, FRIENDS, LIMITS, REASONS
+from tests.properties.limit_model import BONUSES, FRIENDS, LIMITS, MONEY, REASONS
 
-tills = st.sampled_from(("00000001", "00000002", "00000003"))
+tills = st.sampled_from(("00000001", "00000002", "00000003", "00000004"))
 named = st.sampled_from([(token("C", "A"),), (token("P", "B"),), (token("C", "C"),)])
 OTHERS = (token("C", "A"), token("C", "C"), token("P", "H"), token("C", "nobody"))
 names = st.sampled_from(["T1", "T2"])
@@ -31,7 +31,7 @@ class LimitSteps:
             friends = FRIENDS.get((program, code), 0)
             terms = (points, rate, times, funder, 0, 99991231, friends)
             row = rewards.PutReason(program, code, *terms)
-            assert self.house.machine.execute(row, at).approved
+            assert self.house.execute(row, at).approved
 
     @rule(
         till=tills,
@@ -46,11 +46,13 @@ class LimitSteps:
             self.send(self.request(rewards.Reward, till, **said))
 
     @rule(
-        till=st.sampled_from(("00000003", "00000003", "00000001")),
+        till=st.sampled_from(("00000003", "00000003", "00000001", "00000004")),
         who=named,
         other=st.sampled_from([(), *((one,) for one in OTHERS)]),
         amount=st.sampled_from([0, 5_000]),
-        plot=st.lists(st.sampled_from(["void", "un-void", "reverse", "refund"]), max_size=4),
+        plot=st.lists(
+            st.sampled_from(["void", "un-void", "reverse", "refund", "dies"]), max_size=5
+        ),
     )
     def refer(self, till, who, other, amount, plot):
         """A referral, and what is undone of it."""
@@ -64,6 +66,8 @@ class LimitSteps:
                 self.reverse_message(self.sent[-1], "")
             elif act == "reverse":
                 self.reverse_message(trade, "")
+            elif act == "dies":
+                self.dying = True
             else:
                 self.return_part(trade, trade.amount // 3, trade.tokens, till)
             self.books_hold()
@@ -80,19 +84,24 @@ class LimitSteps:
         row = adjustments.Propose(name, "points", member, program, amount, 0, "a complaint", by)
         self.administer(row, self.model.propose)
 
-    @rule(
-        number=st.integers(1, 5),
-        member=st.sampled_from(["M1", "M2"]),
-        program=st.sampled_from(["P01", "P02"]),
-        amount=st.sampled_from([-300, -40, 25, 500]),
-    )
-    def adjust(self, number, member, program, amount):
-        """Both persons, one after the other."""
-        self.propose_and_confirm((f"A{number}", member, program, amount))
+    @rule(name=names, by=persons)
+    def withdraw(self, name, by):
+        self.administer(adjustments.Withdraw(name, by), self.model.withdraw)
 
-    def propose_and_confirm(self, said):
-        name, member, program, amount = said
-        row = (name, "points", member, program, amount, 0, "a complaint", "teller")
+    @rule(
+        number=st.integers(1, 9),
+        member=st.sampled_from(["M1", "M2"]),
+        what=st.sampled_from(["points", "points", "debt", "debt", "value"]),
+        program=st.sampled_from(["P01", "P02"]),
+        amount=st.sampled_from([-300, -40, 1, 25, 500]),
+    )
+    def adjust(self, number, member, what, program, amount):
+        """Both persons, one after the other."""
+        unit = MONEY if what == "value" else program
+        self.propose_and_confirm(f"A{number}", (what, member, unit, amount))
+
+    def propose_and_confirm(self, name, said):
+        row = (name, *said, 0, "a complaint", "teller")
         self.administer(adjustments.Propose(*row), self.model.propose)
         self.administer(adjustments.Confirm(name, "supervisor"), self.model.confirm)
 
@@ -104,7 +113,7 @@ class LimitSteps:
         """Send an administration command to both, and compare the reason."""
         self.model.come(self.at)
         reason = judge(command)
-        answer = self.house.machine.execute(command, self.at)
+        answer = self.house.execute(command, self.at)
         assert Reason(answer.outcome.reason).name == reason
         if reason == "APPROVED":
             self.model.sequence += 1

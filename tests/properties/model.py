@@ -11,17 +11,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.properties.coupon_steps import CouponModel
 from tests.properties.gift_steps import GiftModel
+from tests.properties.holding import FOR_EVER, Holding, ripened
 from tests.properties.limit_model import BLOCKED, LimitModel
+from tests.properties.pin_steps import PinModel
+from tests.properties.prize_steps import PrizeModel
+from tests.properties.recharge_steps import RechargeModel
 from tests.properties.value_model import ValueModel
 
 ZONE = ZoneInfo("Asia/Shanghai")
 WEEK_MS = 7 * 24 * 3600 * 1000
-FOR_EVER = 99991231
 MONEY = "156"
-ABSENT, RIGHT, WRONG = 0, 1, 2
+POINTS_MAX = 999_999_999_999
 VOIDABLE = {"Accrual", "Reward", "Redemption", "TopUp", "Purchase", "Conversion"}
-VOIDABLE |= {"GiftExchange", "Capture", "ValueCapture", "Transfer", "Exchange"}
+VOIDABLE |= {"GiftExchange", "Capture", "ValueCapture", "Transfer", "Exchange", "Recharge"}
+VOIDABLE |= {"Claim", "Use", "Handover"}
+REFUNDABLE = {"Accrual", "Reward", "Redemption", "Purchase", "Capture", "ValueCapture", "Use"}
+REVERSIBLE = VOIDABLE | {"Void", "Hold", "ValueHold", "Draw"}
 
 PROGRAMS = {
     # points a yuan, months to live (None: for ever), days of grace or None, stops at zero
@@ -29,10 +36,21 @@ PROGRAMS = {
     "P02": {"rate": 300, "months": 1, "grace": 5, "zero": True},
 }
 MERCHANTS = {
-    # programs taken, the own one first; points a yuan earned
-    "HOTEL": {"programs": ["P01", "P02"], "earn": (1, 1)},
-    "SHOP": {"programs": ["P02"], "earn": (3, 2)},
+    # programs taken, the own one first; points a yuan earned; what is shared, which moves no points
+    "HOTEL": {
+        "programs": ["P01", "P02"],
+        "earn": (1, 1),
+        "shares": {
+            "top_up": (4, 3),
+            "margin_share": (("HB01", (1, 4)), ("issuer", (1, 2))),
+            "fee_share": (("HB01", (1, 3)), ("HOTEL", (1, 7))),
+        },
+    },
+    "SHOP": {"programs": ["P02"], "earn": (3, 2), "shares": {"margin_share": (("HB01", (1, 1)),)}},
+    "CLUB": {"programs": ["P01"], "earn": (2, 1), "shares": {}},
 }
+WAITS = {"CLUB": ((20260101, 2), (20260312, -1))}
+"""From a day on, days after which points can be spent; -1: once somebody lets them free."""
 
 
 def local_day(at: int) -> int:
@@ -51,88 +69,12 @@ def last_day(program: str, today: int) -> int:
     return year * 10000 + (month + 1) * 100 + monthrange(year, month + 1)[1]
 
 
-class Holding:
-    """Points of a member in a program: lots by (expiry, issuer), what is owed, what holds keep.
-
-    Attributes:
-        held: sequence of the hold to the time from which it keeps nothing, and (expiry, issuer,
-            points) in the order in which they are spent.
-    """
-
-    def __init__(self) -> None:
-        self.lots: dict[tuple[int, str], int] = defaultdict(int)
-        self.debts: dict[str, int] = defaultdict(int)
-        self.held: dict[int, tuple[int, list[tuple[int, str, int]]]] = {}
-        self.moves: list[tuple[str, str, int, int]] = []
-
-    def move(self, kind: str, issuer: str, expiry: int, amount: int) -> None:
-        if not amount:
-            return
-        self.moves.append((kind, issuer, expiry, amount))
-        if kind == "lot":
-            self.lots[expiry, issuer] += amount
-            assert self.lots[expiry, issuer] >= 0
-            if not self.lots[expiry, issuer]:
-                del self.lots[expiry, issuer]
-        else:
-            self.debts[issuer] -= amount
-            assert self.debts[issuer] >= 0
-            if not self.debts[issuer]:
-                del self.debts[issuer]
-
-    def available(self, today: int) -> int:
-        good = sum(amount for (expiry, _), amount in self.lots.items() if expiry >= today)
-        return good - sum(self.debts.values())
-
-    def ledger(self) -> int:
-        kept = sum(lot[2] for _, lots in self.held.values() for lot in lots)
-        return sum(self.lots.values()) + kept - sum(self.debts.values())
-
-    def free(self, hold: int, today: int) -> None:
-        """What a hold keeps goes back, or runs out at once."""
-        for expiry, issuer, amount in self.held.pop(hold)[1]:
-            if expiry >= today:
-                self.move("lot", issuer, expiry, amount)
-
-    def earn(self, issuer: str, expiry: int, amount: int) -> None:
-        for creditor in sorted(self.debts):
-            part = min(self.debts[creditor], amount)
-            self.move("debt", creditor, 0, part)
-            amount -= part
-        self.move("lot", issuer, expiry, amount)
-
-    def spend(self, amount: int, today: int) -> None:
-        for expiry, issuer in sorted(self.lots):
-            if expiry >= today:
-                part = min(self.lots[expiry, issuer], amount)
-                self.move("lot", issuer, expiry, -part)
-                amount -= part
-        assert not amount
-
-    def take_back(self, issuer: str, expiry: int, amount: int, *, owe: bool) -> int:
-        wanted = amount
-        own = [(expiry, issuer)] if (expiry, issuer) in self.lots else []
-        for lot in own + sorted(set(self.lots) - set(own)):
-            part = min(self.lots[lot], amount)
-            self.move("lot", lot[1], lot[0], -part)
-            amount -= part
-        if owe:
-            self.move("debt", issuer, 0, -amount)
-            amount = 0
-        return wanted - amount
-
-    def undo(self, moves: list[tuple[str, str, int, int]]) -> None:
-        for kind, issuer, expiry, amount in reversed(moves):
-            if kind == "lot" and amount > 0:
-                self.take_back(issuer, expiry, amount, owe=True)
-            elif kind == "lot":
-                self.move("lot", issuer, expiry, -amount)
-            elif amount > 0:
-                self.move("debt", issuer, 0, -amount)
-            else:
-                part = min(self.debts.get(issuer, 0), -amount)
-                self.move("debt", issuer, 0, part)
-                self.move("lot", issuer, FOR_EVER, -amount - part)
+def first_day(merchant: str, day: int) -> int:
+    """The day from which points of a day can be spent; 0 for at once."""
+    days = [days for since, days in WAITS.get(merchant, ()) if since <= day]
+    if not days:
+        return 0
+    return after_days(day, days[-1]) if days[-1] >= 0 else FOR_EVER
 
 
 class Batch:
@@ -163,8 +105,10 @@ class Done:
         parts: points given, by issuer; `uses`: what it used of limits, and how much.
         more: program and moves of a second holding of the member.
         follow: what the machine does next for it: ``in``, ``earn`` or ``back``, member, program,
-            moves; then `other` is what that moved.
+            moves (of ``earn``: merchant, issuer, nothing, points); then `other` is what that moved.
         ended: how a hold was ended by another message.
+        again: what it lets stand again, where the second half of that has to be posted still.
+        freed: True once somebody let its points free by hand.
         value: fen that its member's stored value went up; `validity`: last day before and after.
     """
 
@@ -187,17 +131,24 @@ class Done:
         self.follow: tuple[str, str, str, list] | None = None
         self.other: tuple[str, str, list] | None = None
         self.ended = ""
+        self.freed = False
+        self.again: Done | None = None
         self.value = 0
         self.validity: tuple[int, int] | None = None
         self.month = 0
 
 
-class Model(ValueModel, GiftModel, LimitModel):
+class Model(PinModel, ValueModel, GiftModel, PrizeModel, RechargeModel, CouponModel, LimitModel):
     def __init__(self) -> None:
+        PinModel.__init__(self)
+        CouponModel.__init__(self)
         ValueModel.__init__(self)
+        PrizeModel.__init__(self)
+        RechargeModel.__init__(self)
         LimitModel.__init__(self)
         self.sequence = 0
         self.at = 0
+        self.last = 0, 0
         self.date = 0
         self.members: dict[tuple[str, bytes], str] = {}
         self.states: dict[tuple[str, bytes], str] = defaultdict(lambda: "active")
@@ -206,19 +157,29 @@ class Model(ValueModel, GiftModel, LimitModel):
         self.spent: dict[str, dict[int, list[int]]] = defaultdict(
             lambda: defaultdict(lambda: [0, 0])
         )
-        self.failures: dict[str, int] = defaultdict(int)
         self.holdings: dict[tuple[str, str], Holding] = defaultdict(Holding)
         self.batches: dict[tuple[str, int], Batch] = defaultdict(Batch)
         self.linked: dict[str, int] = defaultdict(lambda: 1)
         self.done: dict[tuple[str, int, int], Done | None] = {}
         self.by_sequence: dict[int, Done] = {}
         self.uploads: set = set()
+        self.dies = False
+        self.unfinished: dict[int, Done] = {}
 
     # Time.
 
+    def now(self, at: int) -> int:
+        """The time of a command that comes in at `at`: a clock set back stops at the last entry.
+
+        What left no entry left no time either.
+        """
+        if self.sequence != self.last[0]:
+            self.last = self.sequence, self.at
+        return max(at, self.last[1])
+
     def come(self, at: int) -> None:
         """A command comes in at a time: dates whose midnight has passed are closed first."""
-        self.at = max(at, self.at)
+        self.at = self.now(at)
         while self.date < local_day(self.at):
             self.cut_off()
 
@@ -226,7 +187,8 @@ class Model(ValueModel, GiftModel, LimitModel):
         """Take every lot whose day has passed; returns how many entries that makes."""
         made = 0
         for (member, program), holding in self.holdings.items():
-            gone = [lot for lot in sorted(holding.lots) if lot[0] < self.today]
+            lots, _ = ripened(holding.lots, holding.waiting, self.today)
+            gone = [lot for lot in sorted(lots) if lot[0] < self.today]
             if gone:
                 self.open(member, program)
             for expiry, issuer in gone:
@@ -244,14 +206,17 @@ class Model(ValueModel, GiftModel, LimitModel):
                 continue
             if self.in_force(terminal, self.at) - number < 3:
                 continue
-            for key in [key for key in self.done if key[:2] == (terminal, number)]:
+            known = [key for key in self.done if key[:2] == (terminal, number)]
+            stans = [stan for *_, stan in known]
+            for key in known:
                 del self.done[key]
             del self.batches[terminal, number]
-            self.sequence += 1
+            self.sequence += 1 + (max(stans) - min(stans)) // 256
 
     def open(self, member: str, program: str, done: Done | None = None) -> Holding:
         """Look into a member's points: holds whose time is over end first, in an entry before."""
         holding = self.holdings[member, program]
+        holding.ripen(self.today)
         over = [hold for hold, (until, _) in holding.held.items() if until <= self.at]
         for hold in over:
             holding.free(hold, self.today)
@@ -266,19 +231,55 @@ class Model(ValueModel, GiftModel, LimitModel):
         """The second half of a transfer, or of its undo, in an entry behind."""
         if done.follow is None:
             return
+        self.unfinished[done.sequence] = done
+        if not self.dies:
+            self.post_half(done)
+
+    def post_half(self, done: Done) -> None:
+        """Post a second half; it stays open where the member cannot have so many points."""
+        assert done.follow is not None
         kind, member, program, moves = done.follow
         holding = self.open(member, program)
+        if kind == "in" and holding.ledger() - sum(move[3] for move in moves) > POINTS_MAX:
+            return
+        del self.unfinished[done.sequence]
         if kind == "in":
             for _, issuer, expiry, amount in moves:
                 holding.move("lot", issuer, expiry, -amount)
         elif kind == "earn":
-            for _, issuer, expiry, amount in moves:
-                holding.earn(issuer, expiry, amount)
+            for merchant, issuer, _, amount in moves:
+                wait = self.first_day(merchant)
+                holding.earn(issuer, self.last_day(program), amount, wait)
         else:
-            holding.undo(moves)
+            holding.undo(moves, self.today)
         done.other = member, program, holding.moves
         holding.moves = []
         self.sequence += 1
+
+    def let_free(self, command: Any) -> str:
+        """Points of a transaction that wait may be spent from now on."""
+        done = self.by_sequence.get(command.origin)
+        if done is None or done.reason != "APPROVED" or done.voids is not None:
+            return "REFUSED"
+        if done.freed:
+            return "UNCHANGED"
+        if done.undone:
+            return "REFUSED"
+        freed = 0
+        for program, moves in ((done.program, done.moves), done.more or ("", [])):
+            for kind, issuer, expiry, amount in moves:
+                if kind != "debt" and amount > 0:
+                    freed += self.open(done.member, program).let_free(issuer, expiry, amount)
+            self.holdings[done.member, program].moves = []
+        done.freed = bool(freed)
+        return "APPROVED" if freed else "REFUSED"
+
+    def finish(self) -> int:
+        """Post the second halves that are open; returns how many that were."""
+        before = len(self.unfinished)
+        for _, done in sorted(self.unfinished.items()):
+            self.post_half(done)
+        return before - len(self.unfinished)
 
     def cut_off(self) -> None:
         self.date = after_days(self.date, 1)
@@ -314,8 +315,10 @@ class Model(ValueModel, GiftModel, LimitModel):
             return "BATCH_NOT_IN_FORCE", None
         done = Done(command, self.sequence + 1, "APPROVED")
         done.month = self.today // 100
+        failures = self.failures.copy()
         done.reason = getattr(self, type(command).__name__.lower())(command, done)
-        if done.reason in {"MEMBER_MISSING", "PIN_BLOCK_BAD"}:
+        if done.reason in {"MEMBER_MISSING", "PIN_BLOCK_BAD", "DRAW_AGAIN"}:
+            self.failures = failures  # what leaves no entry leaves no count
             return done.reason, None
         self.sequence += 1
         if command.batch == in_force and self.linked[command.terminal] < in_force:
@@ -324,7 +327,7 @@ class Model(ValueModel, GiftModel, LimitModel):
             batch.since = batch.since or self.at
             for line in done.counted:
                 batch.count(*line)
-            self.complete(done)
+            self.complete(done.again or done)
         self.done[key] = self.by_sequence[done.sequence] = done
         return done.reason, done
 
@@ -349,8 +352,14 @@ class Model(ValueModel, GiftModel, LimitModel):
     def rate_of(self, program: str) -> int:
         return PROGRAMS[program]["rate"]
 
+    def day_after(self, days: int) -> int:
+        return after_days(self.today, days)
+
     def last_day(self, program: str) -> int:
         return last_day(program, self.today)
+
+    def first_day(self, merchant: str) -> int:
+        return first_day(merchant, self.today)
 
     def note(self, done: Done, program: str, side: str, moved: int) -> None:
         done.program, done.moved = program, moved
@@ -376,11 +385,13 @@ class Model(ValueModel, GiftModel, LimitModel):
         if bad:
             return bad
         holding = self.open(done.member, program, done)
+        wait = first_day(command.merchant, day)
+        wait = wait if wait > self.today else 0
         for issuer, points in parts:
-            holding.earn(issuer, last_day(program, day), points)
+            holding.earn(issuer, last_day(program, day), points, wait)
         done.parts = parts
         self.note(done, program, "C", earned)
-        self.use(done, uses)
+        self.use_up(done, uses)
         self.spend(done, 1, command.amount, 1)
         return "APPROVED"
 
@@ -421,8 +432,7 @@ class Model(ValueModel, GiftModel, LimitModel):
         bad = self.over(uses, pools=False)
         if bad:
             return bad
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        bad = self.judge_spender(command, done)
         if bad:
             return bad
         holding = self.open(done.member, program, done)
@@ -433,20 +443,8 @@ class Model(ValueModel, GiftModel, LimitModel):
             return bad
         holding.spend(amount, self.today)
         self.note(done, program, "D", amount)
-        self.use(done, uses)
+        self.use_up(done, uses)
         return "APPROVED"
-
-    def judge_pin(self, pin: int, member: str, *, needed: bool) -> str:
-        if pin == ABSENT and not needed:
-            return ""
-        if self.failures[member] == 3:
-            return "PIN_LOCKED"
-        if pin == ABSENT:
-            return "PIN_MISSING"
-        self.failures[member] = self.failures[member] + 1 if pin == WRONG else 0
-        if not self.failures[member]:
-            return ""
-        return "PIN_LOCKED" if self.failures[member] == 3 else "PIN_WRONG"
 
     def enrolment(self, command: Any, done: Done) -> str:
         if any(token in self.members for token in command.tokens):
@@ -481,6 +479,11 @@ class Model(ValueModel, GiftModel, LimitModel):
                 self.states[token] = new
         self.sequence += 1
         return True
+
+    def forget(self, member: str) -> None:
+        """Close a member's empty account, forget it and drop its names: three commands."""
+        self.members = {token: whose for token, whose in self.members.items() if whose != member}
+        self.sequence += 3
 
     def cardreplacement(self, command: Any, done: Done) -> str:
         bad = self.find(command.tokens, done, whatever_state=True)
@@ -529,6 +532,8 @@ class Model(ValueModel, GiftModel, LimitModel):
         done.member = original.member
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
+        if command.coupon and command.coupon != getattr(original.command, "coupon", b""):
+            return "COUPON_DIFFERS"
         if type(original.command).__name__ not in VOIDABLE:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
@@ -537,6 +542,9 @@ class Model(ValueModel, GiftModel, LimitModel):
             return "AMOUNT_DIFFERS"
         if original.undone or original.returned:
             return "ALREADY_UNDONE"
+        bad = self.cannot_be_undone(original)
+        if bad:
+            return bad
         original.undone = "voided"
         done.voids = original
         self.spend(original, -1, original.command.amount, 1)
@@ -550,13 +558,17 @@ class Model(ValueModel, GiftModel, LimitModel):
         if original.more:
             program, moves = original.more
             second = self.open(original.member, program, done)
-            second.undo(moves)
+            second.undo(moves, self.today)
             done.more, second.moves = (program, second.moves), []
         if original.moves:
-            holding.undo(original.moves)
+            holding.undo(original.moves, self.today)
             done.moves, holding.moves = holding.moves, []
         if original.other:
             done.follow = ("back", *original.other)
+        elif original.voids is not None and original.voids.other is None:
+            done.again = original.voids
+        else:
+            self.unfinished.pop(original.sequence, None)
         self.give_back_value(original, done)
         self.use_again(original, -1)
         done.counted = [
@@ -574,7 +586,7 @@ class Model(ValueModel, GiftModel, LimitModel):
         if not self.names(command.tokens, original.member):
             return "OTHER_MEMBER"
         kind = type(original.command).__name__
-        if kind not in {"Accrual", "Reward", "Redemption", "Purchase", "Capture", "ValueCapture"}:
+        if kind not in REFUNDABLE:
             return "NOT_UNDOABLE"
         if command.unit != getattr(original.command, "unit", MONEY):
             return "UNIT_DIFFERS"
@@ -590,7 +602,9 @@ class Model(ValueModel, GiftModel, LimitModel):
         self.use_less(original, before, after, whole)
         self.spend(original, -1, command.amount, 1 if after == whole else 0)
         part = original.moved * after // whole - original.moved * before // whole
-        if kind in {"Purchase", "ValueCapture"}:
+        if kind == "Use":
+            self.refund_use(original, done, before, after)
+        elif kind in {"Purchase", "ValueCapture"}:
             self.refund_purchase(command, original, done)
         elif kind in {"Accrual", "Reward"}:
             first = original.moved * before // whole
@@ -672,7 +686,7 @@ class Model(ValueModel, GiftModel, LimitModel):
         if done.reason == "OTHER_CONTENT":
             return done.reason, None
         self.sequence += 1
-        self.complete(done)
+        self.complete(done.again or done)
         return done.reason, done
 
     def reverse(self, command: Any, original: Done | None, done: Done) -> str:
@@ -688,10 +702,13 @@ class Model(ValueModel, GiftModel, LimitModel):
             return "APPROVED"
         if original.undone:
             return "APPROVED"
-        if type(original.command).__name__ not in VOIDABLE | {"Void", "Hold", "ValueHold"}:
+        if type(original.command).__name__ not in REVERSIBLE:
             return "NOT_UNDOABLE"
         if original.returned:
             return "ALREADY_UNDONE"
+        bad = self.cannot_be_undone(original)
+        if bad:
+            return bad
         if type(original.command).__name__ in {"Hold", "ValueHold"}:
             bad = self.undo_hold(original, done)
             if bad:

@@ -16,8 +16,7 @@ class Model(Base):
             return "NO_TERMS"
         if not command.amount:
             return "AMOUNT_ZERO"
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        return self.judge_pin(command.pin, done.member, needed=phone_alone)
+        return self.judge_spender(command, done)
 
     # Holds.
 
@@ -103,7 +102,7 @@ class Model(Base):
         bad = self.over(uses, pools=False) or self.over(uses, pools=True)
         if bad:
             return bad
-        self.use(done, uses)
+        self.use_up(done, uses)
         wanted, left = done.moved, []
         for expiry, issuer, there in lots:
             part = min(there, wanted)
@@ -126,7 +125,8 @@ class Model(Base):
         """End every hold of points whose time is over; returns how many entries that makes."""
         before = self.sequence
         for member, program in list(self.holdings):
-            self.open(member, program)
+            if self.holdings[member, program].held:
+                self.open(member, program)
         return self.sequence - before
 
     # Transfer and exchange.

@@ -17,6 +17,7 @@ from engine.catalogue import command_of
 from engine.machine import Machine
 from engine.reasons import Reason
 from engine.rules import coupons, refund, undo
+from engine.rules.coupon_inquiry import look
 from engine.rules.coupons import ExpireCoupon
 from ledger import schema
 from ledger.model import values_of
@@ -155,13 +156,13 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
             self.house.member(member, START, (("C", card),))
             self.house.balance(member, "P01", 1_000, START, 20261231)
         for line in LINES:
-            assert self.house.machine.execute(command_for(line.split()), START).approved
+            assert self.house.execute(command_for(line.split()), START).approved
 
     def send(self, cls, till, **said):
         command = self.house.request(cls, till, self.at, **said)
-        answer = self.house.machine.execute(command, self.at)
+        answer = self.house.execute(command, self.at)
         if answer.approved:
-            again = self.house.machine.execute(command, self.at)
+            again = self.house.execute(command, self.at)
             assert again.repeated
             assert again.outcome == answer.outcome
         return command, answer
@@ -199,10 +200,16 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         code = self.codes[-1 - which % min(6, len(self.codes))]
         said = {"coupon": code, "code_batch": 0, "serial": 0, "amount": sale, "quantity": 0}
         more = {"tokens": (), "reference": "", "coupon_pin": 0}
+        asked = self.house.machine.look(self.at)
+        assert look(asked, (code, 0, 0), TILLS[till], sale, 0) is Reason.APPROVED
+        told = dict(asked.facts)["discount"]
         command, answer = self.send(coupons.Use, till, **said, **more)
-        if answer.approved:
+        if not answer.approved:
+            assert told == 0
+        else:
             facts = dict(answer.outcome.facts)
             assert 0 <= facts["discount"] <= sale
+            assert facts["discount"] == told, "an inquiry tells what a use then takes off"
             self.uses[answer.sequence] = Use(command, facts)
             self.trades.append((command, answer.sequence))
             if facts["campaign"] == "ALL":
@@ -265,7 +272,7 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
             original.terminal, original.merchant, original.batch, original.stan, b"",
             original.function, original.tokens, unit, original.amount, "98", coupon,
         )  # fmt: skip
-        return self.house.machine.execute(identified(command), self.at)
+        return self.house.execute(identified(command), self.at)
 
     @precondition(lambda self: self.trades)
     @rule(which=st.integers(0, 99))
@@ -305,8 +312,8 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
     def pass_days(self, days):
         self.at += days * DAY
         for code in self.codes:
-            self.house.machine.execute(ExpireCoupon(code), self.at)
-            again = self.house.machine.execute(ExpireCoupon(code), self.at)
+            self.house.execute(ExpireCoupon(code), self.at)
+            again = self.house.execute(ExpireCoupon(code), self.at)
             assert again.outcome.reason == Reason.UNCHANGED
 
     @invariant()
@@ -370,7 +377,8 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
         machine = Machine(again, replays=True)
         for sequence in range(1, self.book.sequence + 1):
             entry = self.book.entry(sequence)
-            machine.execute(command_of(entry.kind, entry.command), entry.at, entry.nonce)
+            command = command_of(entry.kind, entry.command)
+            machine.execute(command, entry.at, entry.nonce, entry.trail[:2])
         assert again.sequence == self.book.sequence
         for sequence in range(1, again.sequence + 1):
             assert again.entry(sequence) == self.book.entry(sequence)

@@ -46,6 +46,7 @@ class ValueModel:
     def __init__(self) -> None:
         self.values: dict[str, Worth] = {}
         self.ran_out: dict[str, int] = {}
+        self.asked: Any = None
 
     def worth(self, member: str) -> Worth:
         return self.values.get(member) or Worth()
@@ -99,17 +100,18 @@ class ValueModel:
         self.note(done, command.unit, "C", command.amount)
         return "APPROVED"
 
-    def purchase(self, command: Any, done: Any) -> str:
+    def may_pay(self, command: Any, done: Any) -> tuple[Worth, str]:
+        """The member's stored value, and why it may not be asked for so much."""
         bad = self.find(command.tokens, done)
-        if bad:
-            return bad
         worth = self.worth(done.member)
-        if worth.run_out(self.today):
-            return "CARD_EXPIRED"
-        if not command.amount:
-            return "AMOUNT_ZERO"
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        if not bad and worth.run_out(self.today):
+            bad = "CARD_EXPIRED"
+        if not bad and not command.amount:
+            bad = "AMOUNT_ZERO"
+        return worth, bad or self.judge_spender(command, done)
+
+    def purchase(self, command: Any, done: Any) -> str:
+        worth, bad = self.may_pay(command, done)
         if bad:
             return bad
         if worth.available(self.today, self.at) < command.amount:
@@ -122,16 +124,7 @@ class ValueModel:
     # Holds, which post nothing.
 
     def valuehold(self, command: Any, done: Any) -> str:
-        bad = self.find(command.tokens, done)
-        if bad:
-            return bad
-        worth = self.worth(done.member)
-        if worth.run_out(self.today):
-            return "CARD_EXPIRED"
-        if not command.amount:
-            return "AMOUNT_ZERO"
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        worth, bad = self.may_pay(command, done)
         if bad:
             return bad
         if sum(until > self.at for until, _ in worth.held.values()) >= HOLDS_MAX:
@@ -177,8 +170,7 @@ class ValueModel:
         if bad:
             nothing = bad == "AMOUNT_ZERO" and command.amount
             return "CONVERTS_TO_NOTHING" if nothing else bad
-        phone_alone = all(kind == "P" for kind, _ in command.tokens)
-        bad = self.judge_pin(command.pin, done.member, needed=phone_alone)
+        bad = self.judge_spender(command, done)
         if bad:
             return bad
         holding = self.open(done.member, command.unit, done)
@@ -229,6 +221,26 @@ class ValueModel:
         self.ran_out[member] = 0
         self.turn(member, "expired", "active")
         self.sequence += 1
+        return "APPROVED"
+
+    def propose_value(self, command: Any) -> str:
+        senseless = command.amount < 0 and command.what == "breakage"
+        self.asked = None if senseless or not command.amount else command
+        return "APPROVED" if self.asked else "REFUSED"
+
+    def confirm_value(self, _: Any) -> str:
+        """Post what was just proposed."""
+        if self.asked is None:
+            return "REFUSED"
+        member, amount = self.asked.member, self.asked.amount
+        if self.asked.what == "breakage":
+            if amount > self.ran_out.get(member, 0):
+                return "REFUSED"
+            self.ran_out[member] -= amount
+            return "APPROVED"
+        if amount < 0 and self.worth(member).available(self.today, self.at) < -amount:
+            return "REFUSED"
+        self.values.setdefault(member, Worth()).balance += amount
         return "APPROVED"
 
     def turn(self, member: str, before: str, after: str) -> None:

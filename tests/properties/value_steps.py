@@ -5,15 +5,14 @@ from hypothesis.stateful import invariant, rule
 
 from engine.reasons import Reason
 from engine.records import ASKED_NEVER
-from engine.rules import products, value
-from engine.sweeps import BY_NAME
+from engine.rules import adjustments, products, value
 from ledger import schema
 from tests.engine.house import sealed, token
 from tests.properties.value_model import GIFT_DAYS, GIFT_FACE, MONEY, Worth
 
 GIFTS = (token("C", "G1"), token("C", "G2"))
 NAMES = ("A", "C", "G1", "G2")
-TILLS = ("00000001", "00000002", "00000003")
+TILLS = ("00000001", "00000002", "00000003", "00000004")
 PINS = (0, 0, 0, 1, 1, 2)
 DAY_MS = 24 * 3600 * 1000
 
@@ -29,7 +28,7 @@ class ValueSteps:
 
     def register_value(self, at):
         """A product whose cards are loaded by terminals, two of them, and one opening balance."""
-        execute = self.house.machine.execute
+        execute = self.house.execute
         product = ("GIFT", "GIFT", False, True, GIFT_FACE, f"{GIFT_DAYS}d", True, True, "top-up")
         execute(products.PutCardProduct(*product, ASKED_NEVER, "621234", 16), at)
         execute(products.OpenCardBatch("B1", "GIFT", len(GIFTS)), at)
@@ -92,30 +91,33 @@ class ValueSteps:
             elif act == "refund":
                 self.return_part(trade, trade.amount // 3, trade.tokens, till)
             else:
-                self.at = max(self.at, self.model.at) + 7 * DAY_MS
+                self.at = self.model.now(self.at) + 7 * DAY_MS
             self.books_hold()
             self.value_agrees()
 
     @rule()
     def sweep_value(self):
         """What is left after the last day is taken, once."""
-        self.model.come(self.at)
-        due = [
-            command
-            for key, row in self.book.view.scan(bytes((schema.VALUE,)))
-            for command in BY_NAME["value"].candidates(key, row, self.model.today, self.model.at)
-        ] or [value.ExpireValue("M1")]
-        answers = [self.house.machine.execute(command, self.at) for command in (*due, *due)]
-        assert sum(answer.approved for answer in answers) == self.model.sweep_value()
-        assert self.book.sequence == self.model.sequence
+        self.sweep("value", value.ExpireValue("M1"), self.model.sweep_value)
 
     @rule(member=st.sampled_from(["M1", "M2", "B1.0000001", "B1.0000002"]))
     def reactivate(self, member):
         self.model.come(self.at)
         command = value.ReactivateValue(member, self.model.today)
-        answer = self.house.machine.execute(command, self.at)
+        answer = self.house.execute(command, self.at)
         reason = self.model.reactivate(member, self.model.today)
         assert Reason(answer.outcome.reason).name == reason
+
+    @rule(
+        member=st.sampled_from(["M1", "M2"]),
+        what=st.sampled_from(["value", "breakage"]),
+        amount=st.sampled_from([-900, -1, 0, 1, 250, 2_000]),
+    )
+    def adjust_value(self, member, what, amount):
+        """Value given or taken by two persons, or what has run out taken to income."""
+        said = (f"V{self.book.sequence}", what, member, MONEY, amount, 0, "year end", "teller")
+        self.administer(adjustments.Propose(*said), self.model.propose_value)
+        self.administer(adjustments.Confirm(said[0], "supervisor"), self.model.confirm_value)
 
     @invariant()
     def value_agrees(self):

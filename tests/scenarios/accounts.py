@@ -4,15 +4,18 @@ at DATE TIME unlock M1
 at DATE TIME new-pin M1 [none]
 at DATE TIME freeze M1 | unfreeze M1 | set-state M1 closed
 at DATE TIME close M1 [forfeit]
+at DATE TIME forget M1 | drop-names M1
 at DATE TIME grant M1 gold
 at DATE TIME rename M1 1 phone B phone Q card N     (the first goes, the others come)
 at DATE TIME set-card M1 card A lost | active
+    changed member M1: state active → frozen            (what the trail of the entry tells)
 """
 
 from typing import Any
 
-from engine.rules import accounts
-from tests.engine.house import sealed, token
+from engine.rules import accounts, forgetting
+from engine.trail import told
+from tests.engine.house import CLERK, sealed, token
 
 WHO = ("clerk", "asked for")
 """Who did it, and why."""
@@ -39,6 +42,12 @@ class Accounts:
     def close_account(self, words: Any) -> Any:
         return accounts.CloseAccount(words.rest[0], *WHO, "forfeit" in words.rest)
 
+    def forget(self, words: Any) -> Any:
+        return forgetting.ForgetMember(words.rest[0], *WHO)
+
+    def drop_names(self, words: Any) -> Any:
+        return forgetting.DropNames(words.rest[0], *WHO)
+
     def grant(self, words: Any) -> Any:
         return accounts.GrantTier(words.rest[0], *WHO, words.rest[1])
 
@@ -61,6 +70,13 @@ class Accounts:
     def expect_change(self, when: str, said: str) -> None:
         self.same(when, self.facts().get(when), said)
 
+    def expect_trail(self, change: str) -> None:
+        """The entry says who gave the command, and this among what it changed."""
+        operator, _, changed = self.entry(self.answer.sequence).trail
+        self.same("the operator", operator, CLERK[0])
+        found = [told(one) for one in changed]
+        self.same("what changed", change if change in found else found, change)
+
 
 ACTS = {
     "unlock": Accounts.unlock,
@@ -69,9 +85,14 @@ ACTS = {
     "unfreeze": Accounts.release_account,
     "set-state": Accounts.set_state_to,
     "close": Accounts.close_account,
+    "forget": Accounts.forget,
+    "drop-names": Accounts.drop_names,
     "grant": Accounts.grant,
     "rename": Accounts.rename,
     "set-card": Accounts.set_card_state,
 }
 
-EXPECTATIONS = [(r"(before|after): (.+)", Accounts.expect_change)]
+EXPECTATIONS = [
+    (r"(before|after): (.+)", Accounts.expect_change),
+    (r"changed (.+)", Accounts.expect_trail),
+]

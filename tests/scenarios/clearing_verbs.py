@@ -8,7 +8,7 @@
     owes-on DATE RUN PARTY FEN since DATE
     post-back DATE RUN PARTY FEN [taking FEN of DATE-RUN]
     true-up DATE RUN PROGRAM FEN of at most N
-    bank DATE RUN PARTY FEN confirmed|refused TEXT
+    bank DATE RUN PARTY FEN confirmed|refused [on DATE] TEXT          (else the day after)
     discrepancy ID REASON TEXT
     resolve ID [PARTY FEN] because TEXT
 """
@@ -53,6 +53,7 @@ def starts(_stage: Any, words: Any) -> Any:
         "0.1.0",
         0,
         ("Alliance", "", "", ""),
+        "2:00",
     )
 
 
@@ -106,10 +107,14 @@ def true_up(_stage: Any, words: Any) -> Any:
 
 
 def bank(_stage: Any, words: Any) -> Any:
-    said = _read(rf"{_RUN} (?P<party>\w+) (?P<fen>\d+) (?P<status>\w+) (?P<text>.+)", words)
+    said = _read(
+        rf"{_RUN} (?P<party>\w+) (?P<fen>\d+) (?P<status>\w+)(?: on (?P<on>\S+))? (?P<text>.+)",
+        words,
+    )
     date, run = _day(said["date"]), int(said["run"])
     fen = int(said["fen"])
-    return clearing.Confirm(date, run, said["party"], fen, said["status"], date + 1, said["text"])
+    booked = _day(said["on"]) if said["on"] else date + 1
+    return clearing.Confirm(date, run, said["party"], fen, said["status"], booked, said["text"])
 
 
 def discrepancy(_stage: Any, words: Any) -> Any:

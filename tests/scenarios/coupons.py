@@ -15,27 +15,27 @@ Acts; a coupon has the name of its claim, a produced one is ``batch.serial``::
     coupon-grant SPRING M1 as C3
     coupon-inquiry C1 60.00 yuan                  (expectations: coupon …, worth …)
     coupon-expiry C1
+    coupon-inquiries SPRING 3                     (the daemon notes so many)
     campaign-step approve SPRING by ANNA
-    coupon-step unlock C1 by ANNA
+    coupon-step unlock C1 by ANNA                 (or cancel, also of 7.3)
 
 Expectations::
 
     discount 10.00
     coupon C1 is live[, 2 left][, 30.00 yuan left][, until 2026-12-31]
-    effect of SPRING: issued 1 claimed 1 used 1
+    effect of SPRING: issued 1 claimed 1 used 1 [inquired 2]
 """
 
 import re
 from typing import Any
 
-from engine.campaigns import CodeBatch, Effect
+from engine.campaigns import CodeBatch, Effect, inquired
 from engine.commands import Answer, Pin
 from engine.rules import campaigns, coupons
-from engine.rules.coupon_inquiry import look
+from engine.rules.coupon_inquiry import NoteInquiries, look
 from ledger import codec, schema
 from tests.engine.house import sealed, token
-from tests.scenarios.value import fen
-from tests.scenarios.words import day, options, ratio
+from tests.scenarios.words import day, fen, options, ratio
 from tools.load_campaigns import CAMPAIGN
 
 COUPON_PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG}
@@ -118,7 +118,7 @@ class Couponing:
     """The part of a stage that knows campaigns and coupons."""
 
     def set_campaign(self, words: list[str], at: int) -> Answer:
-        self.answer = self.house.machine.execute(campaign(words), at)
+        self.answer = self.house.execute(campaign(words), at)
         return self.answer
 
     def set_codes(self, words: list[str], _at: int) -> None:
@@ -184,13 +184,20 @@ class Couponing:
     def coupon_expiry(self, words: Any) -> Any:
         return coupons.ExpireCoupon(self.code(words.rest[0])["coupon"])
 
+    def coupon_inquiries(self, words: Any) -> Any:
+        name, count = words.rest
+        return NoteInquiries(((name, int(count)),))
+
     def campaign_step(self, words: Any) -> Any:
         step, name = words.rest
         return campaigns.MoveCampaign(name, step, words.valued.get("by", ""))
 
     def coupon_step(self, words: Any) -> Any:
         step, name = words.rest
-        coupon = self.code(name)["coupon"]
+        named = self.code(name)
+        if step == "cancel" and named["code_batch"]:
+            return campaigns.CancelCode(*named.values(), words.valued.get("by", ""), "stolen")
+        coupon = named["coupon"]
         return campaigns.MoveCoupon(coupon, step, words.valued.get("by", ""), "asked for")
 
     def expect_discount(self, amount: str) -> None:
@@ -222,7 +229,9 @@ class Couponing:
         row = self.book.view.get(schema.named(schema.EFFECT, name)) or Effect(*[0] * 9)
         for key, number in re.findall(r"(\w+) ([\d.-]+)", said):
             wanted = fen(number) if key in {"discount", "sales"} else int(number)
-            self.same(key, getattr(row, key), wanted)
+            asked = key == "inquired"
+            found = inquired(self.book.view.get, name) if asked else getattr(row, key)
+            self.same(key, found, wanted)
 
     def expect_campaign(self, name: str, state: str) -> None:
         row = self.book.view.get(schema.named(schema.CAMPAIGN, name))
@@ -237,6 +246,7 @@ ACTS = {
     "use": Couponing.use,
     "hand-over": Couponing.hand_over,
     "coupon-expiry": Couponing.coupon_expiry,
+    "coupon-inquiries": Couponing.coupon_inquiries,
     "campaign-step": Couponing.campaign_step,
     "coupon-step": Couponing.coupon_step,
 }

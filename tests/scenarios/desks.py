@@ -21,7 +21,7 @@ class Desks:
     def set_operator(self, words: list[str], at: int) -> Any:
         pin = words[5].encode() if len(words) > 5 else b""
         command = desks.PutOperator(words[2], words[0], words[0], pin, words[3], True)
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def operator(self, words: Any) -> dict[str, Any]:
         """Who approves a void or refund, as the till says it."""

@@ -51,7 +51,7 @@ class Gifts:
             int(said["per-member"]),
             said["on"],
         )
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def gift_exchange(self, words: Any) -> Any:
         name, *quantity = words.rest[2:] if "gift-exchange" in words.rest else words.rest

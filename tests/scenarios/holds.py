@@ -30,7 +30,7 @@ class Holds:
     def set_rate(self, words: list[str], at: int) -> Answer:
         unit, target, _, since, ratio, *more = words
         above, below = ratio.split("/")
-        return self.house.machine.execute(
+        return self.house.execute(
             exchange.PutRate(
                 unit,
                 target,
@@ -107,7 +107,7 @@ class Holds:
     def second_half(self, words: Any) -> Any:
         """The command that completed an entry, as a crash would have it sent again."""
         done = self.book.view.get(schema.sequel(self.sequences[words.rest[0]]))
-        entry = self.book.entry(done.sequence)
+        entry = self.entry(done.sequence)
         kinds = transfers.HALVES
         return kinds[entry.kind](*entry.command)
 
@@ -125,7 +125,7 @@ class Holds:
     def expect_neighbour(self, where: str, kind: str) -> None:
         """Turn to the entry before or behind, which the machine made by itself."""
         self.check_legs()
-        entry = self.book.entry(self.answer.sequence + (1 if where == "then" else -1))
+        entry = self.entry(self.answer.sequence + (1 if where == "then" else -1))
         self.same("the entry", entry.kind, kind)
         self.answer = Answer(Outcome(*entry.outcome), entry.sequence, entry.date, False)
 

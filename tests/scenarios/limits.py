@@ -14,7 +14,8 @@ Setting the stage::
 Acts::
 
     reward SIGNIN [5.00 yuan] card A [with card C]
-    propose TICKET give 100 P01 M1 by teller [expires 2027-12-31]      (or take, write-off)
+    propose TICKET give 100 P01 M1 by teller [expires 2027-12-31]
+        (or take, write-off, to-income)
     confirm TICKET by supervisor
     withdraw TICKET by teller
     let-spend S1 by teller             (pending points of a transaction)
@@ -87,12 +88,12 @@ class LimitsOnStage:
 
     def set_credit(self, words: list[str], at: int) -> Answer:
         most = -1 if words[1] == "none" else int(words[1])
-        return self.house.machine.execute(PutCredit(words[0], most), at)
+        return self.house.execute(PutCredit(words[0], most), at)
 
     def set_reason(self, words: list[str], at: int) -> Answer:
         code, program, *rest = words
         said = options(rest)
-        return self.house.machine.execute(
+        return self.house.execute(
             rewards.PutReason(
                 program,
                 code,
@@ -121,7 +122,8 @@ class LimitsOnStage:
 
     def propose(self, words: Any) -> Any:
         name, verb, member, *more = words.rest
-        what = "debt" if verb == "write-off" else "value" if words.unit == MONEY else "points"
+        what = {"write-off": "debt", "to-income": "breakage"}.get(verb, "")
+        what = what or ("value" if words.unit == MONEY else "points")
         amount = -words.amount if verb == "take" else words.amount
         expires = day(more[1]) if more else 0
         by = words.valued["by"]

@@ -66,7 +66,7 @@ class Lotteries:
             b"sealed " + name.encode(),
             "hash of " + name,
         )
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def draw(self, words: Any) -> Any:
         rest = words.rest[2:] if "draw" in words.rest else words.rest

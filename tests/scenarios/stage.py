@@ -4,23 +4,8 @@ A file has scenarios, each under a line ``== title``; a line ``usual`` stands fo
 ``usual.txt``. Lines that begin at the margin set the stage
 or act, indented lines below an act say what must have come of it, ``#`` begins a remark.
 
-Setting the stage (before the first act, or in an act after ``load``)::
-
-    open 2026-03-01 cut-off 23:30 zone Europe/Berlin [batch-days 7] [offline-days 3]
-        [offline-daily 500]
-    program P01 rate 100 expiry rolling:24m [private] [reissue 30] [zero] [phone-spends]
-        [pin-above FEN]
-    merchant HOTEL from 2026-01-01 P01 earn 1/1 funding 1/1 settlement 95/100 fee 6 [min 10]
-        [max 100] [refund-days 30] [refund-fee] [pin-above FEN] [burn-min 10] [burn-max 500]
-        [tier-earn gold=2/1,silver=3/2]
-        [hold 30] [pending 14]      (-1: until they are released)
-        [refund-pin-above FEN]
-        (more lines add terms)
-    terminal 00000001 at HOTEL
-    member M1 card A phone B [state frozen] [of tier gold]
-    balance M1 P01 5000 until 2027-12-31         (M1 156 5000: fen of stored value)
-    card A is lost
-    batch in force 999999 at terminal 00000001
+Lines that set the stage stand before the first act, or in an act after ``load``; the modules of the
+families say theirs.
 
 Acts: ``at DATE TIME [terminal T] VERB …``; see `ACTS`. An act can be named with ``as NAME`` and
 referred to later. Money is written ``123.45 yuan``, points ``1001 P01``; legs are whole fen or
@@ -37,7 +22,7 @@ from engine import batches
 from engine.commands import Answer, Pin, bare
 from engine.draft import amended
 from engine.reasons import Reason
-from engine.records import ASKED_NEVER, CALENDAR, NEW_BATCH, Link
+from engine.records import NEW_BATCH
 from engine.rules import members, points, reference, refund, terminals, undo
 from ledger import codec, schema
 from ledger.model import MONEY
@@ -46,6 +31,7 @@ from tests.engine.house import House, identified, moment, sealed, token
 from tests.engine.memory_book import MemoryBook
 from tests.scenarios import (
     accounts,
+    alliance,
     cards,
     clearing_verbs,
     code_batches,
@@ -60,6 +46,7 @@ from tests.scenarios import (
     tiers,
 )
 from tests.scenarios.accounts import Accounts
+from tests.scenarios.alliance import Alliance
 from tests.scenarios.cards import Cards
 from tests.scenarios.code_batches import CodeBatches
 from tests.scenarios.coupons import Couponing
@@ -77,27 +64,10 @@ from tests.scenarios.value import (
     VALUE_SETTINGS,
     ValueStage,
 )
-from tests.scenarios.words import day, options, ratio
+from tests.scenarios.words import Words, day
 
-KINDS = {"card": "C", "phone": "P", "qr": "Q", "contactless": "U", "identity": "I"}
 PINS = {"right": Pin.RIGHT, "wrong": Pin.WRONG, "bad": Pin.BAD_BLOCK}
 BEGINNING = moment(20260101, "00:00")
-VALUED = (
-    "code",
-    "coupon",
-    "coupon-pin",
-    "pieces",
-    "batch",
-    "stan",
-    "as",
-    "pin",
-    "by",
-    "merchant",
-    "reference",
-    "operator",
-    "operator-pin",
-)
-VALUED += ("version", "software")
 UNKNOWN_RRN = -1
 USUAL = "usual: usual"
 NOTHING_DUE = Answer(bare(Reason.UNCHANGED), 0, 0, False)
@@ -117,7 +87,7 @@ def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
                 found.append((f"{path.stem}: {text[3:]}", []))
             elif text:
                 found[-1][1].append(text)
-    usual = dict(found).pop(USUAL)
+    usual = dict(found).get(USUAL, [])
     return [
         (title, [put for line in lines for put in (usual if line == "usual" else [line])])
         for title, lines in found
@@ -125,51 +95,9 @@ def scenarios(folder: Path) -> list[tuple[str, list[str]]]:
     ]
 
 
-def fen(text: str) -> int:
-    yuan, _, cents = text.partition(".")
-    return int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0)
-
-
-def tier_rates(text: str) -> tuple[tuple[str, tuple[int, int]], ...]:
-    """``gold=2/1,silver=3/2``."""
-    pairs = [one.split("=") for one in text.split(",") if one]
-    return tuple((tier, ratio(earn)) for tier, earn in sorted(pairs))
-
-
-class Words:
-    """The words of an act, taken apart: values behind known words, amounts, and the rest."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.valued: dict[str, str] = {}
-        self.tokens: list[tuple[str, str]] = []
-        self.amount: int | None = None
-        self.unit = ""
-        self.rest: list[str] = []
-        words = text.split()
-        while words:
-            word = words.pop(0)
-            if word in KINDS:
-                self.tokens.append((KINDS[word], words.pop(0)))
-            elif word in VALUED:
-                self.valued[word] = words.pop(0)
-            elif words and words[0] == "yuan":
-                self.amount, self.unit = fen(word), MONEY
-                words.pop(0)
-            elif words and re.fullmatch(r"P\d\d", words[0]) and word.isdecimal():
-                self.amount, self.unit = int(word), words.pop(0)
-            else:
-                self.rest.append(word)
-
-    def named(self) -> tuple:
-        return tuple(token(*one) for one in self.tokens)
-
-    def number(self, name: str) -> int:
-        return int(self.valued.get(name, 0))
-
-
 class Stage(
     Accounts,
+    Alliance,
     Cards,
     CodeBatches,
     Couponing,
@@ -183,10 +111,10 @@ class Stage(
     LimitsOnStage,
     ValueStage,
 ):
-    """One scenario being played."""
+    """One scenario being played, on a book in memory unless another is given."""
 
-    def __init__(self) -> None:
-        self.book = MemoryBook()
+    def __init__(self, book: Any = None) -> None:
+        self.book = MemoryBook() if book is None else book
         self.house = House(self.book)
         self.terms: dict[str, list[tuple]] = {}
         self.tier_rules: dict[str, list[tuple]] = {}
@@ -198,6 +126,7 @@ class Stage(
         self.swept = False
         self.answer: Answer | None = None
         self.legs: Counter | None = None
+        self.told: list[int] = []
         self.house.open(20260301, at=BEGINNING)
         self.house.institution("HB01", BEGINNING)
         self.zone = "Asia/Shanghai"
@@ -233,9 +162,9 @@ class Stage(
         if self.swept:
             self.answer = NOTHING_DUE
             for one in command:
-                self.answer = self.house.machine.execute(one, self.at)
+                self.answer = self.house.execute(one, self.at)
             return
-        self.answer = self.house.machine.execute(command, self.at)
+        self.answer = self.house.execute(command, self.at)
         if "as" in words.valued:
             self.sent[words.valued["as"]] = command
             self.sequences[words.valued["as"]] = self.answer.sequence
@@ -245,98 +174,6 @@ class Stage(
     def set_stage(self, line: str, at: int = BEGINNING) -> None:
         verb, _, rest = line.partition(" ")
         self.answer = SETTINGS[verb](self, rest.split(), at)
-
-    def set_open(self, words: list[str], at: int) -> Answer:
-        said = dict(zip(words[1::2], words[2::2], strict=True))
-        self.zone = said.get("zone", self.zone)
-        hours, minutes = (int(part) for part in said.get("cut-off", "24:00").split(":"))
-        # The machine keeps an open date once there is one; a scenario starts with its own.
-        calendar = amended(self.book.view.get(CALENDAR), date=day(words[0]))
-        self.book.view.put(CALENDAR, codec.pack_record(calendar))
-        days = tuple(
-            int(said.get(name, usual))
-            for name, usual in (("batch-days", 7), ("offline-days", 3), ("offline-daily", 500))
-        )
-        return self.house.open(day(words[0]), hours * 60 + minutes, self.zone, at, days=days)
-
-    def set_program(self, words: list[str], at: int) -> Answer:
-        said = options(words[1:], "private", "zero", "phone-spends")
-        return self.house.program(
-            words[0],
-            at,
-            points_per_yuan=int(said.get("rate", 100)),
-            expiry=said.get("expiry", "rolling:24m"),
-            settled="private" not in said,
-            after_expiry="reissue" if "reissue" in said else "expire",
-            grace_days=int(said.get("reissue", 0)),
-            clawback="zero" if "zero" in said else "negative",
-            phone_spends="phone-spends" in said,
-            breakage_share=ratio(said.get("breakage-share", "0/1")),
-            pin_above=int(said.get("pin-above", ASKED_NEVER)),
-        )
-
-    def set_merchant(self, words: list[str], at: int) -> Answer:
-        program = words.pop(3)
-        said = options(words[1:], "refund-fee")
-        row = (
-            day(said["from"]),
-            program,
-            ratio(said.get("earn", "1/1")),
-            ratio(said.get("funding", "1/1")),
-            ratio(said.get("settlement", "1/1")),
-            int(said.get("fee", 0)),
-            int(said.get("min", 0)),
-            int(said.get("max", 0)),
-            int(said.get("refund-days", 0)),
-            "refund-fee" in said,
-            int(said.get("pin-above", ASKED_NEVER)),
-            int(said.get("burn-min", 0)),
-            int(said.get("burn-max", 0)),
-            tier_rates(said.get("tier-earn", "")),
-            int(said.get("hold", 30)),
-            int(said.get("pending", 0)),
-            ratio(said.get("top-up", "0/0")),
-            int(said.get("refund-pin-above", ASKED_NEVER)),
-        )
-        rows = self.terms.setdefault(words[0], [])
-        rows.append(row)
-        return self.house.merchant(words[0], at, tuple(rows), said.get("of", "HB01"))
-
-    def set_only(self, words: list[str], at: int) -> Answer:
-        """Terms in place of all that a merchant had."""
-        self.terms.pop(words[0])
-        return self.set_merchant(words, at)
-
-    def set_terminal(self, words: list[str], at: int) -> Answer:
-        self.terminal = self.terminal or words[0]
-        return self.house.terminal(words[0], words[2], at)
-
-    def set_member(self, words: list[str], at: int) -> Answer:
-        said = Words(" ".join(words[1:]))
-        more = options([word for word in said.rest if word != "of"])
-        return self.house.member(
-            words[0],
-            at,
-            tuple(said.tokens),
-            more.get("state", "active"),
-            tier=more.get("tier", ""),
-        )
-
-    def set_balance(self, words: list[str], at: int) -> Answer:
-        member, unit, amount, *until = words
-        expiry = {"expiry": day(until[1])} if until else {}
-        return self.house.balance(member, unit, int(amount), at, **expiry)
-
-    def set_card(self, words: list[str], _at: int) -> None:
-        """A card that was reported lost long ago: change the row."""
-        key = schema.alias(*token("C", words[0]))
-        row = amended(self.book.view.get(key), state=words[2])
-        self.book.view.put(key, codec.pack_record(row))
-
-    def set_batch(self, words: list[str], _at: int) -> None:
-        """A terminal that has settled many batches already."""
-        key = schema.terminal(schema.LINK, words[-1])
-        self.book.view.put(key, codec.pack_record(Link(int(words[2]))))
 
     # Acts: each makes the command.
 
@@ -501,6 +338,10 @@ class Stage(
     def opened(self, words: Words) -> Any:
         return reference.Opened(int(words.rest[0]), "0.1.0")
 
+    def entry(self, sequence: int) -> Any:
+        """The journal entry of this number."""
+        return self.book.entry(sequence)
+
     # What must have come of it.
 
     def expect(self, line: str) -> None:
@@ -531,7 +372,7 @@ class Stage(
         self.same("the response code", RESPONSES[reason][0], code)
         self.same("a repeat", self.answer.repeated, bool(again))
         if self.answer.sequence and not again:
-            self.same("legs", self.book.entry(self.answer.sequence).postings, ())
+            self.same("legs", self.entry(self.answer.sequence).postings, ())
 
     def expect_unchanged(self) -> None:
         self.same("the outcome", Reason(self.answer.outcome.reason).name, Reason.UNCHANGED.name)
@@ -554,10 +395,11 @@ class Stage(
         sequence = self.answer.sequence
         swept = range(self.before + 1, sequence + 1) if self.swept else ()
         made = swept or ([sequence] if sequence else ())
-        found = Counter(leg for one in made for leg in self.book.entry(one).postings)
+        found = Counter(leg for one in made for leg in self.entry(one).postings)
         if found != wanted:
             extra, missing = found - wanted, wanted - found
             raise Wrong(f"legs not said: {sorted(extra)}; legs missing: {sorted(missing)}")
+        self.told += made
 
     def expect_no_entry(self) -> None:
         self.same("the last entry", self.book.sequence, self.before)
@@ -597,7 +439,7 @@ class Stage(
         self.same("the date", self.house.machine.date, day(date))
 
     def expect_cut_offs(self, dates: str) -> None:
-        entries = [self.book.entry(n) for n in range(self.before + 1, self.book.sequence + 1)]
+        entries = [self.entry(n) for n in range(self.before + 1, self.book.sequence + 1)]
         found = [entry.command[0] for entry in entries if entry.kind == "cut-off"]
         self.same("cut-offs", found, [day(date) for date in dates.split()])
 
@@ -620,15 +462,7 @@ class Stage(
 
 
 SETTINGS = {
-    "open": Stage.set_open,
-    "program": Stage.set_program,
-    "merchant": Stage.set_merchant,
-    "only": Stage.set_only,
-    "terminal": Stage.set_terminal,
-    "member": Stage.set_member,
-    "balance": Stage.set_balance,
-    "card": Stage.set_card,
-    "batch": Stage.set_batch,
+    **alliance.SETTINGS,
     **cards.SETTINGS,
     **coupons.SETTINGS,
     **tiers.SETTINGS,

@@ -42,7 +42,7 @@ class Sweeping:
     def expect_swept(self, number: str) -> None:
         """How many entries a sweep has made, cut-offs that came with it left out."""
         made = range(self.before + 1, self.book.sequence + 1)
-        found = sum(self.book.entry(one).kind != "cut-off" for one in made)
+        found = sum(self.entry(one).kind != "cut-off" for one in made)
         self.same("entries of the sweep", found, int(number))
 
     def expect_forgotten(self, number: str) -> None:

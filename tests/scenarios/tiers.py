@@ -36,7 +36,7 @@ class Tiers:
             )
         )
         command = tiers.PutTier(words[0], words[0], int(words[2]), tuple(rules))
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def tier_review(self, words: Any) -> Any:
         return tiers.ReviewTier(words.rest[0])

@@ -29,13 +29,7 @@ from engine.records import ASKED_NEVER
 from engine.rules import products, value
 from ledger.model import MONEY
 from tests.engine.house import sealed, token
-
-
-def fen(text: str) -> int:
-    """Fen of an amount in yuan, which may be below zero."""
-    sign = -1 if text.startswith("-") else 1
-    yuan, _, cents = text.lstrip("-").partition(".")
-    return sign * (int(yuan) * 100 + int(cents.ljust(2, "0") if cents else 0))
+from tests.scenarios.words import fen, options
 
 
 class ValueStage:
@@ -86,10 +80,7 @@ class ValueStage:
 
     def set_product(self, words: list[str], at: int) -> Answer:
         flags = {"once", "named", "no-stock", "by-top-up", "no-loss"}
-        rest, said = words[1:], {}
-        while rest:
-            word = rest.pop(0)
-            said[word] = "" if word in flags else rest.pop(0)
+        said = options(words[1:], *flags)
         command = products.PutCardProduct(
             words[0],
             words[0],
@@ -104,18 +95,18 @@ class ValueStage:
             said.get("prefix", "621234"),
             int(said.get("length", 16)),
         )
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def set_cards(self, words: list[str], at: int) -> Answer:
         batch, _, product, *names = words
-        self.house.machine.execute(products.OpenCardBatch(batch, product, len(names)), at)
+        self.house.execute(products.OpenCardBatch(batch, product, len(names)), at)
         numbers = tuple((token("C", name)[1], sealed(name)) for name in names)
-        return self.house.machine.execute(products.IssueCards(batch, 1, numbers), at)
+        return self.house.execute(products.IssueCards(batch, 1, numbers), at)
 
     def set_range(self, words: list[str], at: int) -> Answer:
         batch, first, last, state = words
         command = products.MoveCards(batch, int(first), int(last), state)
-        return self.house.machine.execute(command, at)
+        return self.house.execute(command, at)
 
     def expect_value(self, member: str, available: str, ledger: str | None) -> None:
         wallet = self.house.wallet(member)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -67,6 +68,17 @@ def must(*arguments):
     done = run(*arguments)
     assert done.exit_code == 0, done.output
     return done.stdout
+
+
+def close_date(directory, *options):
+    """Close the open date, also one that has not begun; returns it as YYYY-MM-DD."""
+    done = run(*options, "cutoff", directory, "--json")
+    if done.exit_code:
+        (date,) = re.findall(r"open business date is (\S+), which has not begun", done.stderr)
+        must(*options, "cutoff", directory, "--date", date)
+        return date
+    closed = str(json.loads(done.stdout)["closed"])
+    return f"{closed[:4]}-{closed[4:6]}-{closed[6:]}"
 
 
 def write_lines(path, lines, mode=0o600):

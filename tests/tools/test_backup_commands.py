@@ -1,6 +1,8 @@
 """`counterfoil backup`, `restore` and `verify --against` as an operator sees them."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +58,14 @@ def test_backup_and_restore_elsewhere(grown, tmp_path):
     assert not (elsewhere / "u").exists()
 
 
+def test_the_operators_holidays_are_taken_along(loaded, tmp_path):
+    text = '[2026]\nclosed = ["2026-12-24"]\n'
+    (loaded / "holidays.toml").write_text(text)
+    must("backup", loaded, tmp_path / "full")
+    must("restore", tmp_path / "full", tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "holidays.toml").read_text() == text
+
+
 def test_through_a_pipe(loaded, tmp_path):
     command = [sys.executable, "-m", "tools"]
     made = subprocess.run(
@@ -72,6 +82,24 @@ def test_through_a_pipe(loaded, tmp_path):
     assert noted(loaded, "backup")["kept"] == noted(loaded, "backup")["sequence"]
 
 
+def test_a_reader_of_the_pipe_that_dies_is_told(loaded):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "tools", "backup", loaded, "-"],
+        cwd=ROOT,
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "went away before its end" in sentence
+    assert noted(loaded, "backup") == {}
+
+
 def test_what_is_refused_leaves_nothing(grown, tmp_path):
     loaded, _, _ = grown
     assert "is there already" in refused("backup", loaded, tmp_path / "full")
@@ -84,7 +112,8 @@ def test_what_is_refused_leaves_nothing(grown, tmp_path):
     assert "is not a backup" in refused("restore", f"{loaded}.key", tmp_path / "new")
     assert "name the full backup first" in refused("restore", tmp_path / "more", tmp_path / "new")
     assert "there is no entry 999 yet" in refused("backup", loaded, tmp_path / "x", "--since", 999)
-    assert "No such file" in refused("backup", loaded, tmp_path / "no" / "x")
+    for command in (("backup", loaded), ("restore", tmp_path / "full")):
+        assert "no is not a folder: make it first" in refused(*command, tmp_path / "no" / "x")
     left = {path.name for path in tmp_path.iterdir()}
     assert left.isdisjoint({"new", "x"})
     assert not any(name.startswith(".") for name in left)
@@ -98,6 +127,19 @@ def test_a_full_disk_is_told_before_it_is_full(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr("ledger.storage.Storage.free_bytes", lambda *_: 1 << 20)
     assert "MiB free" in refused("restore", tmp_path / "full", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_disk_that_gets_full_meanwhile_is_told_and_left_as_it_was(grown, tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "fsync", full)
+    for command in (("backup", grown[0]), ("restore", tmp_path / "full")):
+        sentence = refused(*command, tmp_path / "new")
+        assert "is full, nothing was made: free some, or" in sentence
+        assert str(tmp_path) in sentence
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_a_journal_that_was_cut_is_found_against_a_backup(grown, tmp_path):

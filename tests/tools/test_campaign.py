@@ -64,6 +64,8 @@ def test_a_coupon_is_shown_masked_and_cancelled(loaded):
     assert code[-4:] in done
     shown = json.loads(must("show", loaded, "coupon", code, "--json"))
     assert (shown["status"], shown["holder"], shown["uses_left"]) == ("live", "M0000001", 1)
+    asked = ("--by", "anna", "--reason", "asked")
+    assert must("coupon", loaded, "resend", shown["claim_rrn"], *asked) == f"{code}\n"
     listed = json.loads(must("campaign", loaded, "list", "--json"))
     assert [(one["id"], one["issued"], one["used"]) for one in listed] == [("SPRING10", 1, 0)]
     report = must("report", loaded, "campaign-effect", "--json").splitlines()
@@ -75,6 +77,12 @@ def test_a_coupon_is_shown_masked_and_cancelled(loaded):
 
     assert step("unlock", code).exit_code == 0, "it is live already"
     assert step("unlock", code[:-1]).exit_code == 1
+    made = loaded.with_name("print.csv")
+    must("issue", loaded, "coupons", "--campaign", "SPRING10", "--count", 2, "--output", made)
+    printed = made.read_text().split()[1].partition(",")[2]
+    assert step("cancel", printed).stdout == "untouched, now void\n"
+    assert step("cancel", printed).stdout == "it was so already\n"
+    assert step("unlock", printed).exit_code == 1
     assert step("cancel", code).stdout.endswith("live, now void\n")
     assert step("cancel", code).stdout.endswith("it was so already\n")
     assert step("unlock", code).exit_code == 1

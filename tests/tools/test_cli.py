@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -53,7 +54,8 @@ def test_help_is_everywhere():
 def test_wrong_usage_is_status_2(arguments):
     done = run(*arguments)
     assert done.exit_code == 2
-    assert done.stderr.startswith("Usage: ")
+    assert done.stderr.startswith("counterfoil")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(empty):
@@ -128,3 +130,46 @@ def test_a_message_that_stops_making_sense_is_status_1():
     done = run("decode", "02003020048020C0800100", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)[-1]["number"] == "!"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "{}", "member", "\udcff"],
+        ["adjust", "withdraw", "{}", "\udcff", "--by", "anna"],
+        ["adjust", "list", "\udcff"],
+        ["decode", "0800", "--charset", "\udcff"],
+    ],
+)
+def test_a_word_that_is_not_utf_8_is_told_in_a_sentence(empty, arguments):
+    done = run(*[word.format(empty) for word in arguments])
+    assert done.exit_code == 1
+    assert "is not UTF-8: set the terminal to UTF-8, or rename the file\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["terminal", "{}", "lock", "终端一"], "terminal 终端一 is not registered"),
+        (["member", "unlock", "{}", ""], "there is no such member"),
+    ],
+)
+def test_names_that_cannot_be_ids_are_of_nobody(empty, arguments, sentence):
+    said = [*(word.format(empty) for word in arguments), "--by", "anna", "--reason", "why"]
+    done = run(*said)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"counterfoil: {sentence}")
+
+
+def test_help_for_which_there_is_no_room_is_told_in_a_sentence():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools", "--help"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "counterfoil: the disk is full: free some room, then do the same again\n"

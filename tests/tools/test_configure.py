@@ -40,7 +40,9 @@ def test_a_new_directory_has_nothing_wrong_and_shows_where_values_come_from(book
         "live": True,
     }
     assert told["limits.drain_ms"]["source"] == "default"
-    assert "limits.idle_ms" in must("config", "show", book)
+    shown = must("config", "show", book).splitlines()
+    assert ["limits.idle_ms", "30,000", "counterfoil.toml"] in [line.split()[:3] for line in shown]
+    assert ["zone", "Asia/Shanghai", "counterfoil.toml"] in [line.split()[:3] for line in shown]
 
 
 def test_all_mistakes_are_listed_with_status_1(book):
@@ -93,3 +95,9 @@ def test_the_configuration_says_where_to_listen(book):
     )
     told = json.loads(must("config", "show", book, "--json"))
     assert told["serve.metrics"]["value"] == "127.0.0.2:0"
+
+
+def test_a_byte_order_mark_of_an_editor_is_no_mistake(book):
+    path = book / "counterfoil.toml"
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    assert must("config", "check", book).endswith("nothing wrong\n")

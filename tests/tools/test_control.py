@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 
 import msgpack
 import pytest
@@ -15,8 +16,19 @@ import pytest
 from engine import directory as directories
 from engine.directory import control_address
 from engine.rules.reference import CutOff, PutInstitution, PutProgram
-from engine.submit import FRAME_BYTES_MAX, AnswerMissing, Submitter, daemon_status
-from tests.tools.conftest import HOTEL, INSTITUTION, LINES, ROOT, Daemon, must, run, write_lines
+from engine.submit import FRAME_BYTES_MAX, AnswerMissing, Refused, Submitter, daemon_status
+from posd.control import CONNECTIONS_MAX, REQUESTS
+from tests.tools.conftest import (
+    HOTEL,
+    INSTITUTION,
+    LINES,
+    ROOT,
+    TERMINAL,
+    Daemon,
+    must,
+    run,
+    write_lines,
+)
 
 
 def frame(value):
@@ -30,8 +42,12 @@ class Stranger:
     def __init__(self, directory):
         self.link = socket.socket(socket.AF_UNIX)
         self.link.settimeout(10)
-        with control_address(directory) as address:
-            self.link.connect(address)
+        try:
+            with control_address(directory) as address:
+                self.link.connect(address)
+        except BaseException:
+            self.link.close()
+            raise
 
     def __enter__(self):
         return self
@@ -81,9 +97,12 @@ def test_commands_go_through_the_daemon(daemon):
 
 
 def test_load_show_verify_and_cutoff_beside_the_daemon_equal_those_without(daemon, tmp_path):
-    file = write_lines(tmp_path / "file", [*LINES, INSTITUTION | {"id": "HB03"}])
+    store = {"type": "store", "id": "S001", "merchant": HOTEL, "name": "湖畔一店"}
+    stands = TERMINAL | {"id": "00000002", "store": "S001"}
+    file = write_lines(tmp_path / "file", [*LINES, INSTITUTION | {"id": "HB03"}, store, stands])
     told = json.loads(must("load", daemon.directory, file, "--json"))
-    assert (told["loaded"], told["unchanged"]) == (1, 6)
+    assert (told["loaded"], told["unchanged"]) == (3, 6)
+    assert "S001" in must("show", daemon.directory, "terminal", "00000002")
     assert "HB03" in must("show", daemon.directory, "institution", "HB03")
     status = json.loads(must("status", daemon.directory, "--json"))
     assert (status["daemon"], status["pid"]) == (True, daemon.process.pid)
@@ -108,6 +127,7 @@ def test_many_commands_are_pipelined_and_answered_in_order(daemon):
     assert sequences == list(range(sequences[0], sequences[0] + 5000))
 
 
+NO_REQUEST = f"there is no such request: {', '.join(REQUESTS)} are known"
 PROGRAM_VALUES = [
     "P09",
     "Nine",
@@ -134,11 +154,11 @@ PROGRAM_VALUES = [
         (["x", "status"], "a request has to be an array that begins with a number and a verb"),
         (
             [1, "stop"],
-            "there is no such request: execute, status, confirm clock, reload, log are known",
+            NO_REQUEST,
         ),
         (
             [1, "execute"],
-            "there is no such request: execute, status, confirm clock, reload, log are known",
+            NO_REQUEST,
         ),
         ([1, "execute", "nothing", []], "there is no such administration command"),
         ([1, "execute", "opened", [1, "x"]], "there is no such administration command"),
@@ -188,6 +208,24 @@ def test_a_peer_that_never_reads_is_not_read_for_ever(stranger, daemon):
     assert daemon_status(daemon.directory)["sequence"] > 0
 
 
+def test_one_too_many_is_told_so_and_served_once_others_have_ended(daemon):
+    too_many = f"{CONNECTIONS_MAX} commands are at work beside the daemon: wait for one to end"
+    with ExitStack() as crowd:
+        for _ in range(CONNECTIONS_MAX):
+            one = crowd.enter_context(Stranger(daemon.directory))
+            assert one.ask([1, "status"])[0] == 1
+        done = run("clock", "confirm", daemon.directory)
+        assert (done.exit_code, done.stderr) == (1, f"counterfoil: {too_many}\n")
+        late = [crowd.enter_context(Stranger(daemon.directory)) for _ in range(CONNECTIONS_MAX)]
+        assert all(one.ask([5, "status"]) == [5, "error", too_many] for one in late)
+        with Stranger(daemon.directory) as last:
+            assert last.link.recv(1) == b""
+    while True:
+        with Stranger(daemon.directory) as one, suppress(AssertionError):
+            if one.ask([1, "status"])[1] != "error":
+                break
+
+
 def test_the_socket_goes_with_the_daemon_and_a_stale_one_does_no_harm(loaded, tmp_path):
     running = Daemon(loaded)
     assert running.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -223,6 +261,27 @@ def test_a_daemon_that_dies_leaves_an_unknown_outcome_that_is_told(loaded):
         assert not submitter.through_daemon
         assert all(result.done for result in submitter.submit_many(commands))
     must("verify", loaded)
+
+
+def test_a_daemon_that_is_only_slow_is_not_told_to_be_gone(daemon):
+    with Submitter(daemon.directory) as submitter:
+        submitter._way._link.settimeout(0.5)
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(AnswerMissing) as slow:
+                submitter.submit(PutInstitution("SLOW", "Slow"))
+            with ExitStack() as crowd:
+                with suppress(BlockingIOError):
+                    while True:
+                        crowd.enter_context(Stranger(daemon.directory))
+                with pytest.raises(Refused, match="takes no further connection"):
+                    daemon_status(daemon.directory)
+        finally:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+    said = str(slow.value)
+    assert said.startswith("the daemon is there and did not answer for 60 s, with 1 commands")
+    assert "run the same again, it does nothing twice" in said
+    assert "went away" not in said
 
 
 def test_a_second_daemon_is_refused_in_a_sentence(daemon):

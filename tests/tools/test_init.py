@@ -85,7 +85,10 @@ def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(directories, "open_machine", fail)
     done = run("init", tmp_path / "data")
-    assert (done.exit_code, done.stderr) == (1, "counterfoil: No space left on device\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "counterfoil: the disk is full: free some room, then do the same again\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,7 +18,18 @@ from engine.rules.undo import Reversal
 from engine.terms import DAY_MS
 from ledger import codec, schema
 from tests.tools.business import do_business
-from tests.tools.conftest import CARD, HOTEL, LINES, PHONE, ROOT, Daemon, must, run, write_lines
+from tests.tools.conftest import (
+    CARD,
+    HOTEL,
+    LINES,
+    PHONE,
+    ROOT,
+    Daemon,
+    close_date,
+    must,
+    run,
+    write_lines,
+)
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +272,11 @@ def test_tail_follows_a_daemon_and_ends_when_nobody_reads(loaded, tmp_path):
         tail.wait()
         tail.stderr.close()
         assert running.stop() == 0
+
+
+def test_a_date_that_has_not_begun_is_closed_only_by_its_name(copy):
+    done = run("cutoff", copy)
+    assert done.exit_code == 1
+    assert "which has not begun: to close it all the same name it with --date" in done.stderr
+    close_date(copy)
+    must("verify", copy)

@@ -119,6 +119,73 @@ def test_a_campaign_loads_and_loading_again_changes_nothing(empty, tmp_path):
     assert must("load", empty, file) == "loaded 0, unchanged 4, rejected 0\n"
 
 
+STORE = {"type": "store", "id": "S001", "merchant": HOTEL, "name": "湖畔一店"}
+OTHER = MERCHANT | {"id": "104110045110099", "name": "Inn"}
+
+
+def test_stores_load_and_are_shown_with_their_terminals(empty, tmp_path):
+    second = TERMINAL | {"id": "00000002", "store": "S001"}
+    reference = [PROGRAM, INSTITUTION, MERCHANT, STORE, STORE | {"id": "S002"}]
+    file = write_lines(tmp_path / "file", [*reference, TERMINAL | {"store": "S001"}, second])
+    must("load", empty, file)
+    assert must("load", empty, file) == "loaded 0, unchanged 7, rejected 0\n"
+    first = {"id": "S001", "name": "湖畔一店", "terminals": ["00000001", "00000002"]}
+    shown = json.loads(must("show", empty, "merchant", HOTEL, "--json"))
+    assert shown["stores"] == [first, {"id": "S002", "name": "湖畔一店", "terminals": []}]
+    assert "00000001, 00000002" in must("show", empty, "merchant", HOTEL)
+    shown = json.loads(must("show", empty, "store", "S001", "--json"))
+    assert shown.items() >= (first | {"merchant": HOTEL, "revision": 1}).items()
+    # A line says the whole row: without a store the till stands in none.
+    must("load", empty, write_lines(tmp_path / "file", [TERMINAL, second | {"store": "S002"}]))
+    stands = {
+        till: json.loads(must("show", empty, "terminal", till, "--json"))["store"]
+        for till in ("00000001", "00000002")
+    }
+    assert stands == {"00000001": None, "00000002": "S002"}
+    assert "store S001 → -" in must("report", empty, "administration")
+    moved = [json.loads(line) for line in must("tail", empty).splitlines()][-1]
+    assert (moved["kind"], moved["command"]["store"]) == ("terminal", "S002")
+    again = must("replay", empty, "--into", tmp_path / "again")
+    assert must("verify", empty).splitlines()[-1] in again
+
+
+def test_what_is_wrong_with_a_store_is_told(empty, tmp_path):
+    must("load", empty, write_lines(tmp_path / "file", [PROGRAM, INSTITUTION, MERCHANT, OTHER]))
+    told = reasons(
+        empty,
+        tmp_path,
+        STORE | {"merchant": "104110045110098"},
+        STORE,
+        STORE | {"merchant": OTHER["id"]},
+        TERMINAL | {"store": "S009"},
+        TERMINAL | {"merchant": OTHER["id"], "store": "S001"},
+        TERMINAL | {"store": 1},
+        {"type": "store", "id": "S003", "merchant": HOTEL},
+        TERMINAL | {"store": "S001"},
+        # A till that becomes another merchant's cannot stay where it stands.
+        TERMINAL | {"merchant": OTHER["id"], "store": "S001"},
+    )
+    assert told == {
+        1: "merchant 104110045110098 is not registered; load it first",
+        3: f"store S001 is of merchant {HOTEL}, which cannot change",
+        4: "store S009 is not registered; load it first",
+        5: f"store S001 is of merchant {HOTEL}, not of the terminal's",
+        6: "store has to be 1 to 32 letters, digits, _ or -",
+        7: "name is missing",
+        9: f"store S001 is of merchant {HOTEL}, not of the terminal's",
+    }
+
+
+def test_shares_and_tiers_of_terms_are_loaded_and_shown(empty, tmp_path):
+    shares = {"margin_share": {"HB01": "1/4", "issuer": "1/2"}, "fee_share": {HOTEL: "1/3"}}
+    shares |= {"fee_fixed_fen": 20, "fee_tiers": {"10000": 5, "100000": 0}}
+    file = write_lines(tmp_path / "file", [PROGRAM, INSTITUTION, terms(**shares)])
+    must("load", empty, file)
+    assert must("load", empty, file) == "loaded 0, unchanged 3, rejected 0\n"
+    (told,) = json.loads(must("show", empty, "merchant", HOTEL, "--json"))["terms"]
+    assert {name: told[name] for name in shares} == shares
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -138,6 +205,12 @@ def test_a_campaign_loads_and_loading_again_changes_nothing(empty, tmp_path):
         ({"kind": "voucher", "sold_fen": 1001}, "sold_fen has to be at most face_fen"),
         ({"kind": "voucher", "uses": 2}, "uses of a voucher are as many as its value lasts"),
         ({"kind": "shared", "sold_fen": 10}, "points_price and sold_fen have to be 0"),
+        ({"price_fen": 5}, "price_fen says nothing of a campaign of the kind amount_off"),
+        ({"buy": 2}, "buy says nothing of a campaign of the kind amount_off"),
+        ({"kind": "shared", "uses": 2}, "uses says nothing of a campaign of the kind shared"),
+        ({"kind": "gift", "percent": "1/2"}, "percent says nothing of a campaign of the kind gift"),
+        ({"kind": "buy_x_get_y", "buy": 2, "free": 1}, "face_fen says nothing of a campaign"),
+        ({"grace_days": 2}, "grace_days says nothing without the refund_rule reissue"),
         ({"refund_rule": "reissue"}, "grace_days is missing, which the refund_rule reissue"),
         ({"hours": ["9-10"]}, "hours has to give times like 09:30"),
         ({"hours": ["10:00-09:00"]}, "hours has a span that ends before it begins"),
@@ -185,6 +258,21 @@ def test_a_campaign_that_is_wrong_is_told_by_its_key(empty, tmp_path, changes, r
         (terms(**{"from": "2026-02-30"}), "terms number 1: from has to be a date in quotes"),
         (terms(**{"from": "20260201"}), "terms number 1: from has to be a date in quotes"),
         (terms(program="P02"), "program P02 is not registered; load it first"),
+        (
+            terms(margin_share={HOTEL: "2/3", "issuer": "2/3"}),
+            "terms number 1: margin_share has parts that are more than the whole",
+        ),
+        (
+            terms(fee_tiers={"100.00": 5}),
+            "terms number 1: fee_tiers has values in fen, as whole numbers in quotes",
+        ),
+        (terms(fee_tiers={"100": 5, "0100": 4}), "terms number 1: fee_tiers has a value twice"),
+        (
+            terms(fee_tiers={"100": 1001}),
+            "terms number 1: fee_tiers has to be a whole number from 0 to 1000",
+        ),
+        (terms(fee_tiers={"0": 5}), "terms number 1: fee_tiers has to be a whole number from 1 to"),
+        (terms(fee_share={"NOWHERE": "1/3"}), "party NOWHERE is not registered; load it first"),
         (MERCHANT | {"terms": MERCHANT["terms"] * 2}, "terms has two for the same program"),
         (MERCHANT | {"terms": ["P01"]}, "terms number 1 has to be an object"),
         (TERMINAL | {"id": "1"}, "id has to be 8 letters or digits"),
@@ -346,6 +434,9 @@ class _Nothing:
 
     def seal(self, _label, clear):
         return clear
+
+    def seal_token(self, kind, value):
+        return self.token_digest(kind, value), value.encode("utf-8", "surrogatepass")
 
     def pin_digest(self, member, pin):
         return (member + pin).encode()

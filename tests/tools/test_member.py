@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from engine.vault import KeyFileError
 from tests.tools.conftest import CARD, LINES, PHONE, must, run, write_lines
 
 WHO = ("--by", "clerk", "--reason", "ticket 12")
@@ -94,3 +95,55 @@ def test_a_tier_is_granted(house):
     must("member", "tier", house, ID, *WHO, "vip")
     assert member(house)["tier"] == "vip"
     assert run("member", "tier", house, ID, *WHO, "no such!").exit_code == 2
+
+
+def test_a_person_is_forgotten_once_the_account_is_closed(house):
+    key = house.with_name("data.key")
+    before = key.read_bytes()
+    assert "close it first" in run("member", "forget", house, ID, *WHO).stderr
+    assert key.read_bytes() == before
+    must("member", "close", house, ID, *WHO, "--forfeit")
+    told = must("member", "forget", house, CARD, *WHO)
+    assert f"{ID}: forgotten; what led from 2 names" in told
+    assert "copy the key file now and destroy every older copy" in told
+    assert key.read_bytes() != before
+    shown = member(house)
+    assert (shown["state"], shown["tokens"], shown["pin"]) == ("forgotten", [], "none")
+    for named in (CARD, PHONE):
+        assert run("show", house, "member", named).exit_code == 1
+        assert run("member", "forget", house, named, *WHO).exit_code == 1
+    assert "it is so already" in must("member", "forget", house, ID, *WHO)
+    assert "was forgotten" in run("member", "unfreeze", house, ID, *WHO).stderr
+    events = [json.loads(line) for line in must("tail", house).splitlines()]
+    done = [one for one in events if one["kind"] in {"member forgotten", "names dropped"}]
+    assert len(done) == 2
+    for one in done:
+        assert one["command"] == {"member": ID, "by": "clerk", "why": "ticket 12"}
+    must("verify", house)
+
+
+def test_an_interrupted_forgetting_is_ended_by_the_same_command(house, monkeypatch):
+    must("member", "close", house, ID, *WHO, "--forfeit")
+    for step in ("engine.keyfile.replace", "tools.member.refresh_keys"):
+        with monkeypatch.context() as patch:
+            patch.setattr(step, lambda *_: (_ for _ in ()).throw(KeyFileError("interrupted")))
+            assert "interrupted" in run("member", "forget", house, ID, *WHO).stderr
+        assert member(house)["state"] == "forgotten"
+        must("keys", "reseal", house)
+    # The keys are gone already; what is left to do is to drop the names.
+    assert "forgotten" in must("member", "forget", house, ID, *WHO)
+    assert member(house)["tokens"] == []
+    assert "it is so already" in must("member", "forget", house, ID, *WHO)
+
+
+def test_a_forgotten_number_can_be_registered_again(house, tmp_path):
+    must("member", "close", house, ID, *WHO, "--forfeit")
+    must("member", "forget", house, ID, *WHO)
+    line = {"type": "member", "id": ID, "cards": [CARD], "phone": PHONE}
+    lines = write_lines(tmp_path / "again", [line])
+    assert "was forgotten: choose another id" in run("load", house, lines).output
+    must("load", house, write_lines(tmp_path / "again", [line | {"id": "M0000002"}]))
+    shown = json.loads(must("show", house, "member", PHONE, "--json"))
+    assert shown["id"] == "M0000002"
+    must("keys", "rotate", house)
+    assert json.loads(must("show", house, "member", CARD, "--json"))["tokens"] == shown["tokens"]

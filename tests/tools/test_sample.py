@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.tools.conftest import Daemon
 from tools import sample
 from tools.demo import MARK, Day, DemoFailed, clear, counterfoil, merchant_points, summary_of
 from tools.demo_page import Section, Summary, as_html, as_text
@@ -119,6 +120,35 @@ def test_init_with_demo_loads_the_sample_and_loading_it_again_changes_nothing(tm
     assert not merchant_points(data)
 
 
+def test_recharge_cards_of_the_sample_are_used_once_and_the_books_of_tills_agree(tmp_path):
+    data = tmp_path / "data"
+    counterfoil("init", data, "--demo")
+    plan = data / "sample" / "fleet.json"
+    fleet = json.loads(plan.read_text()) | {"mix": {"recharge": 10, "void": 3, "accrual": 1}}
+    fleet |= {"terminals": fleet["terminals"][:6], "think_ms": [0, 0]}
+    codes = [code for batch in fleet["recharge"] for code in batch["codes"]]
+    fleet["recharge"] = [batch | {"codes": batch["codes"][:12]} for batch in fleet["recharge"]]
+    assert len(set(codes)) == len(codes) > 100
+    assert plan.stat().st_mode & 0o777 == 0o600
+    plan.write_text(json.dumps(fleet))
+    daemon = Daemon(data)
+    try:
+        lossy = ("--drop-replies", "0.1", "--repeat", "0.1", "--audit", "--json")
+        run = ("simulate", daemon.address, "--fleet", plan, "--transactions", "300", *lossy)
+        told = json.loads(counterfoil(*run))
+    finally:
+        assert daemon.stop() == 0
+    assert told["differences"] == []
+    assert told["ok"]
+    # Every card was used, most were tried again, and some were free again by then.
+    answered = told["codes"]["recharge"]
+    assert answered["00"] > 24
+    assert answered["78"] > 0
+    assert set(answered) == {"00", "78"}
+    assert told["codes"]["reversal"].keys() == {"00"}
+    assert all("failed" not in line for line in counterfoil("verify", data).splitlines())
+
+
 def test_the_demonstration_ends_well_and_leaves_its_pages(tmp_path):
     folder = tmp_path / "demo"
     done = subprocess.run(
@@ -192,7 +222,7 @@ def test_what_is_written_into_the_page_is_escaped():
     page = as_html(Summary("S", "<v>", good=True, sections=(section,)))
     assert "&lt;T&gt;" in page
     assert "&lt;v&gt;" in page
-    assert "<td>&lt;b&gt;</td>" in page
+    assert ">&lt;b&gt;</td>" in page
 
 
 def test_only_a_former_demonstration_is_removed(tmp_path):

@@ -210,6 +210,17 @@ def test_77_leads_to_a_sign_on_and_the_message_again_in_the_batch_of_the_reply(c
     assert counter.believed == counter.booked == 5500
 
 
+def test_a_repeat_that_came_after_its_batch_was_retired_is_sent_as_a_new_request(counter):
+    counter.terminal.accrue(Presented("M1", card=CARD), 50000, 0)
+    counter.terminal.give_up(repeat=True)
+    counter.host.batches[counter.registration.id] = 5
+    answers = [(answer.kind, answer.code) for answer in counter.make_good()]
+    assert answers == [("accrual", "77"), ("sign-on", "00"), ("accrual", "00")]
+    assert counter.host.seen[-1].mti == "0200"
+    assert counter.host.seen[-1].fields[60][2:8] == "000005"
+    assert counter.believed == counter.booked == 5500
+
+
 def test_94_moves_the_stan_of_a_terminal_without_memory_on(counter):
     counter.accrue(100)
     counter.terminal.stan = 1
@@ -542,6 +553,9 @@ def test_a_fleet_reads_the_same_from_json_and_toml(tmp_path):
                 rows.append(f"balances = {{ {PROGRAM} = 5000 }}")
     (tmp_path / "fleet.toml").write_text("\n".join(rows))
     assert read_fleet(tmp_path / "fleet.json") == read_fleet(tmp_path / "fleet.toml")
+    marked = tmp_path / "marked.json"
+    marked.write_text((tmp_path / "fleet.json").read_text("utf-8"), "utf-8-sig")
+    assert read_fleet(marked) == read_fleet(tmp_path / "fleet.json")
 
 
 @pytest.mark.parametrize(

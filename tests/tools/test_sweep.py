@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 
 import pytest
 
 from engine import sweeps
-from tests.tools.conftest import LINES, Daemon, must, run, write_lines
+from engine.rules import pruning
+from tests.tools.conftest import LINES, ROOT, Daemon, must, run, write_lines
+from tools import demo_night
 
 MEMBERS = 12
 
@@ -72,3 +75,17 @@ def test_all_sweeps_run_unless_some_are_named(lapsed):
     assert [line.partition(":")[0] for line in lines] == [one.name for one in sweeps.SWEEPS]
     done = run("sweep", lapsed, "nothing")
     assert done.exit_code == 2
+
+
+def test_the_operators_page_has_every_sweep_in_its_order():
+    page = (ROOT / "posd" / "OPERATIONS.md").read_text(encoding="utf-8")
+    table = page.partition("| sweep | what it posts |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [
+        sweep.name for sweep in sweeps.SWEEPS
+    ]
+
+
+def test_the_demonstration_tells_every_sweep_that_posts():
+    forgetting = {pruning.old_receipt, pruning.prunable}
+    posting = [sweep.name for sweep in sweeps.SWEEPS if sweep.candidates not in forgetting]
+    assert list(demo_night.SWEEPS) == posting

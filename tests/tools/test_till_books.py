@@ -65,6 +65,28 @@ def test_what_moves_two_balances_is_booked_counted_and_taken_back(
     assert not any(any(line) for line in counter.terminal.totals.values())
 
 
+@pytest.mark.parametrize(
+    ("unit", "amount", "elements"), [("P01", 0, [("30", b"+500")]), ("156", 500, [])]
+)
+def test_a_recharge_card_is_a_load_that_nobody_pays_for_at_the_till(unit, amount, elements):
+    counter = Counter()
+    told = {39: "00", 37: "000000000777", 49: unit, 48: build_tlv(elements)}
+    counter.host.forced.append(told)
+    code = "90000000000000000017"
+    counter.ask(counter.terminal.send(requests.recharge(FIRST, unit, code, amount), 0))
+    sent = counter.host.seen[-1].fields
+    assert sent[3] == ("210060" if unit == "156" else "210065")
+    assert (4 in sent) == bool(amount)
+    assert counter.terminal.books.members == {("M1", unit): 500}
+    assert counter.terminal.books.issued == ({("P01", "P01"): 500} if unit == "P01" else {})
+    assert counter.terminal.totals == {unit: [0, 0, 1, 500]}
+    counter.host.forced.append({39: "00", 37: "000000000778"})
+    (posted,) = counter.terminal.posted
+    counter.ask(counter.terminal.void(posted, 0))
+    assert not any(counter.terminal.books.members.values())
+    assert not any(any(line) for line in counter.terminal.totals.values())
+
+
 def test_a_hold_of_value_is_captured_as_value_and_a_refund_of_it_is_value():
     counter = Counter()
     held = {39: "00", 37: "000000000123", 49: "156", 4: "000000000900"}

@@ -69,6 +69,24 @@ def test_the_view_tells_what_is_wrong():
     assert "25.0%" in told
 
 
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("height", [24, 30, 50])
+def test_the_view_fits_the_terminal_and_what_is_frequent_comes_first(height, width):
+    """Twenty kinds of transactions, as many codes."""
+    labels = [f'transaction="kind_{number}",code="{number:02}"' for number in range(20)]
+    many = "".join(
+        f"counterfoil_replies_total{{{told}}} {1000 - number}\n"
+        for number, told in enumerate(labels)
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(draw(seen(many), "host:1", height))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= height
+    told = "\n".join(lines)
+    for part in ("kind 0 ", "kind 2 ", "others", "all", "00  ", "02  ", "failed checks"):
+        assert part in told
+
+
 def test_nobody_there_is_a_sentence():
     done = run("top", "127.0.0.1:1", "--once")
     assert done.exit_code == 1

@@ -8,6 +8,7 @@ from engine.commands import Pin
 from engine.directory import open_machine, open_vault
 from engine.machine import Machine
 from engine.rules.holds import Hold
+from engine.rules.reference import CutOff
 from engine.rules.transfers import Transfer
 from ledger import codec, schema
 from ledger.book import Book
@@ -66,6 +67,21 @@ def test_a_transfer_that_a_crash_cut_in_two_is_completed_at_the_next_start(halve
     book, _ = open_machine(halved, follower=False)
     book.close()
     assert points(halved, "M0000002") == {"P01": 100}
+
+
+def test_what_is_in_transit_at_the_cut_off_is_told_when_the_date_is_cleared(halved, tmp_path):
+    book = Book.open(halved, follower=False)
+    machine = Machine(book, replays=True)
+    closed = str(machine.date)
+    assert machine.execute(CutOff(machine.date, automatic=False), book.last_at).approved
+    book.flush()
+    book.close(fold=False)
+    day = f"{closed[:4]}-{closed[4:6]}-{closed[6:]}"
+    clear = ("clear", halved, "--date", day, "--out", tmp_path / "set", "--value-date=2126-01-04")
+    assert "100 P01 were in transit: `counterfoil verify` names for whom" in must(*clear)
+    # Another day the same is told, though it has arrived by then.
+    assert points(halved, "M0000002") == {"P01": 100}
+    assert json.loads(must(*clear, "--json"))[0]["transit"] == {"P01": 100}
 
 
 def test_points_in_transit_for_nobody_fail_the_check(halved):

@@ -1,0 +1,115 @@
+"""Who waits for whom where several processes of a data directory share the processors.
+
+Bulk work (the follower's folds, sweeps, clearing) *steps back*: nice 19 and the system's idle
+class. Nice alone gives it a small share, but lets it finish its slice of three to four milliseconds
+before a process that just woke up may run; from the idle class it is taken at once. It still gets
+whatever the others leave, and a share of a few thousandths where they leave nothing.
+
+Where Linux shares the processors out by session first (``kernel.sched_autogroup_enabled``), both
+hold within a session alone, and a job of cron has as much as the daemon. So who leads a session,
+which is then a job's own, lowers the session as a whole; who shares one, with the shell that it was
+typed into or with the daemon itself, leaves it as it is.
+
+The syncer, which sleeps most of the time and works for microseconds, is in the real-time class
+where the system lets it (root, or ``LimitRTPRIO`` of its unit): else whoever runs on its processor
+when the disk answers ends a slice of milliseconds first, and every reply waits. Elsewhere it asks
+for short slices: Linux (6.12 and later) lets who wants little run before who wants much, within a
+session. Older systems ignore that.
+
+All of it is a wish: where the system refuses, work goes on as before, only later.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+NICE: Final = 19
+"""The lowest priority there is."""
+AUTOGROUP: Final = Path("/proc/self/autogroup")
+"""Tells the place of this process's session: ``/autogroup-N nice N``."""
+SLICE_NS: Final = 100_000
+"""The shortest slice that Linux grants, in ns."""
+
+_PLACE: Final = re.compile(r" nice (-?[0-9]+)\s*$")
+_SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
+"""Number of the system call by machine; the C library has no function for it."""
+_ATTRIBUTES: Final = struct.Struct("=IIQiIQQQ")
+"""``struct sched_attr``: size, policy, flags, nice, priority, runtime, deadline, period."""
+
+
+def step_back() -> None:
+    """Let this process have only what others leave; for good, unless the system lets it return."""
+    _lower_session(NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _lower_session(nice: int) -> None:
+    """Give the session that this process leads, if it does, a place among the other sessions."""
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # a system without such groups, or one that lets none return
+            AUTOGROUP.write_text(str(nice))
+
+
+def _nice_of_session() -> int:
+    """The place of this process's session, 0 where sessions have none."""
+    with suppress(OSError):
+        return nice_told(AUTOGROUP.read_text())
+    return 0
+
+
+def nice_told(text: str) -> int:
+    """The place that the system's line about a session names.
+
+    Args:
+        text: ``/autogroup-N nice N``, or nothing, as for a session that was there before the
+            system grouped by session, or in a container that shows the file only.
+
+    Returns:
+        -20 to 19; 0 where the line names none.
+    """
+    found = _PLACE.search(text)
+    return int(found[1]) if found else 0
+
+
+@contextmanager
+def stepping_back() -> Iterator[None]:
+    """Step back for a while; afterwards return, as far as the system lets us."""
+    nice, policy = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+    session = _nice_of_session()
+    step_back()
+    try:
+        yield
+    finally:
+        _lower_session(session)
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+def answer_promptly() -> None:
+    """Have this process run as soon as it wakes up, for the little that it does then.
+
+    Where the system lets it, it goes before all that is not as urgent, whatever their session;
+    threads and processes that it starts do not. Elsewhere it asks for short slices.
+    """
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        return
+    number = _SCHED_SETATTR.get(platform.machine())
+    if number is None:
+        return
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    wish = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, SLICE_NS, 0, 0)
+    ctypes.CDLL(None).syscall(number, 0, wish, 0)

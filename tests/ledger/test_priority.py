@@ -1,0 +1,79 @@
+"""Processes that step back for others, and one that answers promptly; each a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ledger.priority import AUTOGROUP, nice_told
+
+STANDING = "print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))"
+
+
+SESSION = "print(AUTOGROUP.read_text().split()[-1])"
+
+
+def told_by(*lines, leads=False):
+    """The words of each line that a new process prints which runs these.
+
+    Args:
+        lines: of Python.
+        leads: whether it leads a session of its own, as a job of cron does.
+    """
+    code = "\n".join(("import os", "from ledger.priority import *", *lines))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        start_new_session=leads,
+    )
+    return [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+
+
+def test_who_steps_back_is_nice_and_in_the_idle_class():
+    assert told_by("step_back()", STANDING) == [(19, os.SCHED_IDLE)]
+
+
+def test_stepping_back_lasts_while_the_work_does():
+    lines = ("with stepping_back():", f"    {STANDING}", STANDING)
+    assert told_by(*lines)[0] == (19, os.SCHED_IDLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "nice"),
+    [("/autogroup-1 nice 0\n", 0), ("/autogroup-77 nice -5\n", -5), ("", 0), ("\n", 0), ("/", 0)],
+)
+def test_the_place_of_a_session_is_read_where_the_system_tells_one(text, nice):
+    assert nice_told(text) == nice
+
+
+def grouped():
+    """Whether this system groups by session, and tells it."""
+    return AUTOGROUP.exists() and bool(AUTOGROUP.read_text())
+
+
+@pytest.mark.skipif(not grouped(), reason="a system that does not group by session")
+def test_who_leads_a_session_steps_back_with_it_and_who_shares_one_does_not():
+    lines = (SESSION, "step_back()", SESSION)
+    assert told_by(*lines, leads=True) == [(0,), (19,)]
+    before, after = told_by(*lines)
+    assert before == after
+
+
+def test_who_answers_promptly_goes_before_others_where_it_may_and_what_it_starts_does_not():
+    thread = "import threading; each = threading.Thread(target=lambda: print(policy()))"
+    policy = "policy = lambda: os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK"
+    asking = ("try: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)); print(1)",)
+    ((allowed,),) = told_by(*asking, "except OSError: print(0)")
+    lines = (policy, "answer_promptly()", "print(policy())", thread, "each.start(); each.join()")
+    own, other = told_by(*lines)
+    assert own == (os.SCHED_RR if allowed else os.SCHED_OTHER,)
+    assert other == (os.SCHED_OTHER,)
+
+
+def test_who_stepped_back_stays_there():
+    lines = ("os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))", "os.nice(3)", STANDING)
+    before, after = told_by(*lines, "answer_promptly()", STANDING)
+    assert before == after
