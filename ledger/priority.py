@@ -26,6 +26,7 @@ import os
 import platform
 import re
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,7 @@ NICE: Final = 19
 """The lowest priority there is."""
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 """Tells the place of this process's session: ``/autogroup-N nice N``."""
+_MOMENT_S: Final = 2e-5
 SLICE_NS: Final = 100_000
 """The shortest slice that Linux grants, in ns."""
 
@@ -79,6 +81,16 @@ def nice_told(text: str) -> int:
     """
     found = _PLACE.search(text)
     return int(found[1]) if found else 0
+
+
+def breathe() -> None:
+    """Sleep for a moment; long work that stepped back does so after each millisecond or two.
+
+    The system looks for a better place for the others when a processor falls idle, and one that
+    such work keeps busy does not: measured, two processes that wanted a processor each shared one
+    for tens of milliseconds while the follower had the other.
+    """
+    time.sleep(_MOMENT_S)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ledger.storage import MEBIBYTE, Storage
 
-_PIECE = MEBIBYTE
+_PIECE = MEBIBYTE // 4
 _ZEROS = bytes(_PIECE)
 
 
@@ -102,8 +102,9 @@ class Spare:
                 piece = _ZEROS[: min(_PIECE, size - offset)]
                 self._storage.write(descriptor, [piece], offset)
                 if not self._hurried:
-                    # Little by little, so that the one in use never waits for a mountain.
-                    self._storage.sync(descriptor)
+                    # Little by little, so that the one in use never waits for a mountain, and
+                    # without a sync, which would hold up that one's.
+                    self._storage.pass_on(descriptor, offset, len(piece))
                 yield offset + len(piece)
             self._storage.sync(descriptor)
         except (OSError, GeneratorExit):

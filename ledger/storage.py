@@ -11,6 +11,7 @@ of the same file does not release it, and it can be asked after without being ta
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -19,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_SYNC_FILE_RANGE = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
+_WHOLLY = 1 | 2 | 4
+"""Wait for what is on its way, send the rest, and wait for that."""
 _FLOCK = struct.Struct("@hhqqi4x")
 MEBIBYTE = 1 << 20
 
@@ -82,6 +86,23 @@ class Storage:
     def sync(self, descriptor: int) -> None:
         """Return once the file's bytes are on disk."""
         os.fdatasync(descriptor)
+
+    def pass_on(self, descriptor: int, offset: int, length: int) -> None:
+        """Have the disk take bytes of a file; they need a `sync` to be there after a power cut.
+
+        It costs none of what a sync does to others: the disk empties no cache, and the file system
+        commits nothing.
+
+        Raises:
+            OSError: the disk did not take them.
+        """
+        if _SYNC_FILE_RANGE is None:  # another system than Linux
+            os.fdatasync(descriptor)
+            return
+        place, size = ctypes.c_int64(offset), ctypes.c_int64(length)
+        if _SYNC_FILE_RANGE(descriptor, place, size, _WHOLLY):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
 
     def truncate(self, descriptor: int, length: int) -> None:
         """Cut a file to `length` bytes."""

@@ -353,6 +353,32 @@ def test_a_disk_that_is_full_ahead_of_need_is_told_and_tried_again(folder):
     assert len(list(read_groups(folder))) == journal.last
 
 
+def test_a_piece_that_the_disk_does_not_take_ahead_of_need_is_told(folder):
+    class Unwilling(Failing):
+        def pass_on(self, descriptor, offset, length):
+            self._maybe("pass_on")
+            super().pass_on(descriptor, offset, length)
+
+    storage = Unwilling()
+    journal = Journal(folder, storage, segment_bytes=4 << 20, ahead=True)
+    journal.begin()
+    storage.fail, storage.error = "pass_on", errno.ENOSPC
+    journal.append(group_of(journal, 300_000))
+    assert waited_for(lambda: journal.spare_failed)
+    assert not list((folder / "journal").glob("spare*"))
+    journal.close(sound=True)
+
+
+def test_a_disk_that_refuses_a_piece_is_heard(tmp_path):
+    storage = Storage()
+    descriptor = storage.create(tmp_path / "piece")
+    storage.write(descriptor, [bytes(4096)], 0)
+    storage.pass_on(descriptor, 0, 4096)
+    storage.close(descriptor)
+    with pytest.raises(OSError, match="descriptor"):
+        storage.pass_on(descriptor, 0, 4096)
+
+
 def test_a_journal_closed_while_it_fills_ahead_leaves_nothing_half_made(folder):
     journal = Journal(folder, Storage(), segment_bytes=64 << 20, ahead=True)
     journal.begin()
