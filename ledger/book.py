@@ -40,6 +40,8 @@ __all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnk
 
 FINISH_SECONDS = 60.0
 RESTART_SECONDS = 5.0
+RENEWAL_SECONDS = 0.01
+"""Between two looks whether the tables have got on; each costs as much as some rows of a drop."""
 _PROGRESS_GROUPS = 256
 
 Progress = Callable[[int, int], None]
@@ -103,6 +105,7 @@ class Book:
         self._applied = 0
         self._disk_low = False
         self._disk_due = 0.0
+        self._renewal_due = 0.0
         self.disk_free_bytes = 0
         self._started_at = 0.0
         self.stats = Stats()
@@ -425,6 +428,7 @@ class Book:
         """Fold the durable groups into the tables here, and drop them from the overlay."""
         self._batch.fold(self._environment)
         self.stats.folds += 1
+        self._renewal_due = 0.0
         while self._settled:
             self.refresh()
 
@@ -434,13 +438,16 @@ class Book:
         Args:
             budget: records to look at in one call; the rest is left for the next.
         """
-        if time.monotonic() >= self._disk_due:
+        now = time.monotonic()
+        if now >= self._disk_due:
             self._recheck_disk()
         settled = self._settled
         if not settled:
             return
         if not self._dropping:
-            self._applied = self.view.renew()
+            if now >= self._renewal_due:
+                self._applied = self.view.renew()
+                self._renewal_due = now + RENEWAL_SECONDS
             if settled[0][1] > self._applied:
                 self._watch_follower()
                 return

@@ -37,7 +37,7 @@ from typing import Any
 from ledger import companion
 from ledger.journal import DurableMark, Reader
 from ledger.notes import note
-from ledger.priority import NICE, breathe, step_back
+from ledger.priority import NICE, step_back
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
 from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
@@ -169,7 +169,7 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
     mark = DurableMark(folder, writable=False)
     environment.reader_check()
     applied, digest = settled_position(environment)
-    batch = Batch(breathe=breathe)
+    batch = Batch()
     oldest = 0.0
     folds = _Folds(folder)
     warmth = Warmth(folder / "tables" / "data.mdb")

@@ -15,7 +15,7 @@ whole size at once; a long reader makes the file grow, so snapshots are for shor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +36,8 @@ _PAGES_SPARE = 16
 _PAGES_SPARE_MAX = 1024
 
 _ROWS_AT_ONCE = 200
-"""Rows of a fold that are put without a breath: a millisecond or two."""
+"""Rows of a fold that are put in one call: a millisecond or two, after which the process may take a
+breath (`ledger.priority`)."""
 
 MAP_BYTES = 1 << 40
 """Address space of the database, given once; the file grows as it needs."""
@@ -121,17 +122,10 @@ def settled_position(environment: Any) -> tuple[int, bytes]:
 class Batch:
     """Groups merged for one fold: the last value of each row wins, each is written once."""
 
-    __slots__ = ("_breathe", "_entries", "_with_entries", "changes", "digest", "first", "last")
+    __slots__ = ("_entries", "_with_entries", "changes", "digest", "first", "last")
 
-    def __init__(self, *, with_entries: bool = True, breathe: Callable[[], object] = int) -> None:
-        """Begin empty.
-
-        Args:
-            with_entries: whether the entries are wanted in the tables besides what they changed.
-            breathe: called now and then in the middle of a fold.
-        """
+    def __init__(self, *, with_entries: bool = True) -> None:
         self._with_entries = with_entries
-        self._breathe = breathe
         self.clear()
 
     def clear(self) -> None:
@@ -200,7 +194,6 @@ class Batch:
             for rows in (self._entries, puts):
                 for begin in range(0, len(rows), _ROWS_AT_ONCE):
                     cursor.putmulti(rows[begin : begin + _ROWS_AT_ONCE])
-                    self._breathe()
             for key in removed:
                 transaction.delete(key)
             transaction.put(POSITION_KEY, POSITION.pack(self.last, self.digest))

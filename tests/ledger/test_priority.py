@@ -36,6 +36,25 @@ def test_who_steps_back_is_nice_and_in_the_idle_class():
     assert told_by("step_back()", STANDING) == [(19, os.SCHED_IDLE)]
 
 
+def test_who_stepped_back_sleeps_now_and_then_in_the_middle_of_its_work():
+    slept = "import time, resource; slept = []; time.sleep = lambda s: slept.append(1)"
+    busy = (
+        "def busy(s):",
+        "    end = time.process_time() + s",
+        "    while time.process_time() < end: sum(range(999))",
+    )
+    lines = ("with stepping_back(): busy(0.3)", "print(len(slept))", "busy(0.3)")
+    during, afterwards = told_by(slept, *busy, *lines, "print(len(slept))")
+    assert during[0] >= 10
+    assert afterwards == during
+
+
+def test_who_stepped_back_for_good_ends_in_order():
+    lines = ("import atexit, time", "step_back()")
+    late = "atexit.register(lambda: [sum(range(999)) for _ in range(9999)])"
+    assert told_by(*lines, late, "print(1)") == [(1,)]
+
+
 def test_stepping_back_lasts_while_the_work_does():
     lines = ("with stepping_back():", f"    {STANDING}", STANDING)
     assert told_by(*lines)[0] == (19, os.SCHED_IDLE)
