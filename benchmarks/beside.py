@@ -1,7 +1,7 @@
 """Clearing beside terminals: a day is cleared while tills go on at half of the saturated rate.
 
 A day is traded through the daemon first, by as many terminals as there are merchants, and cut off.
-The saturated rate is found on the way. Then come the latencies at half of it, without and with
+Then the saturated rate is found. Then come the latencies at half of it, without and with
 ``counterfoil clear`` at work beside the daemon, a process of its own with its workers, which lower
 their priority themselves. The load generator is an open loop: a latency counts from the scheduled
 time. All of it shares the same cores. Whatever fails, daemon and clearing are ended.
@@ -41,7 +41,7 @@ class Sizes:
 
     Attributes:
         members: who trade.
-        transactions: of the day that is cleared, besides those of the saturated run.
+        transactions: of the day that is cleared.
         merchants: among whom they are divided, each with one terminal; the first
             `daemon.NAC_FIRST` belong to the other runs.
         saturating_s, alone_s: of the closed loop, and of the open one without clearing.
@@ -56,7 +56,7 @@ class Sizes:
     beside_s: float
 
 
-FULL = Sizes(20_000, 300_000, 2_000, 4.0, 10.0, 60.0)
+FULL = Sizes(200_000, 300_000, 2_000, 4.0, 10.0, 60.0)
 QUICK = Sizes(2_000, 10_000, 200, 1.0, 2.0, 20.0)
 
 
@@ -84,11 +84,12 @@ def measure(folder: Path, sizes: Sizes, options: tuple[str, ...] = ()) -> dict[s
 
 
 def _beside(field: Field, sizes: Sizes, options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    closed = _trade(field, sizes)
+    # Afterwards: a member who has traded has lots of more shops, which cost each message more.
     found: dict[str, dict[str, Any]] = {
         "saturated": daemon.singles(field, sizes.saturating_s, RATE_GUESS)
     }
     rate = found["saturated"]["rate"] / 2
-    closed = _trade(field, sizes)
     tills = field.tills(daemon.OPEN_FIRST, daemon.SINGLE_LINKS, seed=3)
     found["alone"] = daemon.steadily(field, tills, sizes.alone_s, rate)
     load = Load(field.address, daemon.conversations_of(field, tills, sizes.beside_s, rate))

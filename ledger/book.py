@@ -40,6 +40,8 @@ __all__ = ["Book", "BookInUse", "Group", "JournalDamaged", "Limits", "OutcomeUnk
 
 FINISH_SECONDS = 60.0
 RESTART_SECONDS = 5.0
+STARVING_SECONDS = 5.0
+"""Without a fold; twice what a fold of a busy second or two takes."""
 RENEWAL_SECONDS = 0.01
 """Between two looks whether the tables have got on; each costs as much as some rows of a drop."""
 _PROGRESS_GROUPS = 256
@@ -106,6 +108,7 @@ class Book:
         self._disk_low = False
         self._disk_due = 0.0
         self._renewal_due = 0.0
+        self._advanced_at = 0.0
         self.disk_free_bytes = 0
         self._started_at = 0.0
         self.stats = Stats()
@@ -278,7 +281,7 @@ class Book:
 
     def _start_follower(self) -> None:
         self._follower = Follower(self._folder, self.limits)
-        self._started_at = time.monotonic()
+        self._started_at = self._advanced_at = time.monotonic()
         self.stats.follower_starts += 1
 
     @property
@@ -443,11 +446,14 @@ class Book:
             self._recheck_disk()
         settled = self._settled
         if not settled:
+            self._advanced_at = now
             return
         if not self._dropping:
             if now >= self._renewal_due:
-                self._applied = self.view.renew()
+                before, self._applied = self._applied, self.view.renew()
                 self._renewal_due = now + RENEWAL_SECONDS
+                if self._applied > before:
+                    self._advanced_at = now
             if settled[0][1] > self._applied:
                 self._watch_follower()
                 return
@@ -476,12 +482,22 @@ class Book:
         return dropped
 
     def _watch_follower(self) -> None:
-        """Start another follower in place of one that died, unless it found damage, or starves."""
+        """Start another follower in place of one that died, unless it found damage, or starves.
+
+        One starves that gets nothing done for a while and may be last in line for a processor. That
+        much waits for the tables is no sign of it: at a high rate so much comes in during a fold,
+        and who is replaced in the middle of one has to begin it anew.
+        """
         follower = self._follower
-        if follower is None or time.monotonic() - self._started_at < RESTART_SECONDS:
+        now = time.monotonic()
+        if follower is None or now - self._started_at < RESTART_SECONDS:
             return
         if follower.alive:
-            wanted = self.overlay_size > self.limits.overlay_records // 2 and follower.starves
+            wanted = (
+                self.overlay_size > self.limits.overlay_records // 2
+                and now - self._advanced_at > STARVING_SECONDS
+                and follower.starves
+            )
         else:
             wanted = not follower.gave_up
         if wanted:

@@ -197,7 +197,7 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                 environment.reader_check()
             if leaving:
                 break
-            if behind and not large and not batch.last:
+            if behind and not large:
                 behind = False
                 step_back()
             with contextlib.suppress(OSError):  # what it does is a help, and nobody's right
