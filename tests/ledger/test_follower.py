@@ -172,7 +172,7 @@ def test_a_follower_steps_back_once_it_has_caught_up_and_is_replaced_when_it_sta
     post(book, 30)
     book.refresh()
     assert book.follower_id == starved  # it may get on yet
-    monkeypatch.setattr(book_module, "STARVING_SECONDS", 0.0)
+    monkeypatch.setattr(book_module, "STARVING_SECONDS", 3.0)
 
     def caught_up():
         book.refresh()
