@@ -51,7 +51,7 @@ class Limits:
     overlay_records: int = 400_000
     overlay_bytes: int = 1024 * MEBIBYTE
     tail_entries: int = 50_000
-    fold_seconds: float = 2.0
+    fold_seconds: float = 0.25
     fold_entries: int = 200_000
     fold_records: int = 100_000
     reference_rows: int = 200_000
