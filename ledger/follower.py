@@ -12,7 +12,8 @@ shorter. To wait longer, so that rows and pages that change again are written on
 where members are many (measured: two seconds instead of half a one, no more messages a second, and
 a p99 twice as long). It never writes the journal.
 
-Between folds it keeps the tables in the system's memory (`ledger.warmth`).
+Between folds it keeps the tables in the system's memory (`ledger.warmth`), and makes their file
+grow ahead of need.
 
 It takes what others leave of the processors (`ledger.priority`), but only once it has caught up for
 the first time: one that starves is replaced by its daemon, and the new one is merely nice.
@@ -41,7 +42,14 @@ from ledger.notes import note
 from ledger.priority import NICE, step_back
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
-from ledger.tables import Batch, FoldOutOfOrder, check_position, open_environment, settled_position
+from ledger.tables import (
+    Batch,
+    FoldOutOfOrder,
+    check_position,
+    make_room,
+    open_environment,
+    settled_position,
+)
 from ledger.warmth import Warmth
 
 POLL_SECONDS = 0.1
@@ -195,7 +203,8 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
             if behind and not large:
                 behind = False
                 step_back()
-            with contextlib.suppress(OSError):  # what it does is a help, and nobody's right
+            with contextlib.suppress(OSError):  # what these do is a help, and nobody's right
+                make_room(folder, environment)
                 warmth.step()
             pipe.wait(POLL_SECONDS)
     environment.close()

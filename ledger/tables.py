@@ -25,7 +25,7 @@ from ledger import codec, schema
 from ledger.format import require_format
 from ledger.journal import Reader, durable_end
 from ledger.segment import Group, JournalDamaged, segment_name
-from ledger.storage import Limits, Lock
+from ledger.storage import Limits, Lock, Storage
 from ledger.view import POSITION, POSITION_KEY, TailView, position_of
 
 _ANEW = (
@@ -35,6 +35,9 @@ _ANEW = (
 _PAGES_SPARE = 16
 _PAGES_SPARE_MAX = 1024
 
+_ROOM_BYTES = 32 << 20
+_ROOM_PART = 8
+_ROOM_PIECE = 256 << 10
 _ROWS_AT_ONCE = 200
 """Rows of a fold that are put in one call: a millisecond or two, after which the process may take a
 breath (`ledger.priority`)."""
@@ -107,6 +110,38 @@ def tables_bytes(folder: Path) -> int:
         OSError: there are none.
     """
     return (folder / "tables" / "data.mdb").stat().st_size
+
+
+def make_room(folder: Path, environment: Any) -> int:
+    """Fill the tables' file with zeros ahead of need, where little of it is left; for its writer.
+
+    A commit into blocks that the file has already is a matter of data alone. One that makes the
+    file grow has the file system commit its own journal too, and whoever syncs another file of it
+    meanwhile waits.
+
+    Returns:
+        Bytes added.
+
+    Raises:
+        OSError: the disk has no room; nothing is lost by it.
+    """
+    path = folder / "tables" / "data.mdb"
+    size = path.stat().st_size
+    page = int(environment.stat()["psize"])
+    used = (int(environment.info()["last_pgno"]) + 1) * page
+    step = min(_ROOM_BYTES, size // _ROOM_PART) // page * page
+    if size - used >= step // 2:
+        return 0
+    storage = Storage()
+    descriptor = storage.open(path)
+    try:
+        for offset in range(size, size + step, _ROOM_PIECE):
+            piece = bytes(min(_ROOM_PIECE, size + step - offset))
+            storage.write(descriptor, [piece], offset)
+            storage.pass_on(descriptor, offset, len(piece))
+    finally:
+        storage.close(descriptor)
+    return step
 
 
 def settled_position(environment: Any) -> tuple[int, bytes]:

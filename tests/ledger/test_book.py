@@ -24,7 +24,7 @@ from ledger.book import Book, BookInUse, JournalDamaged, Limits, OutcomeUnknown
 from ledger.journal import DurableMark
 from ledger.segment import Group, segments
 from ledger.storage import Storage
-from ledger.tables import Batch, FoldOutOfOrder, Snapshot, open_environment
+from ledger.tables import Batch, FoldOutOfOrder, Snapshot, make_room, open_environment
 
 
 def opened(folder, limits=SMALL, storage=None):
@@ -598,6 +598,30 @@ def test_a_large_fold_is_one_transaction(folder):
     batch.fold(environment)
     assert environment.info()["last_txnid"] == before + 1
     assert environment.stat()["entries"] == 1001
+    environment.close()
+
+
+def test_the_file_of_the_tables_grows_ahead_of_need_and_holds_what_it_held(folder):
+    environment = open_environment(folder)
+    path = folder / "tables" / "data.mdb"
+
+    def folded(first):
+        group = Group(0, first)
+        group.entries, group.last = [bytes(1000)] * 4000, first + 3999
+        batch = Batch()
+        batch.add(group)
+        batch.fold(environment)
+
+    folded(1)
+    before = path.stat().st_size
+    added = make_room(folder, environment)
+    assert added == before // 8 // 4096 * 4096
+    assert path.stat().st_size == before + added
+    assert make_room(folder, environment) == 0
+    folded(4001)
+    environment.close()
+    environment = open_environment(folder)
+    assert environment.stat()["entries"] == 8001
     environment.close()
 
 
