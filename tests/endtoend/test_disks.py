@@ -13,6 +13,8 @@ import pytest
 from daemon_process import must_fail, until
 from tally import check_books
 
+from ledger.storage import Lock
+
 MEBIBYTE = 1 << 20
 SIZE = 64 * MEBIBYTE
 SEGMENT = 2 * MEBIBYTE
@@ -117,12 +119,12 @@ def test_a_daemon_killed_on_a_full_disk(daemon, disk, traffic, tmp_path):
     traffic.check_repeats(daemon.address, [s for s in traffic.asked if s in traffic.told][:100])
     traffic.note(traffic.run(daemon.address, traffic.ask(REQUESTS // 5), lambda n: n > 50))
     daemon.kill()
-    # A segment made ahead of need, whole or in part, is enough to start with, and to answer 91. Here
-    # there is to be none.
-    for ahead in (
-        *(daemon.directory / "journal").glob("*.tmp"),
-        daemon.directory / "journal/spare",
-    ):
+    # A segment made ahead of need, whole or in part, is room enough to start and to answer 91.
+    # Here there is to be none, and what its helpers still have open is theirs until they are gone.
+    locks = [Lock(daemon.directory / name) for name in ("syncer.lock", "follower.lock")]
+    until(lambda: not any(lock.is_held() for lock in locks), "a helper outlived its daemon")
+    journal = daemon.directory / "journal"
+    for ahead in (*journal.glob("*.tmp"), journal / "spare"):
         ahead.unlink(missing_ok=True)
     disk.fill(leave=0)
 
