@@ -164,9 +164,8 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     found["verify_s"] = time.monotonic() - began
     table.heading(f"The daemon, {members} members, load generator and follower included")
     table.columns("figure", "value")
-    for shape in ("single", "pipelined", "open"):
-        for name, value in found[shape].items():
-            table.row(f"{shape}: {name}", value)
+    for row in daemon.rows({shape: found[shape] for shape in ("single", "pipelined", "open")}):
+        table.row(*row)
     table.row("idle: bytes a connection", round(found["idle"]["bytes_each"]))
     table.row("ready after kill -9 under load, s", f"{found['kill']:.2f}")
     table.row(f"loading {members} members and balances, s", f"{found['load_s']:.1f}")
@@ -180,9 +179,8 @@ def sweeping(table: Table, members: int, *, quick: bool) -> dict[str, dict[str, 
     found = sweep.measure(FOLDER / "sweep", members, sweep.SECONDS_MAX / (10 if quick else 1))
     table.heading(f"A sweep of {members:,} lots beside terminals at half of the saturated rate")
     table.columns("figure", "value")
-    for part, figures in found.items():
-        for name, value in figures.items():
-            table.row(f"{part}: {name}", value)
+    for row in daemon.rows(found):
+        table.row(*row)
     return found
 
 
@@ -195,9 +193,8 @@ def clearing_beside(table: Table, *, quick: bool) -> dict[str, dict[str, Any]]:
         " saturated rate"
     )
     table.columns("figure", "value")
-    for part, figures in found.items():
-        for name, value in figures.items():
-            table.row(f"{part}: {name}", value)
+    for row in daemon.rows(found):
+        table.row(*row)
     return found
 
 

@@ -157,9 +157,8 @@ def main() -> int:
     chosen = parser.parse_args()
     options = ("--workers", str(chosen.workers)) if chosen.workers else ()
     found = measure(FOLDER, QUICK if chosen.quick else FULL, options)
-    for part, figures in found.items():
-        for name, value in figures.items():
-            print(f"{part}: {name} {value}")
+    for name, value in daemon.rows(found):
+        print(name, value)
     return 0
 
 

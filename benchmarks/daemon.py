@@ -13,7 +13,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ def kill_under_load(field: Field) -> float:
         Load(field.address, conversations).closed_loop(NAC_DEPTH, KILL_AFTER_S + 5)
     killer.join()
     return field.start()
+
+
+def rows(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Each figure of each part of a run, with its name."""
+    for part, figures in found.items():
+        for name, value in figures.items():
+            yield f"{part}: {name}", value
 
 
 def cpu_seconds(pid: int) -> float:

@@ -100,9 +100,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args()
     found = measure(FOLDER, options.members, options.seconds, options.rate)
-    for part, figures in found.items():
-        for name, value in figures.items():
-            print(f"{part}: {name} {value}")
+    for name, value in daemon.rows(found):
+        print(name, value)
     return 0
 
 

@@ -45,7 +45,9 @@ NICE: Final = 19
 AUTOGROUP: Final = Path("/proc/self/autogroup")
 """Tells the place of this process's session: ``/autogroup-N nice N``."""
 _EVERY_S: Final = 2e-3
+"""Processor time, in s, after which who stepped back sleeps; the system may count more coarsely."""
 _MOMENT_S: Final = 2e-5
+"""How long, in s: the system makes it as much longer as it likes."""
 SLICE_NS: Final = 100_000
 """The shortest slice that Linux grants, in ns."""
 

@@ -10,10 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.storage import MEBIBYTE, Storage
-
-_PIECE = MEBIBYTE // 4
-_ZEROS = bytes(_PIECE)
+from ledger.storage import ZEROS_PIECE, Storage, zeros
 
 
 class Spare:
@@ -36,7 +33,7 @@ class Spare:
 
     def keep_up(self, used: int) -> None:
         """Tell how far the segment in use is; starts the filling where it is time."""
-        if used - self._used < _PIECE // 2 and used >= self._used:
+        if used - self._used < ZEROS_PIECE // 2 and used >= self._used:
             return
         self._used = used
         filling = self._thread is not None and self._thread.is_alive()
@@ -51,7 +48,7 @@ class Spare:
         if self.failed:
             self.failed = False
             self._used = 0
-            self.keep_up(max(used, _PIECE))
+            self.keep_up(max(used, ZEROS_PIECE))
 
     def take(self, size: int) -> Path:
         """A file of at least `size` zero bytes, synced, that nobody else has.
@@ -98,8 +95,7 @@ class Spare:
         made = self._path.with_suffix(".tmp")
         descriptor = self._storage.create(made)
         try:
-            for offset in range(0, size, _PIECE):
-                piece = _ZEROS[: min(_PIECE, size - offset)]
+            for offset, piece in zeros(0, size):
                 self._storage.write(descriptor, [piece], offset)
                 if not self._hurried:
                     # Little by little, so that the one in use never waits for a mountain, and

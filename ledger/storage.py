@@ -16,7 +16,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ _WHOLLY = 1 | 2 | 4
 """Wait for what is on its way, send the rest, and wait for that."""
 _FLOCK = struct.Struct("@hhqqi4x")
 MEBIBYTE = 1 << 20
+ZEROS_PIECE = MEBIBYTE // 4
+_ZEROS = bytes(ZEROS_PIECE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ class Limits:
     alias_rows: int = 2_000_000
     disk_free_bytes_min: int = 64 * MEBIBYTE
     disk_check_seconds: float = 1.0
+
+
+def zeros(begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The pieces, each with its offset, that fill a file with zeros from `begin` to `end`."""
+    for offset in range(begin, end, ZEROS_PIECE):
+        yield offset, _ZEROS[: min(ZEROS_PIECE, end - offset)]
 
 
 class Storage:

@@ -25,7 +25,7 @@ from ledger import codec, schema
 from ledger.format import require_format
 from ledger.journal import Reader, durable_end
 from ledger.segment import Group, JournalDamaged, segment_name
-from ledger.storage import Limits, Lock, Storage
+from ledger.storage import MEBIBYTE, Limits, Lock, Storage, zeros
 from ledger.view import POSITION, POSITION_KEY, TailView, position_of
 
 _ANEW = (
@@ -35,9 +35,10 @@ _ANEW = (
 _PAGES_SPARE = 16
 _PAGES_SPARE_MAX = 1024
 
-_ROOM_BYTES = 32 << 20
+_ROOM_BYTES = 32 * MEBIBYTE
+"""By so much at most the file grows ahead of need."""
 _ROOM_PART = 8
-_ROOM_PIECE = 256 << 10
+"""And by no more than one part in so many of its size."""
 _ROWS_AT_ONCE = 200
 """Rows of a fold that are put in one call: a millisecond or two, after which the process may take a
 breath (`ledger.priority`)."""
@@ -109,7 +110,11 @@ def tables_bytes(folder: Path) -> int:
     Raises:
         OSError: there are none.
     """
-    return (folder / "tables" / "data.mdb").stat().st_size
+    return _file(folder).stat().st_size
+
+
+def _file(folder: Path) -> Path:
+    return folder / "tables" / "data.mdb"
 
 
 def make_room(folder: Path, environment: Any) -> int:
@@ -125,18 +130,16 @@ def make_room(folder: Path, environment: Any) -> int:
     Raises:
         OSError: the disk has no room; nothing is lost by it.
     """
-    path = folder / "tables" / "data.mdb"
-    size = path.stat().st_size
+    size = tables_bytes(folder)
     page = int(environment.stat()["psize"])
     used = (int(environment.info()["last_pgno"]) + 1) * page
     step = min(_ROOM_BYTES, size // _ROOM_PART) // page * page
     if size - used >= step // 2:
         return 0
     storage = Storage()
-    descriptor = storage.open(path)
+    descriptor = storage.open(_file(folder))
     try:
-        for offset in range(size, size + step, _ROOM_PIECE):
-            piece = bytes(min(_ROOM_PIECE, size + step - offset))
+        for offset, piece in zeros(size, size + step):
             storage.write(descriptor, [piece], offset)
             storage.pass_on(descriptor, offset, len(piece))
     finally:

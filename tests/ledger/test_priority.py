@@ -37,7 +37,7 @@ def test_who_steps_back_is_nice_and_in_the_idle_class():
 
 
 def test_who_stepped_back_sleeps_now_and_then_in_the_middle_of_its_work():
-    slept = "import time, resource; slept = []; time.sleep = lambda s: slept.append(1)"
+    slept = "import time; slept = []; time.sleep = lambda s: slept.append(1)"
     busy = (
         "def busy(s):",
         "    end = time.process_time() + s",
@@ -50,7 +50,7 @@ def test_who_stepped_back_sleeps_now_and_then_in_the_middle_of_its_work():
 
 
 def test_who_stepped_back_for_good_ends_in_order():
-    lines = ("import atexit, time", "step_back()")
+    lines = ("import atexit", "step_back()")
     late = "atexit.register(lambda: [sum(range(999)) for _ in range(9999)])"
     assert told_by(*lines, late, "print(1)") == [(1,)]
 
