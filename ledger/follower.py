@@ -6,11 +6,9 @@ puts beside a busy loop stands still. It is started with the interpreter itself
 
 It takes the lock of followers (waiting for one of an earlier daemon), reads the applied position,
 and folds exactly the groups that follow, up to the durable end that the daemon shares in memory.
-A fold is committed when its oldest change is `FOLD_SECONDS` old or the batch is large. A commit
-writes all its pages at once, and whoever syncs the journal meanwhile waits for them: the fewer, the
-shorter. To wait longer, so that rows and pages that change again are written once, saves little
-where members are many (measured: two seconds instead of half a one, no more messages a second, and
-a p99 twice as long). It never writes the journal.
+A fold is committed when its oldest change is `FOLD_SECONDS` old or the batch is large, and then
+written to the disk little by little (`ledger.trickle`). To wait longer, so that rows and pages that
+change again are written once, saves little where members are many. It never writes the journal.
 
 Between folds it keeps the tables in the system's memory (`ledger.warmth`), and makes their file
 grow ahead of need.
@@ -50,6 +48,7 @@ from ledger.tables import (
     open_environment,
     settled_position,
 )
+from ledger.trickle import SPREAD_S, Trickle, boot
 from ledger.warmth import Warmth
 
 POLL_SECONDS = 0.1
@@ -142,15 +141,18 @@ class _Pipe:
 class _Folds:
     """Folds, counted and noted for those who watch."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trickle: Trickle | None) -> None:
         self._folder = folder
+        self._trickle = trickle
         self._folds = self._entries = self._ns = 0
 
-    def fold(self, batch: Batch, environment: Any) -> None:
-        """Fold a batch; see `ledger.tables.Batch.fold`."""
+    def fold(self, batch: Batch, environment: Any, spread_s: float) -> None:
+        """Fold a batch, see `ledger.tables.Batch.fold`, and have it on disk."""
         begun = time.perf_counter_ns()
         self._entries += batch.entries
         batch.fold(environment)
+        if self._trickle:
+            self._trickle.write_out(spread_s)
         self._ns += time.perf_counter_ns() - begun
         self._folds += 1
         numbers = {"folds": self._folds, "entries": self._entries, "ns": self._ns}
@@ -170,13 +172,15 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
         pipe.wait(POLL_SECONDS)
         if pipe.gone:
             return
-    environment = open_environment(folder)
+    trickles = bool(boot())
+    environment = open_environment(folder, sync=not trickles)
+    trickle = Trickle(folder / "tables", environment) if trickles else None
     mark = DurableMark(folder, writable=False)
     environment.reader_check()
     applied, digest = settled_position(environment)
     batch = Batch()
     oldest = 0.0
-    folds = _Folds(folder)
+    folds = _Folds(folder, trickle)
     warmth = Warmth(folder / "tables" / "data.mdb")
     behind = True
     with Reader(folder, applied) as reader:
@@ -192,10 +196,10 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                     batch.entries >= limits.fold_entries
                     or len(batch.changes) >= limits.fold_records
                 ):
-                    folds.fold(batch, environment)
+                    folds.fold(batch, environment, 0)
                     large = True
             if batch.last and (leaving or time.monotonic() >= oldest + limits.fold_seconds):
-                folds.fold(batch, environment)
+                folds.fold(batch, environment, 0 if behind or leaving else SPREAD_S)
                 # Readers that were killed would keep old pages from being used again.
                 environment.reader_check()
             if leaving:
@@ -207,6 +211,8 @@ def follow(folder: Path, limits: Limits, pipe: _Pipe) -> None:
                 make_room(folder, environment)
                 warmth.step()
             pipe.wait(POLL_SECONDS)
+    if trickle:
+        trickle.close()
     environment.close()
     lock.release()
 

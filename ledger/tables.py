@@ -26,6 +26,7 @@ from ledger.format import require_format
 from ledger.journal import Reader, durable_end
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.storage import MEBIBYTE, Limits, Lock, Storage, zeros
+from ledger.trickle import CannotSetBack, mend
 from ledger.view import POSITION, POSITION_KEY, TailView, position_of
 
 _ANEW = (
@@ -63,13 +64,15 @@ def open_environment(
     Args:
         folder: the book.
         readonly: only read.
-        sync: False only where a crash may lose everything, as in filling a new table.
+        sync: False where a crash may lose everything, as in filling a new table, and for
+            `ledger.trickle`.
         lock: False only where nobody writes.
 
     Raises:
         TablesFailed: LMDB refused.
     """
     try:
+        mend(folder)
         environment = lmdb.open(
             str(folder / "tables"),
             map_size=MAP_BYTES,
@@ -81,6 +84,11 @@ def open_environment(
             max_spare_txns=4,
             create=not readonly,
         )
+    except CannotSetBack as error:
+        raise TablesFailed(
+            f"the system stopped while it wrote the tables in {folder}/tables, and they cannot be"
+            f" set back to the fold before ({error}): start the daemon, or {_ANEW}"
+        ) from error
     except lmdb.InvalidError as error:
         raise TablesFailed(
             f"the tables in {folder}/tables are damaged ({error}): {_ANEW}"
