@@ -37,8 +37,10 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 SPREAD_S: Final = 0.25
 """Over how long a fold is written out, s."""
+_REGION_BYTES: Final = 4 * MEBIBYTE
+"""Of so much at a time it is asked how much is to be written."""
 _PIECES: Final = 1024
-_PIECE_BYTES_MIN: Final = 256 << 10
+"""A fold is sent in about so many pieces, each of which is waited for."""
 _AHEAD_S: Final = 3e-4
 """Sooner than this it does not pay to sleep."""
 
@@ -94,16 +96,9 @@ class Trickle:
         Raises:
             OSError: the disk did not take it; the next follower writes all of the file anew.
         """
-        begun = time.monotonic()
-        size = os.fstat(self._data).st_size
-        step = max(_PIECE_BYTES_MIN, size // _PIECES)
         try:
-            # The meta pages stay for the sync: they are few bytes, and name what comes before.
-            for offset in range(2 * self._page_bytes, size if seconds else 0, step):
-                self._storage.pass_on(self._data, offset, step)
-                ahead = begun + seconds * offset / size - time.monotonic()
-                if ahead > _AHEAD_S:
-                    time.sleep(ahead)
+            if seconds:
+                self._send(seconds)
             self._environment.sync(True)
         except (OSError, lmdb.Error) as error:
             self._say(_FAILED)
@@ -116,9 +111,32 @@ class Trickle:
         self._storage.sync_folder(self._tables)
         self._storage.close(self._data)
 
-    @property
-    def _page_bytes(self) -> int:
-        return int(self._environment.stat()["psize"])
+    def _send(self, seconds: float) -> None:
+        """Send what is to be written in pieces, evenly over a time.
+
+        The pages of a fold lie close together in one part of the file and are rare in another, so
+        the pieces follow what is there and not where it is.
+        """
+        # The meta pages stay for the sync: they are few bytes, and name what comes before.
+        first, size = 2 * int(self._environment.stat()["psize"]), os.fstat(self._data).st_size
+        regions = [
+            (offset, length, pages)
+            for offset in range(first, size, _REGION_BYTES)
+            for length in (min(_REGION_BYTES, size - offset),)
+            for pages in (self._storage.dirty_pages(self._data, offset, length),)
+            if pages
+        ]
+        whole = sum(pages for _, _, pages in regions)
+        begun, sent = time.monotonic(), 0.0
+        for offset, length, pages in regions:
+            pieces = -(-pages * _PIECES // whole)
+            step = -(-length // pieces)
+            for place in range(offset, offset + length, step):
+                self._storage.pass_on(self._data, place, step)
+                sent += pages / pieces
+                ahead = begun + seconds * sent / whole - time.monotonic()
+                if ahead > _AHEAD_S:
+                    time.sleep(ahead)
 
     def _say(self, *more: str) -> None:
         _write(self._tables / NAME, " ".join((boot(), *more)))

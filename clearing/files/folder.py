@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from clearing.model import Day
+from ledger.storage import MEBIBYTE, Storage
 
 MANIFEST = "manifest.json"
 DETAILS = "details"
@@ -69,7 +70,11 @@ def stem(day: Day) -> str:
 
 
 class _Digesting(io.RawIOBase):
-    """A file that is hashed and counted while it is written, never by position."""
+    """A file that is hashed and counted while it is written, never by position.
+
+    The disk gets it a piece at a time: a hundred megabytes at once, and the journal of a running
+    daemon would wait for all of them.
+    """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -77,6 +82,8 @@ class _Digesting(io.RawIOBase):
         self.digest = hashlib.sha256()
         self.size = 0
         self.over = False
+        self._storage = Storage()
+        self._sent = 0
 
     def writable(self) -> bool:
         return True
@@ -90,6 +97,9 @@ class _Digesting(io.RawIOBase):
             count += os.write(self._descriptor, view[count:])
         self.digest.update(view)
         self.size += count
+        if self.size - self._sent >= MEBIBYTE:
+            self._storage.pass_on(self._descriptor, self._sent, self.size - self._sent)
+            self._sent = self.size
         return count
 
 
