@@ -151,9 +151,9 @@ class _Folds:
         begun = time.perf_counter_ns()
         self._entries += batch.entries
         batch.fold(environment)
+        self._ns += time.perf_counter_ns() - begun
         if self._trickle:
             self._trickle.write_out(spread_s)
-        self._ns += time.perf_counter_ns() - begun
         self._folds += 1
         numbers = {"folds": self._folds, "entries": self._entries, "ns": self._ns}
         note(self._folder, "follower", **numbers)

@@ -46,7 +46,7 @@ SLICE_NS: Final = 200_000
 of the loop that bulk work has beside terminals stays the same, in smaller pieces."""
 ANSWERS: Final = 32
 """Results of a connection that leave in one write, while it has more requests waiting."""
-RESTS: Final = 20
+RESTS: Final = 10
 """While terminals ask, connections rest for this many times as long as one has worked."""
 CALM_NS: Final = 1_000_000
 """Time in which a group becomes durable where nothing is short."""
