@@ -152,7 +152,7 @@ def load(table: Table, members: int, seconds: float, hold: float) -> dict[str, A
     field = Field(FOLDER / "data", members, daemon.terminals())
     found: dict[str, Any] = {"load_s": field.prepare()}
     with field.serving():
-        found["single"] = daemon.singles(field, seconds, 35_000)
+        found["single"] = daemon.singles(field, seconds, daemon.RATE_GUESS)
     with field.serving():
         found["pipelined"] = daemon.pipelined(field, hold, 40_000)
         found["open"] = daemon.open_loop(field, seconds, found["single"]["rate"] / 2)

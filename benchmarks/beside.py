@@ -29,7 +29,6 @@ from benchmarks.field import ROOT, Field, counterfoil
 from benchmarks.load import Load
 
 FOLDER = Path("var/bench")
-RATE_GUESS = 35_000
 TRADING_S_MAX = 300.0
 CLEARING_S_MAX = 600.0
 """How long the day may take, and its clearing, before the run is given up."""
@@ -86,12 +85,7 @@ def measure(folder: Path, sizes: Sizes, options: tuple[str, ...] = ()) -> dict[s
 def _beside(field: Field, sizes: Sizes, options: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     closed = _trade(field, sizes)
     # Afterwards: a member who has traded has lots of more shops, which cost each message more.
-    found: dict[str, dict[str, Any]] = {
-        "saturated": daemon.singles(field, sizes.saturating_s, RATE_GUESS)
-    }
-    rate = found["saturated"]["rate"] / 2
-    tills = field.tills(daemon.OPEN_FIRST, daemon.SINGLE_LINKS, seed=3)
-    found["alone"] = daemon.steadily(field, tills, sizes.alone_s, rate)
+    found, tills, rate = daemon.at_half_rate(field, sizes.saturating_s, sizes.alone_s)
     load = Load(field.address, daemon.conversations_of(field, tills, sizes.beside_s, rate))
     told = field.folder.with_suffix(".cleared")
     with _clearing(field.folder, closed, told, options) as process:

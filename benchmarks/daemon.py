@@ -26,6 +26,8 @@ NAC_LINKS = 8
 TILLS_A_NAC = 32
 NAC_DEPTH = 64
 IDLE_CONNECTIONS = 10_000
+RATE_GUESS = 35_000
+"""More than any machine here answers a second."""
 HEAPLESS = {"COUNTERFOIL_SERVE_HEAP_MIB": "0"}
 KILL_AFTER_S = 3.0
 OPEN_FIRST = SINGLE_LINKS
@@ -74,6 +76,29 @@ def steadily(field: Field, tills: list[Till], seconds: float, rate: float) -> di
     """An open loop of these tills, after a second that does not count."""
     conversations = conversations_of(field, tills, seconds + 1, rate)
     return paced(Load(field.address, conversations, warm_up_s=1.0), rate, seconds + 1)
+
+
+def at_half_rate(
+    field: Field, saturating_s: float, alone_s: float, rate: float = 0.0
+) -> tuple[dict[str, dict[str, Any]], list[Till], float]:
+    """Find the saturated rate, and the latencies at half of it with nothing beside.
+
+    Args:
+        field: whose daemon runs.
+        saturating_s: how long the closed loop takes.
+        alone_s: how long the open loop takes.
+        rate: of the open loop, messages a second; 0 for half of the saturated rate.
+
+    Returns:
+        Figures of both, the tills of the open loop, and its rate.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    if not rate:
+        found["saturated"] = singles(field, saturating_s, RATE_GUESS)
+        rate = found["saturated"]["rate"] / 2
+    tills = field.tills(OPEN_FIRST, SINGLE_LINKS, seed=3)
+    found["alone"] = steadily(field, tills, alone_s, rate)
+    return found, tills, rate
 
 
 def paced(

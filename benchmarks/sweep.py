@@ -27,7 +27,6 @@ SECONDS_MAX = 900.0
 """Time for a million lots; the frames of all terminals are built beforehand."""
 SATURATING_S = 5.0
 BASELINE_S = 10.0
-RATE_GUESS = 35_000
 
 
 def measure(
@@ -55,12 +54,7 @@ def beside_terminals(
     field: Field, name: str, seconds: float, rate: float = 0.0
 ) -> dict[str, dict[str, Any]]:
     """Run the sweep of this name on a field whose daemon runs; else as `measure`."""
-    found: dict[str, dict[str, Any]] = {}
-    if not rate:
-        found["saturated"] = daemon.singles(field, SATURATING_S, RATE_GUESS)
-        rate = found["saturated"]["rate"] / 2
-    tills = field.tills(daemon.OPEN_FIRST, daemon.SINGLE_LINKS, seed=3)
-    found["alone"] = daemon.steadily(field, tills, BASELINE_S, rate)
+    found, tills, rate = daemon.at_half_rate(field, SATURATING_S, BASELINE_S, rate)
     load = Load(field.address, daemon.conversations_of(field, tills, seconds, rate))
     before = field.scrape()
     began = time.monotonic()

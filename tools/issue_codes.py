@@ -1,7 +1,8 @@
 """``counterfoil issue``: coupon codes in bulk, of our own making, foreign, or for named members.
 
-*Produced* codes are one command to the ledger, then a file that is written from the key file alone:
-a job that was interrupted is run again and goes on behind the last whole line. *Foreign* codes are
+*Produced* codes are one command to the ledger, then a file that is written from the key file alone,
+which a process for each processor does where they are many: a job that was interrupted is run again
+and goes on behind the last whole line. *Foreign* codes are
 judged, sorted by digest and taken in by chunks; what is rejected is reported by line number. For
 *members* a batch of codes is opened, and the member in line n gets the n-th of it, so that a job
 that is run again gives nobody two.
@@ -13,12 +14,15 @@ import os
 import re
 import time
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
 
 from clearing.console import REFUSED, Refusal, key_option
+from clearing.day import spread
 from engine import codes
 from engine.card_numbers import check_digit as luhn
 from engine.codes import Codes
@@ -39,6 +43,8 @@ from tools.private_files import private_file
 COUNT_MAX: Final = 50_000_000
 PIECE: Final = 10_000
 """Codes that are made, and written, at a time."""
+ALONE_MAX: Final = 100_000
+"""Codes that one process makes sooner than others have started."""
 LINES_MAX: Final = 1_000_000
 """Lines of a file of foreign codes or members: they are sorted in memory."""
 RUN: Final = 100
@@ -53,25 +59,58 @@ _FOREIGN = re.compile(r"[0-9A-Za-z]{10,40}", re.ASCII).fullmatch
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 
 
-class CodeFile:
-    """The file of a produced batch.
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """What a file of produced codes has, as far as another process needs it to make some.
 
-    Args:
-        vault: the directory's key file.
+    Attributes:
+        directory: the data directory.
+        key: its key file as named on the command line, if it was.
         series: of the codes, see `engine.codes.SERIES`.
-        batch: number and count of the batch, and digits of a code.
+        batch: its number.
+        count: of the batch's codes.
+        length: digits of a code.
         pins: whether each line has the coupon's PIN, too.
     """
 
-    def __init__(
-        self, vault: Vault, series: str, batch: tuple[int, int, int], *, pins: bool
-    ) -> None:
-        self._number, self._count, length = batch
-        self._codes = Codes(vault, length, series)
-        self._vault = vault
-        self._pins = pins
-        self._header = b"serial,code,pin\n" if pins else b"serial,code\n"
-        self._width = SERIAL_DIGITS + 2 + length + (1 + codes.PIN_DIGITS if pins else 0)
+    directory: Path
+    key: Path | None
+    series: str
+    batch: int
+    count: int
+    length: int
+    pins: bool = False
+
+
+@lru_cache(maxsize=1)
+def _maker(of: Produced) -> tuple[Vault, Codes]:
+    vault = open_vault(of.directory, of.key)
+    return vault, Codes(vault, of.length, of.series)
+
+
+def lines_of(of: Produced, first: int, count: int) -> bytes:
+    """The lines of `count` serial numbers, from `first` on."""
+    vault, maker = _maker(of)
+    made = maker.make(of.batch, first, count)
+    if not of.pins:
+        lines = [f"{serial:08},{code}\n" for serial, code in enumerate(made, first)]
+    else:
+        digest, pin = codes.digest_of, codes.pin_of
+        lines = [
+            f"{serial:08},{code},{pin(vault, digest(vault, code))}\n"
+            for serial, code in enumerate(made, first)
+        ]
+    return "".join(lines).encode("ascii")
+
+
+class CodeFile:
+    """The file of a produced batch."""
+
+    def __init__(self, of: Produced) -> None:
+        self._of = of
+        self._count = of.count
+        self._header = b"serial,code,pin\n" if of.pins else b"serial,code\n"
+        self._width = SERIAL_DIGITS + 2 + of.length + (1 + codes.PIN_DIGITS if of.pins else 0)
 
     def run(self, file: BinaryIO, progress: object) -> int:
         """Write what the file lacks; returns how many codes that were.
@@ -80,25 +119,17 @@ class CodeFile:
             Refusal: the file is of something else.
         """
         done = before = self._written(file)
-        while done < self._count:
-            count = min(PIECE, self._count - done)
-            file.write(self._lines(done + 1, count))
-            done += count
+        tasks = [
+            (self._of, first, min(PIECE, self._count + 1 - first))
+            for first in range(done + 1, self._count + 1, PIECE)
+        ]
+        workers = len(os.sched_getaffinity(0)) if self._count - done > ALONE_MAX else 1
+        for lines in spread(lines_of, tasks, workers=workers):
+            file.write(lines)
+            done = min(done + PIECE, self._count)
             if callable(progress):
                 progress(done, self._count)
         return done - before
-
-    def _lines(self, first: int, count: int) -> bytes:
-        made = self._codes.make(self._number, first, count)
-        if not self._pins:
-            lines = [f"{serial:08},{code}\n" for serial, code in enumerate(made, first)]
-        else:
-            digest, pin, vault = codes.digest_of, codes.pin_of, self._vault
-            lines = [
-                f"{serial:08},{code},{pin(vault, digest(vault, code))}\n"
-                for serial, code in enumerate(made, first)
-            ]
-        return "".join(lines).encode("ascii")
 
     def _written(self, file: BinaryIO) -> int:
         """Codes in the file, whose torn last line is cut off."""
@@ -114,7 +145,7 @@ class CodeFile:
         right = file.read(start) == self._header and whole <= self._count
         if right and whole:
             file.seek(start + (whole - 1) * self._width)
-            right = file.read(self._width) == self._lines(whole, 1)
+            right = file.read(self._width) == lines_of(self._of, whole, 1)
         if not right:
             raise Refusal("the output file holds something else: name another one")
         file.truncate(start + whole * self._width)
@@ -187,7 +218,7 @@ def coupons(  # noqa: PLR0913 - the options of a command
             opening = OpenCodes(name, campaign, count, length, vault.key_id, rows=False)
             number = _open(submitter, opening)
         progress = stack.enter_context(progress_bar("codes"))
-        job = CodeFile(vault, codes.COUPON, (number, count, length), pins=pin)
+        job = CodeFile(Produced(directory, key, codes.COUPON, number, count, length, pin))
         written = job.run(file, progress)
     click.echo(f"batch {name}, number {number}: {count} codes in {output}, {written} of them now")
     click.echo(f"it took {time.monotonic() - begun:.1f} s", err=True)
@@ -414,9 +445,8 @@ def recharge_cards(  # noqa: PLR0913 - the options of a command
             opening = OpenRecharge(name, count, length, vault.key_id, unit, amount, day)
             number = _open(submitter, opening)
         progress = stack.enter_context(progress_bar("cards"))
-        written = CodeFile(vault, codes.RECHARGE, (number, count, length), pins=False).run(
-            file, progress
-        )
+        job = CodeFile(Produced(directory, key, codes.RECHARGE, number, count, length))
+        written = job.run(file, progress)
     click.echo(f"batch {name}, number {number}: {count} cards in {output}, {written} of them now")
 
 

@@ -13,6 +13,7 @@ from engine.rules.recharge import Recharge
 from ledger import schema
 from ledger.tables import Snapshot
 from tests.tools.conftest import CARD, HOTEL, must, run, write_lines
+from tools import issue_codes
 
 CAMPAIGN = {"type": "campaign", "id": "SPRING10", "kind": "amount_off", "face_fen": 1000}
 CAMPAIGN |= {"from": "2020-01-01", "to": "2120-12-31", "state": "live", "pin": True}
@@ -85,6 +86,16 @@ def test_an_interrupted_job_goes_on_and_a_foreign_file_is_left_alone(house, tmp_
     other = issue(house, output, 12_000, "--batch", "other")
     assert other.exit_code == 1
     assert "something else" in other.output
+    assert output.read_bytes() == whole
+
+
+def test_many_processes_write_the_file_that_one_writes(house, tmp_path, monkeypatch):
+    output = tmp_path / "spring.csv"
+    assert issue(house, output, 25_000).exit_code == 0
+    whole = output.read_bytes()
+    output.write_bytes(whole[: len(whole) // 4])
+    monkeypatch.setattr(issue_codes, "ALONE_MAX", 1_000)
+    assert issue(house, output, 25_000).exit_code == 0
     assert output.read_bytes() == whole
 
 
