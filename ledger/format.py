@@ -7,9 +7,10 @@ newer before it touches anything. A directory without the file is of format 1.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
+
+from ledger.storage import write_synced
 
 FORMAT: Final = 1
 """The format that this software writes."""
@@ -54,8 +55,4 @@ def require_format(folder: Path) -> None:
 
 def write_format(folder: Path) -> None:
     """Say that a directory is of this software's format, durably."""
-    descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"%d\n" % FORMAT)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(folder / NAME, b"%d\n" % FORMAT, 0o600)

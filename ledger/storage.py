@@ -73,6 +73,15 @@ def zeros(begin: int, end: int) -> Iterator[tuple[int, bytes]]:
         yield offset, _ZEROS[: min(ZEROS_PIECE, end - offset)]
 
 
+def write_synced(path: Path, data: bytes, mode: int) -> None:
+    """Write a small file anew, and have its bytes on disk; its name is the folder's matter."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class Storage:
     """The operating system's own calls; each raises OSError as the system reports it."""
 

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import lmdb
 
-from ledger.storage import MEBIBYTE, Lock, Storage
+from ledger.storage import MEBIBYTE, Lock, Storage, write_synced
 
 NAME: Final = "unsynced"
 _FAILED: Final = "failed"
@@ -139,7 +139,7 @@ class Trickle:
                     time.sleep(ahead)
 
     def _say(self, *more: str) -> None:
-        _write(self._tables / NAME, " ".join((boot(), *more)))
+        write_synced(self._tables / NAME, f"{' '.join((boot(), *more))}\n".encode(), 0o644)
         self._storage.sync_folder(self._tables)
 
     def _write_anew(self) -> None:
@@ -214,11 +214,3 @@ def _meta(packed: bytes) -> tuple[int, int]:
         if (magic, version) == (_META_MAGIC, _META_VERSION):
             return page, transaction
     raise CannotSetBack("they are not of LMDB 0.9 on a system of 64 bits")
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text.encode("ascii") + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
