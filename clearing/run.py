@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from clearing import matching
 from clearing.calendar import read_bank_days
-from clearing.day import Extent, NotCut, find_extent, first_date, read_entries, spread
+from clearing.day import Extent, NotCut, find_extent, first_date, read_entries
 from clearing.files.folder import MANIFEST
 from clearing.files.folder import Refused as FolderRefused
 from clearing.files.writing import write_set
@@ -71,6 +71,7 @@ from ledger.journal import chain_at, chain_note
 from ledger.notes import note
 from ledger.storage import Lock
 from ledger.tables import Snapshot
+from ledger.workers import spread
 
 TASK_ENTRIES = 200_000
 """Entries that a worker folds in one piece."""

@@ -119,19 +119,17 @@ class Trickle:
         """
         # The meta pages stay for the sync: they are few bytes, and name what comes before.
         first, size = 2 * int(self._environment.stat()["psize"]), os.fstat(self._data).st_size
-        regions = [
-            (offset, length, pages)
+        regions = {
+            offset: pages
             for offset in range(first, size, _REGION_BYTES)
-            for length in (min(_REGION_BYTES, size - offset),)
-            for pages in (self._storage.dirty_pages(self._data, offset, length),)
-            if pages
-        ]
-        whole = sum(pages for _, _, pages in regions)
+            if (pages := self._storage.dirty_pages(self._data, offset, _REGION_BYTES))
+        }
+        whole = sum(regions.values())
         begun, sent = time.monotonic(), 0.0
-        for offset, length, pages in regions:
+        for offset, pages in regions.items():
             pieces = -(-pages * _PIECES // whole)
-            step = -(-length // pieces)
-            for place in range(offset, offset + length, step):
+            step = -(-_REGION_BYTES // pieces)
+            for place in range(offset, offset + _REGION_BYTES, step):
                 self._storage.pass_on(self._data, place, step)
                 sent += pages / pieces
                 ahead = begun + seconds * sent / whole - time.monotonic()

@@ -2,10 +2,9 @@
 
 *Produced* codes are one command to the ledger, then a file that is written from the key file alone,
 which a process for each processor does where they are many: a job that was interrupted is run again
-and goes on behind the last whole line. *Foreign* codes are
-judged, sorted by digest and taken in by chunks; what is rejected is reported by line number. For
-*members* a batch of codes is opened, and the member in line n gets the n-th of it, so that a job
-that is run again gives nobody two.
+and goes on behind the last whole line. *Foreign* codes are judged, sorted by digest and taken in by
+chunks; what is rejected is reported by line number. For *members* a batch of codes is opened, and
+the member in line n gets the n-th of it, so that a job that is run again gives nobody two.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import BinaryIO, Final
 import click
 
 from clearing.console import REFUSED, Refusal, key_option
-from clearing.day import spread
 from engine import codes
 from engine.card_numbers import check_digit as luhn
 from engine.codes import Codes
@@ -35,6 +33,7 @@ from engine.rules.recharge import MoveRecharge, OpenRecharge
 from engine.submit import Submitter
 from engine.vault import Vault
 from ledger import schema
+from ledger.workers import spread
 from tools import load_checks as check
 from tools.cli import bulk_work, progress_bar
 from tools.deeds import accepted, submit

@@ -25,7 +25,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from clearing.day import yield_to_others
 from clearing.files import details, lists, manifest, payments, settlement, statement, summary
 from clearing.files.folder import (
     DETAILS,
@@ -46,6 +45,7 @@ from clearing.files.folder import (
     temporary_name,
 )
 from clearing.model import Day, Inconsistent, Line, LineSource, PartyDay, check_day
+from ledger.workers import yield_to_others
 
 CHUNK_WORK = 60_000
 """Work of a chunk, in lines; a statement counts as `STATEMENT_WORK` of them."""

@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from clearing.day import NotCut, find_extent, first_date, read_entries, spread
+from clearing.day import NotCut, find_extent, first_date, read_entries
 from engine.rules.reference import CutOff
 from ledger.book import Book
 from ledger.tables import Snapshot
+from ledger.workers import spread
 from tests.clearing.books import CARD, TERMS
 from tests.engine.house import House, moment
 
