@@ -48,7 +48,7 @@ class CardNumbers:
     def numbers(self, first: int, count: int) -> list[str]:
         """The numbers of `count` cards, the first of which has the place `first`, from 0."""
         places = range(first, first + count)
-        permuted = feistel.permuted(places, self._sizes, ROUNDS, self._scramble)
+        permuted = feistel.permuted(places, self._sizes, ROUNDS, self._scramble, words=2)
         width = self._digits
         prefix = self._prefix
         bodies = [f"{prefix}{number:0{width}}" for number in permuted]
@@ -59,8 +59,8 @@ class CardNumbers:
         blocks = [0] * (2 * len(part))
         blocks[::2] = part
         blocks[1::2] = [step] * len(part)
-        layout = f"<{len(blocks)}Q"
-        return struct.unpack(layout, self._encrypt(struct.pack(layout, *blocks)))[::2]
+        made = self._encrypt(struct.pack(f"<{len(blocks)}Q", *blocks))
+        return struct.unpack("<" + "II8x" * len(part), made)
 
 
 def check_digit(body: str) -> str:

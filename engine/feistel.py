@@ -9,14 +9,21 @@ How many rounds are enough depends on the key and on what an attacker sees; who 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-RoundFunction: TypeAlias = Callable[[int, list[int]], Sequence[int]]
+_WORD: Final = 1 << 32
+
+RoundFunction: TypeAlias = Callable[[int, list[int]], tuple[int, ...]]
 """The number of a round, from 0, and a part of each number, to what is added to the other part."""
 
 
 def permuted(
-    numbers: Sequence[int], sizes: tuple[int, int], rounds: int, function: RoundFunction
+    numbers: Sequence[int],
+    sizes: tuple[int, int],
+    rounds: int,
+    function: RoundFunction,
+    *,
+    words: int = 1,
 ) -> list[int]:
     """What some numbers become.
 
@@ -25,19 +32,28 @@ def permuted(
         sizes: how many values the left and the right part have.
         rounds: how many there are.
         function: keyed, and called once a round for all numbers.
+        words: 2 where the function tells each value of 64 bits as two of 32 bits, the lower first;
+            compiled code works on those without a number object.
     """
     above, below = sizes
     left = [number // below for number in numbers]
     right = [number % below for number in numbers]
     for step in range(rounds):
         if step % 2:
-            _add(right, function(step, left), below)
+            _add(right, function(step, left), below, words)
         else:
-            _add(left, function(step, right), above)
+            _add(left, function(step, right), above, words)
     return [a * below + b for a, b in zip(left, right, strict=True)]
 
 
-def _add(parts: list[int], added: Sequence[int], size: int) -> None:
+def _add(parts: list[int], added: tuple[int, ...], size: int, words: int) -> None:
     """Add to each part, modulo a size."""
-    for place, value in enumerate(added):
-        parts[place] = (parts[place] + value) % size
+    if words == 1:
+        for place, value in enumerate(added):
+            parts[place] = (parts[place] + value) % size
+        return
+    upper = _WORD % size
+    for place, part in enumerate(parts):
+        # Taken modulo `size` first, the product is small enough for a machine word.
+        more = added[2 * place + 1] % size * upper
+        parts[place] = (part + added[2 * place] + more) % size

@@ -84,7 +84,7 @@ class DecimalCipher:
             left = (left - (read(block, "big") >> shift)) % above
         return left * below + right
 
-    def _scramble(self, step: int, part: list[int]) -> list[int]:
+    def _scramble(self, step: int, part: list[int]) -> tuple[int, ...]:
         """The round function of each value of a part: `_output` bytes of AES as a number."""
         blocks = [self._high] * (2 * len(part))
         low = self._low[step]
@@ -92,7 +92,7 @@ class DecimalCipher:
         layout = f">{len(blocks)}Q"
         found = struct.unpack(layout, self._encrypt(struct.pack(layout, *blocks)))
         if self._output == _SHORT_BYTES:
-            return list(found[::2])
+            return found[::2]
         if self._output == _BLOCK_BYTES:
-            return [a << 64 | b for a, b in zip(found[::2], found[1::2], strict=True)]
-        return [a << 32 | b >> 32 for a, b in zip(found[::2], found[1::2], strict=True)]
+            return tuple([a << 64 | b for a, b in zip(found[::2], found[1::2], strict=True)])
+        return tuple([a << 32 | b >> 32 for a, b in zip(found[::2], found[1::2], strict=True)])

@@ -41,9 +41,8 @@ _TOPS: Final = 1 << 8 * _TOP_BYTES
 _BELOW_BYTES: Final = POSITION_BYTES - _TOP_BYTES
 _NODE: Final = struct.Struct(f"{1 + POSITION_BYTES}s{KEY_BYTES}s")
 """A node as bytes: its head (`_head`) and its key."""
-_HIGH: Final = bytes([byte >> 4 for byte in range(256)])
-_LOW: Final = bytes([byte & 15 for byte in range(256)])
 _ZEROS: Final = bytes(KEY_BYTES - 1)
+_LAST_DIGIT: Final = bytes((*_ZEROS, 15))
 _ALL_DIGITS: Final = b"".join([bytes((*_ZEROS, digit)) for digit in range(_CHILDREN)])
 _ASKED_MAX: Final = 64
 """Single leaves that are asked for before it pays to make all tops."""
@@ -206,25 +205,34 @@ def _children(keys: bytes) -> bytes:
     return _hashed(b"".join(repeated), _ALL_DIGITS * len(repeated))
 
 
-def _hashed(keys: bytes, digits: bytes | bytearray) -> bytes:
+def _hashed(keys: bytes, digits: bytes) -> bytes:
     """A child of each node: `digits` has its number as the last byte of a block of zeros."""
-    size = len(keys)
-    blocks = int.from_bytes(keys, "big") ^ int.from_bytes(digits, "big")
-    made = int.from_bytes(_permute(blocks.to_bytes(size, "big")), "big") ^ blocks
-    return made.to_bytes(size, "big")
+    made = _stepped(int.from_bytes(keys, "big") ^ int.from_bytes(digits, "big"), len(keys))
+    return made.to_bytes(len(keys), "big")
+
+
+def _stepped(blocks: int, size: int) -> int:
+    """What becomes of blocks, each a node exclusive or the number of a child; `size` in bytes."""
+    return int.from_bytes(_permute(blocks.to_bytes(size, "big")), "big") ^ blocks
 
 
 def _below(keys: bytes, ways: bytes) -> bytes:
     """The leaves below nodes four steps down, one behind the other.
+
+    To make a number of bytes and bytes of a number costs more than all else, so that the steps are
+    taken on numbers of so many blocks.
 
     Args:
         keys: of these nodes.
         ways: the rest of the position of each leaf.
     """
     size = len(keys)
-    for step in range(_STEPS - _TOP_STEPS):
-        digits = bytearray(size)
-        column = ways[step // 2 :: _BELOW_BYTES]
-        digits[KEY_BYTES - 1 :: KEY_BYTES] = column.translate(_LOW if step % 2 else _HIGH)
-        keys = _hashed(keys, digits)
-    return keys
+    paths = bytearray(size)
+    for byte in range(_BELOW_BYTES):
+        paths[KEY_BYTES - _BELOW_BYTES + byte :: KEY_BYTES] = ways[byte::_BELOW_BYTES]
+    path = int.from_bytes(paths, "big")
+    last = int.from_bytes(_LAST_DIGIT * (size // KEY_BYTES), "big")
+    made = int.from_bytes(keys, "big")
+    for step in range(_STEPS - _TOP_STEPS - 1, -1, -1):
+        made = _stepped(made ^ (path >> 4 * step & last), size)
+    return made.to_bytes(size, "big")

@@ -55,10 +55,12 @@ class Persons:
     def names(self, digests: Sequence[bytes]) -> list[bytes]:
         """The names of tokens, as `name` tells each; many together cost a fraction."""
         leaves = self._names[0].leaves([digest[:POSITION_BYTES] for digest in digests])
-        return [
-            _name(self._leaf(digest) if leaf is None else leaf, digest)
+        found = [
+            self._leaf(digest) if leaf is None else leaf
             for digest, leaf in zip(digests, leaves, strict=True)
         ]
+        names = _name(b"".join(found), b"".join(digests))
+        return [names[at : at + KEY_BYTES] for at in range(0, len(names), KEY_BYTES)]
 
     def _leaf(self, digest: bytes) -> bytes:
         position = digest[:POSITION_BYTES]
@@ -131,9 +133,10 @@ class Persons:
         return "Persons()"
 
 
-def _name(leaf: bytes, digest: bytes) -> bytes:
-    name = int.from_bytes(leaf, "big") ^ int.from_bytes(digest, "big")
-    return name.to_bytes(KEY_BYTES, "big")
+def _name(leaves: bytes, digests: bytes) -> bytes:
+    """Names, one behind the other, of the tokens with these leaves and digests."""
+    names = int.from_bytes(leaves, "big") ^ int.from_bytes(digests, "big")
+    return names.to_bytes(len(digests), "big")
 
 
 def _check(trees: list[bytes]) -> str:

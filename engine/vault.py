@@ -34,7 +34,6 @@ import ctypes
 import hashlib
 import os
 import resource
-import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
@@ -46,11 +45,14 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from engine import feistel, keyfile
+from engine import keyfile
 from engine.ff1 import DecimalCipher
 from engine.keyfile import KeyFileError
 from engine.keytree import POSITION_BYTES
 from engine.persons import ROOT_BYTES, Persons
+from engine.rrn import DIGITS as RRN_DIGITS
+from engine.rrn import KEY_BYTES as RRN_KEY_BYTES
+from engine.rrn import RetrievalNumbers
 
 __all__ = [
     "DIGEST_SIZE",
@@ -111,8 +113,8 @@ class Vault:
         "_decimal_ciphers",
         "_entropy",
         "_expected",
+        "_numbers",
         "_path",
-        "_permutation",
         "_personal",
         "_persons",
         "_pins",
@@ -146,7 +148,9 @@ class Vault:
         self._expected: dict[str, bytes] = {}
         self._path = ""
         self._stamp = (0, 0)
-        self._permutation: Final = _Permutation(_derive(master, "rrn", _Permutation.KEY_SIZE))
+        self._numbers: Final = RetrievalNumbers(
+            _derive(master, "rrn", RRN_KEY_BYTES), _block_cipher
+        )
         self._decimal_ciphers: dict[tuple[str, int, bytes], DecimalCipher] = {}
 
     @classmethod
@@ -535,16 +539,16 @@ class Vault:
         """
         if not (0 <= sequence < SEQUENCE_LIMIT and 0 <= shard < SHARD_LIMIT):
             raise ValueError("an RRN carries sequence numbers below 10**10 and shards below 100")
-        return self._permutation.encipher(shard * SEQUENCE_LIMIT + sequence)
+        return self._numbers.encipher(shard * SEQUENCE_LIMIT + sequence)
 
     def sequence(self, rrn: str) -> tuple[int, int] | None:
         """Return the shard and sequence number in an RRN; None if it is not 12 ASCII digits.
 
         Every text of 12 digits leads to some pair: whether a transaction has it, the books say.
         """
-        if not (len(rrn) == _Permutation.DIGITS and rrn.isascii() and rrn.isdecimal()):
+        if not (len(rrn) == RRN_DIGITS and rrn.isascii() and rrn.isdecimal()):
             return None
-        return divmod(self._permutation.decipher(int(rrn)), SEQUENCE_LIMIT)
+        return divmod(self._numbers.decipher(int(rrn)), SEQUENCE_LIMIT)
 
     def __repr__(self) -> str:
         return f"Vault({self.key_id})"
@@ -552,83 +556,6 @@ class Vault:
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: keys do not travel."""
         raise TypeError("a vault cannot be pickled or copied: open the key file where it is needed")
-
-
-class _Permutation:
-    """A keyed permutation of the numbers below 10**12, written with 12 digits.
-
-    A balanced Feistel network: the number is two halves of six digits, and each round adds to one
-    half, modulo 10**6, an AES-based function of the other. The 64-bit output of that function
-    taken modulo 10**6 is uniform to one part in 10**13.
-
-    Eight rounds. Generic attacks tell a network of five or fewer from a random permutation with
-    less than its whole codebook; from six on they need all of it, and six is the least advised
-    (Patarin, Generic Attacks on Feistel Schemes, Asiacrypt 2001). Two more are margin; NIST's
-    FF3-1 has eight as well. Little is at stake: who guessed an RRN would still need the keys of a
-    terminal of that merchant to do anything with it.
-
-    Calls cost, so the numbers that follow the last one asked for are made in one go, an AES call
-    a round for all of them. `BLOCK` balances cost a number against the pause for a block (50
-    microseconds where a number costs 0.8). A number out of the row is worked out alone and leaves
-    the block as it is.
-    """
-
-    __slots__ = ("_block", "_first", "_last", "_rounds")
-
-    DIGITS: Final = 12
-    BLOCK: Final = 64
-    ROUNDS: Final = 8
-    KEY_SIZE: Final = 16 * ROUNDS
-    _HALF: Final = 10**6
-    # An AES block is the half as a 64-bit number and eight zero bytes; of the result, the first 64
-    # bits count. A key for each round keeps the rounds apart.
-    _LAYOUT: Final = struct.Struct("<" + "Q8x" * BLOCK)
-
-    def __init__(self, key: bytes) -> None:
-        self._rounds = [_block_cipher(key[at : at + 16]) for at in range(0, self.KEY_SIZE, 16)]
-        self._first = 0
-        self._block: list[str] = []
-        # The number asked for or made last; below any number at first.
-        self._last = -self.BLOCK
-
-    def encipher(self, number: int) -> str:
-        ahead = number - self._first
-        if 0 <= ahead < len(self._block):
-            return self._block[ahead]
-        follows = 0 < number - self._last < self.BLOCK
-        self._last = number
-        if not follows:
-            return self._encipher_one(number)
-        self._first = number
-        self._block = self._encipher_block(number)
-        self._last = number + len(self._block) - 1
-        return self._block[0]
-
-    def _encipher_one(self, number: int) -> str:
-        left, right = divmod(number, self._HALF)
-        for encrypt in self._rounds:
-            left, right = right, (left + self._of_half(encrypt, right)) % self._HALF
-        return f"{left:06}{right:06}"
-
-    def _encipher_block(self, first: int) -> list[str]:
-        # The last block may run beyond 10**12; nobody asks for those numbers.
-        numbers = range(first, first + self.BLOCK)
-        sizes = (self._HALF, self._HALF)
-        permuted = feistel.permuted(numbers, sizes, self.ROUNDS, self._of_halves)
-        return [f"{number:012}" for number in permuted]
-
-    def _of_halves(self, step: int, halves: list[int]) -> tuple[int, ...]:
-        return self._LAYOUT.unpack(self._rounds[step](self._LAYOUT.pack(*halves)))
-
-    def decipher(self, number: int) -> int:
-        left, right = divmod(number, self._HALF)
-        for encrypt in reversed(self._rounds):
-            left, right = (right - self._of_half(encrypt, left)) % self._HALF, left
-        return left * self._HALF + right
-
-    @staticmethod
-    def _of_half(encrypt: Callable[[bytes], bytes], half: int) -> int:
-        return int.from_bytes(encrypt(half.to_bytes(16, "little"))[:8], "little")
 
 
 def forbid_core_files() -> None:

@@ -79,8 +79,15 @@ def assert_balanced(postings: tuple[Posting, ...]) -> None:
         Unbalanced: naming the unit and the difference.
     """
     sums: dict[Unit, int] = {}
+    last, run = "", 0  # neighbours are mostly of one unit
     for _, unit, amount in postings:
-        sums[unit] = sums.get(unit, 0) + amount
+        if unit is not last:
+            if run:
+                sums[last] = sums.get(last, 0) + run
+            last, run = unit, 0
+        run += amount
+    if run:
+        sums[last] = sums.get(last, 0) + run
     for unit, total in sums.items():
         if total:
             raise Unbalanced(f"postings differ from zero by {total} in unit {unit}")

@@ -186,6 +186,7 @@ _BATCH: Final = struct.Struct(">B8sI").pack
 _UPLOAD: Final = struct.Struct(">B8sIII").pack
 _PLACED: Final = struct.Struct(">B8sQ").pack
 _RUN: Final = struct.Struct(">BII").pack
+_TABLE: Final = [bytes((table,)) for table in range(256)]
 _BALANCE: Final = bytes((BALANCE,))
 _VERSION: Final = bytes((VERSION,))
 
@@ -237,7 +238,7 @@ def transit(sequence: int) -> bytes:
 
 def named(table: int, name: str) -> bytes:
     """Key of a row that has one name: member, program, institution, merchant, …."""
-    return bytes((table,)) + name.encode()
+    return _TABLE[table] + name.encode()
 
 
 def name_of(key: bytes) -> str:
@@ -247,7 +248,7 @@ def name_of(key: bytes) -> str:
 
 def terminal(table: int, terminal_id: str) -> bytes:
     """Key of a terminal's row in one of the tables that have one row a terminal."""
-    return bytes((table,)) + terminal_id.encode("ascii")
+    return _TABLE[table] + terminal_id.encode("ascii")
 
 
 def placed(terminal_id: str, sequence: int) -> bytes:

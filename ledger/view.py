@@ -20,6 +20,8 @@ POSITION_KEY: Final = b"\x00position"
 POSITION: Final = struct.Struct(">Q32s")
 _IS_REFERENCE: Final[bytes] = bytes(table in schema.REFERENCE for table in range(256))
 _SCAN_ROWS: Final = 512
+_NONE: Final = object()
+"""Stands in memory for a row that the tables do not have."""
 _ALIASES: Final = bytes((schema.ALIAS,))
 
 
@@ -84,7 +86,7 @@ class View:
                 return None
             value = self._cache.get(key)
             if value is not None:
-                return value
+                return None if value is _NONE else value
         elif table == schema.ENTRY:
             value = self.entries.get(schema.entry_sequence(key))
             if value is not None:
@@ -96,6 +98,8 @@ class View:
         packed = self._read(key)
         if packed is None or key in overlay:
             # Removed rows are few: only where the tables have one is it asked whether it is.
+            if table == schema.LINK and key not in overlay:
+                self._remember(key, _NONE)  # until its first batch is closed, every message asks
             return None
         value = codec.unpack_row(key, packed)
         if _IS_REFERENCE[table]:

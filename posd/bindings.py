@@ -88,21 +88,26 @@ BINDINGS: Final[dict[tuple[str, str], Binding]] = {
 
 def find(mti: str, function: str) -> Binding | None:
     """The row for a message, None where the protocol has none."""
-    key = (mti[:3], function)
-    if key in _FOUND:
-        return _FOUND[key]
-    kind = key[0]
+    known = _FOUND.get(function)
+    if known is not None and mti in known:
+        return known[mti]
+    kind = mti[:3]
     found = (
         BINDINGS.get((kind, function[:6]))
         or BINDINGS.get((kind, function[:4]))
         or BINDINGS.get((kind, function[:2]))
         or BINDINGS.get((kind, ANY))
     )
-    if len(_FOUND) < FOUND_MAX:
-        _FOUND[key] = found
+    if known is not None:
+        if len(known) < TYPES_MAX:
+            known[mti] = found
+    elif len(_FOUND) < FOUND_MAX:
+        _FOUND[function] = {mti: found}
     return found
 
 
 FOUND_MAX: Final = 1024
-_FOUND: Final[dict[tuple[str, str], Binding | None]] = {}
-"""What was looked up before; bounded, since processing codes are the peer's to choose."""
+TYPES_MAX: Final = 64
+_FOUND: Final[dict[str, dict[str, Binding | None]]] = {}
+"""By processing code and message type what was looked up before; both are the peer's to choose, so
+that there are bounds: `FOUND_MAX` codes, and `TYPES_MAX` types of each."""

@@ -28,7 +28,7 @@ from posd.host import Host, Peer, Reply
 from posd.incoming import Incoming, Malformed, Unlisted, name_member, naming
 from posd.inquiries import Inquire
 from posd.iso8583.assemble import digits, field, packed, variable
-from posd.iso8583.message import Message, Undecodable
+from posd.iso8583.message import Message, Undecodable, blank
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
 from posd.terminals import AES, CUP, KeySet, Mac, Standing
@@ -73,7 +73,10 @@ AMOUNT: Final = 4
 GUESSES: Final = frozenset({int(Reason.MEMBER_UNKNOWN), int(Reason.COUPON_UNKNOWN)})
 """Reasons that count as a guess at a card or code."""
 
-ECHOED: Final = (3, 11, 41, 42)
+LOCAL_TIME: Final = 12
+LOCAL_DATE: Final = 13
+RESPONSE: Final = 39
+ECHOED: Final = [3, 11, 41, 42]
 PRIVATE: Final = 60
 BATCH_END: Final = 8
 """Digits of field 60 up to the end of the batch number."""
@@ -145,7 +148,7 @@ def _decoded(
 ) -> list[Exchange]:
     """Decode frames; what cannot be decoded gives its link up, with all that came after it."""
     exchanges: list[Exchange] = []
-    decode = host.codec.decode
+    decode = host.decoders.decode
     meter = host.meter
     for party, frame in arrivals:
         if party.closed:
@@ -193,6 +196,7 @@ class Exchange:
         "at",
         "batch_told",
         "binding",
+        "bitmap",
         "command",
         "fields",
         "frame",
@@ -225,7 +229,8 @@ class Exchange:
         self.frame = frame
         self.mti = message.mti
         self.fields: dict[int, Any] = message.fields
-        self.raw: dict[int, bytes] = message.raw
+        self.raw = message.raw
+        self.bitmap = message.bitmap
         self.peer = party.peer
         self.at = at
         self.monotonic = monotonic
@@ -397,7 +402,7 @@ class Exchange:
         self.tag = binding.name
         if binding.build is None and binding.inquire is None:
             return self.decline(Reason.FUNCTION_OFF)
-        incoming = Incoming(self.mti, fields, host.vault, host.read)
+        incoming = Incoming(self.mti, fields, host.vault, host.read, self.bitmap)
         self.incoming = incoming
         incoming.stan = int(stan)
         incoming.batch = int(private[2:8])
@@ -564,17 +569,17 @@ class Exchange:
 
     def decline(self, reason: Reason, sequence: int = 0) -> Reply:
         """The reply to what is not accepted for an engine's reason."""
-        return self.build(responses.RESPONSES[reason], {}, sequence)
+        return self.build(responses.RESPONSES[reason], blank(), sequence)
 
     def fault(self, row: tuple[str, str]) -> Reply:
         """The reply to what the engine never sees."""
-        return self.build(row, {}, 0)
+        return self.build(row, blank(), 0)
 
     def _reply_to(self, answer: Answer) -> Reply:
         """The reply to a command's answer."""
         outcome = answer.outcome
         sequence = answer.sequence
-        told: dict[int, bytes] = {}
+        told = blank()
         binding = self.binding
         if outcome.reason == APPROVED and binding is not None:
             if binding.financial:
@@ -582,10 +587,9 @@ class Exchange:
                 told[15] = self.host.business_date(answer.date)
                 told[37] = self.host.vault.rrn(sequence).encode("ascii")
                 told[38] = digits(sequence % 1_000_000, 6).encode("ascii")
-                if 4 in raw:  # noqa: PLR2004
-                    told[4] = raw[4]
-                    if UNIT in raw:
-                        told[UNIT] = raw[UNIT]
+                if raw[AMOUNT] is not None:
+                    told[AMOUNT] = raw[AMOUNT]
+                    told[UNIT] = raw[UNIT]
                 # A reversal names its original's batch, which need not be the one in force.
                 self.batch_told = not answer.repeated and binding.name != "reversal"
             if outcome.balances:
@@ -594,7 +598,7 @@ class Exchange:
             if len(outcome.facts) > 1:
                 if not answer.repeated:
                     self._tell_events(outcome.facts, answer.sequence)
-                if self.tag == COUPON_REDEMPTION and AMOUNT in told:
+                if self.tag == COUPON_REDEMPTION and told[AMOUNT] is not None:
                     told[AMOUNT] = coupon_replies.less_discount(self.fields[AMOUNT], outcome)
             elements_told = elements.build(self._facts(outcome.facts))
             if elements_told:
@@ -639,27 +643,24 @@ class Exchange:
         terms = in_force(merchant, "", today) if merchant is not None else None
         return "" if terms is not None and terms.program == program else program
 
-    def build(self, row: tuple[str, str], told: dict[int, bytes], sequence: int) -> Reply:
+    def build(self, row: tuple[str, str], reply: list[bytes | None], sequence: int) -> Reply:
         """Put a reply together, MAC and frame it.
 
         Args:
             row: response code and text.
-            told: further fields as they go on the wire (`posd.iso8583.assemble`).
+            reply: further fields as they go on the wire (`posd.iso8583.assemble`); takes the rest.
             sequence: what must be durable before it leaves.
         """
         host = self.host
         raw = self.raw
         code, text = row
-        time, date = host.local_time(self.at)
-        reply = {12: time, 13: date, 39: code.encode("ascii")}
+        reply[LOCAL_TIME], reply[LOCAL_DATE] = host.local_time(self.at)
+        reply[RESPONSE] = code.encode("ascii")
         for number in ECHOED:
-            echoed = raw.get(number)
-            if echoed is not None:
-                reply[number] = echoed
-        if PRIVATE in raw:
-            reply[PRIVATE] = self._private(raw[PRIVATE])
-        if told:
-            reply.update(told)
+            reply[number] = raw[number]
+        private = raw[PRIVATE]
+        if private is not None:
+            reply[PRIVATE] = self._private(private)
         if text:
             reply[44] = field(44, text.encode("ascii"))
         mac = self.mac
@@ -689,9 +690,14 @@ def _balances(outcome: Outcome) -> str:
     parts = []
     for kind, unit, available, ledger in outcome.balances[:BALANCES_MAX]:
         account = "65" if kind == "points" else "60"
-        free, whole = "D" if available < 0 else "C", "D" if ledger < 0 else "C"
-        parts.append(
-            f"{account}02{unit}{free}{digits(min(abs(available), elements.AMOUNT_MAX), 12)}"
-            f"{account}01{unit}{whole}{digits(min(abs(ledger), elements.AMOUNT_MAX), 12)}"
-        )
+        free = _signed(available)
+        whole = free if ledger == available else _signed(ledger)
+        parts.append(f"{account}02{unit}{free}{account}01{unit}{whole}")
     return "".join(parts)
+
+
+def _signed(amount: int) -> str:
+    """An amount as field 54 has it: its sign as a letter, and twelve digits."""
+    if amount < 0:
+        return "D" + digits(min(-amount, elements.AMOUNT_MAX), 12)
+    return "C" + digits(min(amount, elements.AMOUNT_MAX), 12)

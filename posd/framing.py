@@ -27,7 +27,10 @@ KEEP_ALIVE_REPLY: Final = b"\x00\x00"
 # TPDU: first byte, destination, source. Header: application class and software version; terminal
 # state and processing request, a digit each in one byte; software sub-version.
 _HEAD: Final = struct.Struct(">B2s2s2sB3s")
-_FRAME_HEAD: Final = struct.Struct(">HB2s2s2sB3s")
+_LENGTHS: Final = [length.to_bytes(LENGTH_BYTES, "big") for length in range(FRAME_MAX_DEFAULT + 1)]
+HEADS_MAX: Final = 4096
+_heads: Final[dict[bytes, bytes]] = {}
+"""TPDU and header of a request to those of its reply, where nothing waits for the terminal."""
 
 
 class BadFrame(Exception):
@@ -128,15 +131,24 @@ def reply_frame(request: Frame, processing_request: int, message: bytes) -> byte
     """Return the whole frame that answers a request.
 
     The TPDU's destination and source change places, its first byte stays. The header is the
-    request's but for its sixth digit. One packing for all of it, because every reply passes here.
+    request's but for its sixth digit. Terminals send the same of both all day long, so what answers
+    them is kept.
 
     Args:
         request: The frame that is answered.
         processing_request: 0 none, 1 parameters waiting, 3 sign on again, 6 program update waiting,
             7 hot-card list waiting.
-        message: The reply from its type on; the codec's messages are far below 64 KiB.
+        message: The reply from its type on; the codec's messages are far below 4 KiB.
     """
+    asked = request[0] + request[1]
+    head = None if processing_request else _heads.get(asked)
+    if head is None:
+        first, destination, source, versions, digits, rest = _HEAD.unpack(asked)
+        digits = digits & 0xF0 | processing_request
+        head = _HEAD.pack(first, source, destination, versions, digits, rest)
+        if not processing_request:
+            if len(_heads) >= HEADS_MAX:
+                _heads.clear()
+            _heads[asked] = head
     length = TPDU_BYTES + HEADER_BYTES + len(message)
-    first, destination, source, versions, digits, rest = _HEAD.unpack(request[0] + request[1])
-    digits = digits & 0xF0 | processing_request
-    return _FRAME_HEAD.pack(length, first, source, destination, versions, digits, rest) + message
+    return _LENGTHS[length] + head + message

@@ -20,7 +20,7 @@ from posd.downloads import Download, waiting
 from posd.incoming import PERSONAL_TAGS, Incoming, name_in
 from posd.inquired import Inquired
 from posd.iso8583.assemble import Assembler, field
-from posd.iso8583.compile import COMPILED_MAX, Codec
+from posd.iso8583.decoding import COMPILED_MAX, Decoders
 from posd.iso8583.spec import FIELDS
 from posd.metrics import Meter
 from posd.terminals import STANDINGS_MAX, Guards, Standing
@@ -143,11 +143,11 @@ class Host:
         self.gate = gate
         self.meter = meter
         self.event = event
-        self.codec = Codec()
+        self.decoders = Decoders()
         self._standings: dict[str, Standing] = {}
         self.guards = Guards()
         self.inquired = Inquired(machine)
-        self._plans: dict[tuple[int, ...], _Content] = {}
+        self._plans: dict[bytes, _Content] = {}
         self.replies = Assembler()
         self._second = 0
         self._time = (b"", b"")
@@ -223,12 +223,14 @@ class Host:
         itself would let it be tried out, also after that person was forgotten.
         """
         fields = incoming.fields
-        numbers = tuple(fields)
-        plan = self._plans.get(numbers)
+        bitmap = incoming.bitmap
+        plan = self._plans.get(bitmap) if bitmap else None
         if plan is None:
             if len(self._plans) >= COMPILED_MAX:
                 self._plans.clear()
-            plan = self._plans[numbers] = _Content(numbers)
+            plan = _Content(tuple(fields))
+            if bitmap:
+                self._plans[bitmap] = plan
         mti = incoming.mti
         card = incoming.tokens[0][1].hex() if incoming.pan else ""
         text = f"{mti[0:3]}{_BETWEEN}{card}{plan.names}{_BETWEEN.join(plan.texts(fields))}"

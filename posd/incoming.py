@@ -43,7 +43,7 @@ class Incoming:
     """A request on its way to a command.
 
     Attributes:
-        mti: message type as sent.
+        mti: message type as sent; bitmap: the same, empty where it is not known.
         fields: decoded fields by number.
         elements: tags and values of field 48 as sent; tlv: the same by tag, the last of each.
         totals: the values of the elements 50.
@@ -58,6 +58,7 @@ class Incoming:
 
     __slots__ = (
         "batch",
+        "bitmap",
         "content",
         "elements",
         "fields",
@@ -84,7 +85,9 @@ class Incoming:
         fields: dict[int, Any],
         vault: Vault,
         read: Callable[[bytes], Any] = nothing_read,
+        bitmap: bytes = b"",
     ) -> None:
+        self.bitmap = bitmap
         self.read = read
         self.mti = mti
         self.fields = fields

@@ -79,10 +79,7 @@ class Meter:
         """Count a reply."""
         key = (transaction, code)
         answers = self._answers
-        if key in answers:
-            answers[key] += 1
-        else:
-            answers[key] = 1
+        answers[key] = answers.get(key, 0) + 1
 
     @property
     def answers(self) -> dict[tuple[str, str], int]:

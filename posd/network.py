@@ -11,6 +11,7 @@ from posd import responses, security
 from posd.downloads import waiting
 from posd.incoming import Incoming, Malformed
 from posd.iso8583 import assemble
+from posd.iso8583.message import blank
 from posd.iso8583.tlv import MalformedTlv
 from posd.terminals import AES, Standing
 
@@ -46,7 +47,7 @@ def manage(exchange: Exchange) -> Reply | None:
     if not _well_formed(exchange):
         return exchange.decline(Reason.FORM)
     if echo or (kind == "082" and code == SIGN_OFF):
-        return exchange.build(responses.RESPONSES[Reason.APPROVED], {}, 0)
+        return exchange.build(responses.RESPONSES[Reason.APPROVED], blank(), 0)
     if kind == "080" and code == DOWNLOAD:
         exchange.tag = "parameters"
         return _parameters(exchange)
@@ -70,9 +71,9 @@ def _parameters(exchange: Exchange) -> Reply:
         standing.waiting = waiting(download, standing.software, standing.version)
         exchange.waiting = standing.waiting
     data = (b"0" if last else b"1") + wanted + blocks[number - 1]
-    return exchange.build(
-        responses.RESPONSES[Reason.APPROVED], {62: assemble.field(62, data)}, host.machine.sequence
-    )
+    reply = blank()
+    reply[62] = assemble.field(62, data)
+    return exchange.build(responses.RESPONSES[Reason.APPROVED], reply, host.machine.sequence)
 
 
 def _well_formed(exchange: Exchange) -> bool:
@@ -110,9 +111,9 @@ def _sign_on(exchange: Exchange) -> Reply | None:
     if row.profile != AES:
         exchange.mac = pending.mac
     keys = security.wrap_keys(row.profile, standing.tmk(), pending.keys)
-    return exchange.build(
-        responses.RESPONSES[Reason.APPROVED], {62: assemble.field(62, keys)}, sequence
-    )
+    reply = blank()
+    reply[62] = assemble.field(62, keys)
+    return exchange.build(responses.RESPONSES[Reason.APPROVED], reply, sequence)
 
 
 def _proves_master_key(exchange: Exchange, standing: Standing) -> bool:

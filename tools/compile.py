@@ -51,6 +51,7 @@ MODULES = (
     "engine/lotteries.py",
     "engine/rules/lotteries.py",
     "engine/feistel.py",
+    "engine/rrn.py",
     "engine/ff1.py",
     "engine/codes.py",
     "engine/recharge.py",
@@ -100,6 +101,7 @@ MODULES = (
     "posd/network.py",
     "posd/iso8583/assemble.py",
     "posd/iso8583/message.py",
+    "posd/iso8583/decoding.py",
     "posd/iso8583/tlv.py",
     "clearing/settle.py",
 )

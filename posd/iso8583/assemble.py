@@ -3,7 +3,7 @@
 Most of a reply repeats the request, or is a number that the host writes with a fixed width. To
 encode such values again from text, checked, is what the codec does for messages of any content;
 here the fields come as they go on the wire, length prefix included, and only head and order are
-added: the plan for a set of fields is looked up once. The codec is the oracle in the tests.
+added. The codec is the oracle in the tests.
 
 Whoever gives a field answers for its form. `variable` adds the length prefix of a value; `digits`
 writes a number with leading zeros.
@@ -12,49 +12,56 @@ writes a number with leading zeros.
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from posd.iso8583 import interpret
 from posd.iso8583.message import Unencodable
 from posd.iso8583.spec import FIELDS
 
-PLANS_MAX: Final = 256
+HEADS_MAX: Final = 256
 DIGITS_MAX: Final = 12
 
 _LENGTHS: Final = tuple(bytes.fromhex(f"{length:04}") for length in range(1000))
 _TENS: Final = tuple(10**width for width in range(DIGITS_MAX + 1))
+_THREE: Final = [f"{number:03}" for number in range(1000)]
+_BITS: Final = [1 << 64 - number for number in range(65)]
+"""Of a bitmap, by number of the field."""
 
 
 class Assembler:
-    """Puts replies together; holds the plan of each set of fields that occurs, to `PLANS_MAX`."""
+    """Puts replies together; holds the head for each set of fields that occurs, to `HEADS_MAX`."""
 
-    __slots__ = ("_plans",)
+    __slots__ = ("_heads",)
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[int, ...], tuple[bytes, Callable[[Any], Any]]] = {}
+        self._heads: dict[int, bytes] = {}
 
-    def assemble(self, mti: bytes, fields: dict[int, bytes]) -> bytes:
+    def assemble(self, mti: bytes, fields: list[bytes | None]) -> bytes:
         """A message from its type to its last field.
 
         Args:
             mti: message type, 2 bytes.
-            fields: two fields or more by number, in any order, as they go on the wire; an empty
-                one is named in the bitmap and left to be added (the MAC, which is last).
+            fields: by number, to 64, as they go on the wire (`posd.iso8583.message.blank` makes
+                room); an empty one is named in the bitmap and left to be added (the MAC, which is
+                last).
 
         Raises:
             Unencodable: a number without a row in the field table.
         """
-        numbers = tuple(fields)
-        plan = self._plans.get(numbers)
-        if plan is None:
-            if len(self._plans) >= PLANS_MAX:
-                self._plans.clear()
-            ascending = sorted(numbers)
-            plan = (interpret.bitmap_of(ascending), itemgetter(*ascending))
-            self._plans[numbers] = plan
-        return b"".join((mti, plan[0], *plan[1](fields)))
+        bits = 0
+        parts = [mti, mti]
+        for number, value in enumerate(fields):
+            if value is not None:
+                bits |= _BITS[number]
+                parts.append(value)
+        head = self._heads.get(bits)
+        if head is None:
+            if len(self._heads) >= HEADS_MAX:
+                self._heads.clear()
+            named = [number for number, value in enumerate(fields) if value is not None]
+            head = self._heads[bits] = interpret.bitmap_of(named)
+        parts[1] = head
+        return b"".join(parts)
 
 
 def variable(value: bytes) -> bytes:
@@ -89,6 +96,12 @@ def digits(number: int, width: int) -> str:
     """
     if number >= _TENS[width]:
         raise Unencodable(f"a number of more than {width} digits")
+    if width == 6:  # noqa: PLR2004 - as below: the widths of nearly all
+        return _THREE[number // 1000] + _THREE[number % 1000]
+    if width == 12:  # noqa: PLR2004
+        upper, lower = number // 1_000_000, number % 1_000_000
+        left, right = _THREE[upper // 1000], _THREE[upper % 1000]
+        return f"{left}{right}{_THREE[lower // 1000]}{_THREE[lower % 1000]}"
     return str(_TENS[width] + number)[1:]
 
 

@@ -3,13 +3,13 @@
 It answers for the bitmaps that were never compiled, names the fault when a compiled codec refuses,
 gives `describe` the position of every field, and is the oracle that the compiled codec is tested
 against. It is written to be read, not to be fast. What is judged and what is not is written at the
-head of `compile`, since both forms answer alike.
+head of `decoding`, since both forms answer alike.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from posd.iso8583.message import Message, Undecodable, Unencodable
+from posd.iso8583.message import Message, Undecodable, Unencodable, blank
 from posd.iso8583.spec import (
     BITMAP_BYTES,
     ECHOED,
@@ -122,11 +122,12 @@ def decode(data: bytes) -> Message:
     """
     head = read_head(data)
     elements = list(read_fields(data, head))
-    return Message(
-        head.mti,
-        {e.field.number: e.value for e in elements},
-        {e.field.number: data[e.start : e.end] for e in elements if e.field.number in ECHOED},
-    )
+    raw = blank()
+    for element in elements:
+        if element.field.number in ECHOED:
+            raw[element.field.number] = data[element.start : element.end]
+    fields = {element.field.number: element.value for element in elements}
+    return Message(head.mti, fields, raw, data[MTI_BYTES : head.end])
 
 
 def encode(mti: str, fields: Mapping[int, str | bytes]) -> bytes:

@@ -5,6 +5,15 @@ raise the same two errors, so that a caller never has to know which of them answ
 `repr` nor an error text ever holds the value of a field: card numbers and PIN blocks pass here.
 """
 
+from typing import Final
+
+_BLANK: Final[list[bytes | None]] = [None] * 65
+
+
+def blank() -> list[bytes | None]:
+    """Room for the bytes of fields up to 64, by number; none is there yet."""
+    return _BLANK.copy()
+
 
 class Undecodable(Exception):
     """The peer's bytes are not a message by section 2 of the terminal protocol.
@@ -25,18 +34,24 @@ class Message:
         fields: Field number to value. Digits (`n`), track data (`z`, `D` is the separator) and
             identifiers (`an`, fixed `ans`) are `str`; text in the terminal's own character set
             and binary fields are `bytes`.
-        raw: The bytes of fields that a reply repeats (`spec.ECHOED`), length prefix included;
-            empty for a message that was not decoded.
+        raw: By number, to 64, the bytes of the fields that a reply repeats (`spec.ECHOED`), length
+            prefix included, None for all others; `blank` for a message that was not decoded.
+        bitmap: As it came; empty for a message that was not decoded.
     """
 
-    __slots__ = ("fields", "mti", "raw")
+    __slots__ = ("bitmap", "fields", "mti", "raw")
 
     def __init__(
-        self, mti: str, fields: dict[int, str | bytes], raw: dict[int, bytes] | None = None
+        self,
+        mti: str,
+        fields: dict[int, str | bytes],
+        raw: list[bytes | None] | None = None,
+        bitmap: bytes = b"",
     ) -> None:
         self.mti = mti
         self.fields = fields
-        self.raw: dict[int, bytes] = {} if raw is None else raw
+        self.raw: list[bytes | None] = blank() if raw is None else raw
+        self.bitmap = bitmap
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from posd.framing import (
     FRAME_MIN,
+    HEADS_MAX,
     KEEP_ALIVE,
     BadFrame,
     Deframer,
@@ -125,3 +126,11 @@ def test_a_whole_reply_is_a_frame_that_goes_back(request, digit, message):
 def test_a_frame_that_two_bytes_cannot_measure_is_refused():
     with pytest.raises(OverflowError):
         frame(TPDU, HEADER, bytes(65536))
+
+
+def test_more_terminals_than_replies_are_kept_for_get_their_own_heads():
+    for number in range(HEADS_MAX + 50):
+        request = Frame(b"\x60" + number.to_bytes(4, "big"), b"\x60\x31\x00\x31\x12\x34", b"")
+        head = request.tpdu[:1] + request.tpdu[3:] + request.tpdu[1:3] + request.header
+        for _ in range(2):
+            assert reply_frame(request, 0, b"x") == b"\x00\x0c" + head + b"x"

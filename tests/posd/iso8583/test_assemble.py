@@ -5,20 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posd.iso8583 import interpret
-from posd.iso8583.assemble import PLANS_MAX, Assembler, digits, field, packed, variable
+from posd.iso8583.assemble import HEADS_MAX, Assembler, digits, field, packed, variable
 from posd.iso8583.compile import Codec
-from posd.iso8583.message import Unencodable
+from posd.iso8583.message import Unencodable, blank
 from posd.iso8583.spec import ECHOED, FIELDS
 from tests.posd.iso8583.test_codec_8583 import messages
 
 
+def sheet(fields):
+    """Fields by number as `Assembler.assemble` takes them."""
+    made = blank()
+    for number, value in fields.items():
+        made[number] = value
+    return made
+
+
 @given(messages())
 def test_assembled_is_encoded(message):
-    fields = {number: field(number, value) for number, value in message.fields.items()}
-    if len(fields) < 2:
-        return
-    made = Assembler().assemble(bytes.fromhex(message.mti), fields)
-    assert made == Codec().encode(message.mti, message.fields)
+    values = {number: value for number, value in message.fields.items() if number <= 64}
+    fields = {number: field(number, value) for number, value in values.items()}
+    made = Assembler().assemble(bytes.fromhex(message.mti), sheet(fields))
+    assert made == Codec().encode(message.mti, values)
 
 
 @given(messages())
@@ -26,33 +33,36 @@ def test_both_decoders_keep_the_bytes_of_what_is_echoed(message):
     data = Codec().encode(message.mti, message.fields)
     codec = Codec()
     for _ in range(2):  # interpreted, then compiled
-        raw = codec.decode(data).raw
-        assert raw.keys() == message.fields.keys() & ECHOED
-        for number, kept in raw.items():
-            assert kept == field(number, message.fields[number])
+        echoed = {n: field(n, message.fields[n]) for n in message.fields.keys() & ECHOED}
+        assert codec.decode(data).raw == sheet(echoed)
 
 
 def test_an_empty_field_is_in_the_bitmap_and_left_to_be_added():
-    made = Assembler().assemble(b"\x02\x10", {64: b"", 39: b"00"})
+    made = Assembler().assemble(b"\x02\x10", sheet({64: b"", 39: b"00"}))
     assert made + bytes(8) == interpret.encode("0210", {39: "00", 64: bytes(8)})
 
 
 def test_more_sets_of_fields_than_are_kept():
     assembler = Assembler()
     numbers = sorted(FIELDS)[:12]
-    for mask in range(3, 3 + PLANS_MAX * 4):
+    for mask in range(HEADS_MAX * 4):
         chosen = {number: b"x" for place, number in enumerate(numbers) if mask >> place & 1}
-        if len(chosen) > 1:
-            head = interpret.bitmap_of(sorted(chosen))
-            assert assembler.assemble(b"\x02\x10", chosen) == b"\x02\x10" + head + b"x" * len(
-                chosen
-            )
-    assert len(assembler._plans) <= PLANS_MAX
+        head = interpret.bitmap_of(sorted(chosen))
+        body = b"x" * len(chosen)
+        assert assembler.assemble(b"\x02\x10", sheet(chosen)) == b"\x02\x10" + head + body
+    assert len(assembler._heads) <= HEADS_MAX
 
 
-@given(st.integers(0, 10**12 - 1))
-def test_digits_are_those_of_a_format(number):
-    assert digits(number, 12) == f"{number:012d}"
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_field_without_a_row_is_not_assembled(number):
+    with pytest.raises(Unencodable):
+        Assembler().assemble(b"\x02\x10", sheet({39: b"00", number: b"x"}))
+
+
+@given(st.integers(1, 12), st.data())
+def test_digits_are_those_of_a_format(width, data):
+    number = data.draw(st.integers(0, 10**width - 1))
+    assert digits(number, width) == f"{number:0{width}d}"
 
 
 @given(st.text("0123456789", max_size=17))
