@@ -38,7 +38,8 @@ _CHILDREN: Final = 16
 _TOP_BYTES: Final = 2
 _TOP_STEPS: Final = 2 * _TOP_BYTES
 _TOPS: Final = 1 << 8 * _TOP_BYTES
-_BELOW_BYTES: Final = POSITION_BYTES - _TOP_BYTES
+_WAY: Final = bytes(KEY_BYTES - POSITION_BYTES + _TOP_BYTES)
+_number: Final = int.from_bytes
 _NODE: Final = struct.Struct(f"{1 + POSITION_BYTES}s{KEY_BYTES}s")
 """A node as bytes: its head (`_head`) and its key."""
 _ZEROS: Final = bytes(KEY_BYTES - 1)
@@ -92,9 +93,9 @@ class KeyTree:
             whole.append(len(leaves))
             leaves.append(None)
             keys.append(tops[top * KEY_BYTES : (top + 1) * KEY_BYTES])
-            ways.append(position[_TOP_BYTES:])
+            ways.append(_WAY + position[_TOP_BYTES:])
         if whole:
-            below = _below(b"".join(keys), b"".join(ways))
+            below = _below(keys, ways)
             at = 0
             for index in whole:
                 leaves[index] = below[at : at + KEY_BYTES]
@@ -207,16 +208,16 @@ def _children(keys: bytes) -> bytes:
 
 def _hashed(keys: bytes, digits: bytes) -> bytes:
     """A child of each node: `digits` has its number as the last byte of a block of zeros."""
-    made = _stepped(int.from_bytes(keys, "big") ^ int.from_bytes(digits, "big"), len(keys))
+    made = _stepped(_number(keys, "big") ^ _number(digits, "big"), len(keys))
     return made.to_bytes(len(keys), "big")
 
 
 def _stepped(blocks: int, size: int) -> int:
     """What becomes of blocks, each a node exclusive or the number of a child; `size` in bytes."""
-    return int.from_bytes(_permute(blocks.to_bytes(size, "big")), "big") ^ blocks
+    return _number(_permute(blocks.to_bytes(size, "big")), "big") ^ blocks
 
 
-def _below(keys: bytes, ways: bytes) -> bytes:
+def _below(keys: list[bytes], ways: list[bytes]) -> bytes:
     """The leaves below nodes four steps down, one behind the other.
 
     To make a number of bytes and bytes of a number costs more than all else, so that the steps are
@@ -224,15 +225,12 @@ def _below(keys: bytes, ways: bytes) -> bytes:
 
     Args:
         keys: of these nodes.
-        ways: the rest of the position of each leaf.
+        ways: the rest of the position of each leaf, behind zeros to the size of a block.
     """
-    size = len(keys)
-    paths = bytearray(size)
-    for byte in range(_BELOW_BYTES):
-        paths[KEY_BYTES - _BELOW_BYTES + byte :: KEY_BYTES] = ways[byte::_BELOW_BYTES]
-    path = int.from_bytes(paths, "big")
-    last = int.from_bytes(_LAST_DIGIT * (size // KEY_BYTES), "big")
-    made = int.from_bytes(keys, "big")
+    size = KEY_BYTES * len(keys)
+    path = _number(b"".join(ways), "big")
+    last = 15 if size == KEY_BYTES else _number(_LAST_DIGIT * len(keys), "big")
+    made = _number(b"".join(keys), "big")
     for step in range(_STEPS - _TOP_STEPS - 1, -1, -1):
         made = _stepped(made ^ (path >> 4 * step & last), size)
     return made.to_bytes(size, "big")

@@ -30,6 +30,7 @@ ROOT_BYTES: Final = 2 * KEY_BYTES
 """Bytes of which a new ring's trees are made."""
 
 _CHECK_BYTES: Final = 8
+_number: Final = int.from_bytes
 
 
 class Persons:
@@ -55,10 +56,9 @@ class Persons:
     def names(self, digests: Sequence[bytes]) -> list[bytes]:
         """The names of tokens, as `name` tells each; many together cost a fraction."""
         leaves = self._names[0].leaves([digest[:POSITION_BYTES] for digest in digests])
-        found = [
-            self._leaf(digest) if leaf is None else leaf
-            for digest, leaf in zip(digests, leaves, strict=True)
-        ]
+        found: list[bytes] = []
+        for place, leaf in enumerate(leaves):
+            found.append(self._leaf(digests[place]) if leaf is None else leaf)
         names = _name(b"".join(found), b"".join(digests))
         return [names[at : at + KEY_BYTES] for at in range(0, len(names), KEY_BYTES)]
 
@@ -135,7 +135,7 @@ class Persons:
 
 def _name(leaves: bytes, digests: bytes) -> bytes:
     """Names, one behind the other, of the tokens with these leaves and digests."""
-    names = int.from_bytes(leaves, "big") ^ int.from_bytes(digests, "big")
+    names = _number(leaves, "big") ^ _number(digests, "big")
     return names.to_bytes(len(digests), "big")
 
 

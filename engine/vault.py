@@ -227,7 +227,8 @@ class Vault:
             tokens: each a letter of `PERSONAL_KINDS` and the value; an empty list forgets them.
         """
         digests = [self._plain_digest(token[0], token[1:]) for token in tokens]
-        self._expected = dict(zip(tokens, self._persons.names(digests), strict=True))
+        names = self._persons.names(digests)
+        self._expected = {token: names[place] for place, token in enumerate(tokens)}
 
     def _plain_digest(self, kind: str, value: str) -> bytes:
         try:
