@@ -26,6 +26,7 @@ from benchmarks import (
     disk,
     echo,
     hot,
+    instructions,
     issue,
     journal,
     limits,
@@ -97,6 +98,19 @@ def parts(table: Table) -> None:
     for entries in (1, 10, 50, 250):
         figures_ = journal.append(FOLDER, entries)
         table.row(f"{entries} entries", *(figures_.get(name, "") for name in ("p50", "p99")))
+
+
+def counts(table: Table) -> None:
+    """Instructions a message, where the tools that count them are there."""
+    table.heading("Instructions a message, 20,000 members, counted by callgrind")
+    without = instructions.missing()
+    if without:
+        table.row(f"not measured: {', '.join(without)} is not installed")
+        return
+    found = instructions.measure(FOLDER)
+    table.columns("", *found)
+    for name in next(iter(found.values())):
+        table.row(name, *(row.get(name, "") for row in found.values()))
 
 
 def yardsticks(table: Table, seconds: float) -> tuple[dict[str, float], float]:
@@ -269,6 +283,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True)
     table = Table()
     parts(table)
+    counts(table)
     bulk(table)
     rules(table, quick=options.quick)
     night(table, quick=options.quick)

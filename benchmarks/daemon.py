@@ -42,9 +42,12 @@ def terminals() -> int:
 
 def singles(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
     """Closed loop: a link a terminal, one message in flight."""
-    tills = field.tills(0, SINGLE_LINKS, seed=1)
-    count = int(rate_guess * (seconds + 1) / SINGLE_LINKS)
-    conversations = [till.frames(count, field.members) for till in tills]
+    return saturated(field, field.tills(0, SINGLE_LINKS, seed=1), seconds, rate_guess)
+
+
+def saturated(field: Field, tills: list[Till], seconds: float, rate_guess: int) -> dict[str, Any]:
+    """A closed loop of these tills, each on a link of its own with one message in flight."""
+    conversations = conversations_of(field, tills, seconds + 1, rate_guess)
     return _closed_loop(field, conversations, 1, seconds)
 
 

@@ -2,8 +2,9 @@
 
 Every member has a lot whose day has passed long ago and one that lasts. The saturated rate is found
 first, then the latencies at half of it, without and with ``counterfoil sweep`` running beside the
-daemon as a process of its own, from its start to its end. The load generator is an open loop: a
-latency counts from the scheduled time. All of it shares the same cores.
+daemon as a process of its own, from its start to its end, and then the saturated rate once more:
+where the machine has become slower, half of it was more than half. The load generator is an open
+loop: a latency counts from the scheduled time. All of it shares the same cores.
 
     python -m benchmarks.sweep [--members N] [--seconds S] [--rate R]
 """
@@ -42,8 +43,8 @@ def measure(
         rate: of the open loops, messages a second; by default half of the saturated rate.
 
     Returns:
-        Figures of the saturated run, of the open loop alone, of the one beside the sweep, and of
-        the sweep itself.
+        Figures of the saturated run, of the open loop alone, of the one beside the sweep, of the
+        saturated run afterwards, and of the sweep itself.
     """
     field = Field(folder / "data", members, daemon.terminals(), lapsed=True)
     field.prepare()
@@ -76,6 +77,9 @@ def beside_terminals(
     posted = within["counterfoil_entries_total"] - before["counterfoil_entries_total"]
     posted -= beside["replies"]
     found["beside the sweep"] = beside
+    found["saturated afterwards"] = daemon.saturated(
+        field, tills, SATURATING_S / 2, daemon.RATE_GUESS
+    )
     found["sweep"] = {
         "posted": told["done"],
         "posted while terminals went on": int(posted),

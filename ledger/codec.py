@@ -44,6 +44,9 @@ _ENTRY: Final = _pack((LAYOUT, *(0,) * ENTRY_FIELDS))[:2]
 _ENTRY_TRAILED: Final = _pack((LAYOUT, *(0,) * (ENTRY_FIELDS + 1)))[:2]
 _POSTING: Final = _pack(("", "", 0))[:1]
 _COUNTS: Final[list[bytes]] = [_pack((0,) * count)[:1] for count in range(16)]
+_FEW: Final = 15
+_HEADS: Final[list[bytes]] = [_pack((LAYOUT, *(0,) * count))[:2] for count in range(_FEW)]
+"""What a row begins with, by how many fields follow its layout."""
 _TEXT: Final = 100
 _TEXTS: Final[list[bytes]] = [_pack("x" * size).rstrip(b"x") for size in range(_TEXT)]
 _BYTE: Final = 1 << 8
@@ -97,7 +100,10 @@ def pack_record(row: Any) -> bytes:
     """Pack a record as a table's value; a plain row is one already."""
     if isinstance(row, bytes):
         return row
-    return _pack((LAYOUT, *values_of(row)))
+    values = values_of(row)
+    if len(values) < _FEW:  # the array's head is a byte, and gives way to that of one more
+        return _HEADS[len(values)] + _pack(values)[1:]
+    return _pack((LAYOUT, *values))
 
 
 def pack_value(value: Any) -> bytes:
