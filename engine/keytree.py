@@ -39,7 +39,9 @@ _TOP_BYTES: Final = 2
 _TOP_STEPS: Final = 2 * _TOP_BYTES
 _TOPS: Final = 1 << 8 * _TOP_BYTES
 _WAY: Final = bytes(KEY_BYTES - POSITION_BYTES + _TOP_BYTES)
+"""Stands before the rest of a position, which is then as long as a key."""
 _number: Final = int.from_bytes
+"""Bound here, since compiled code makes a method of a class anew at each call."""
 _NODE: Final = struct.Struct(f"{1 + POSITION_BYTES}s{KEY_BYTES}s")
 """A node as bytes: its head (`_head`) and its key."""
 _ZEROS: Final = bytes(KEY_BYTES - 1)

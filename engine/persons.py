@@ -31,6 +31,7 @@ ROOT_BYTES: Final = 2 * KEY_BYTES
 
 _CHECK_BYTES: Final = 8
 _number: Final = int.from_bytes
+"""As in `engine.keytree`."""
 
 
 class Persons:
