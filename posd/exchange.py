@@ -7,7 +7,6 @@ sequence that must be durable before it may leave; the caller holds it back unti
 
 from __future__ import annotations
 
-from hmac import compare_digest
 from time import perf_counter_ns
 from typing import Any, Final, Protocol
 
@@ -15,13 +14,12 @@ from engine import batches
 from engine.commands import Answer, Outcome, Pin
 from engine.machine import SwapFailed
 from engine.reasons import Reason
-from engine.records import Alias, Member, Operator
+from engine.records import Operator
 from engine.rules.members import PinCheck
 from engine.rules.terminals import ConfirmKeys
 from engine.terms import in_force
-from engine.vault import operator_owner
 from ledger import schema
-from posd import coupon_replies, elements, network, responses, security
+from posd import coupon_replies, elements, network, pins, responses
 from posd.bindings import Binding, find
 from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
@@ -31,7 +29,7 @@ from posd.iso8583.assemble import digits, field, packed, variable
 from posd.iso8583.message import Message, Undecodable, blank
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
-from posd.terminals import AES, CUP, KeySet, Mac, Standing
+from posd.terminals import CUP, KeySet, Mac, Standing
 
 SIGN_ON_AGAIN: Final = 3
 """Digit of the reply's header that asks for a sign-on."""
@@ -54,16 +52,11 @@ may send any, and is answered."""
 
 ELEMENTS: Final = 48
 UNIT: Final = 49
-PIN_CHANGE: Final = "99"
-PIN_BLOCK: Final = 52
 COUPON: Final = "12"
 COUPON_REDEMPTION: Final = "coupon_redemption"
 COUPON_INQUIRY: Final = "coupon_inquiry"
-PIN_BLOCK_AES: Final = 110
 OPERATOR: Final = 63
 OPERATOR_BYTES: Final = 3
-OPERATOR_PAN: Final = "0000000000000"
-"""Stands for the card number in an operator's PIN block."""
 BALANCES_MAX: Final = 3
 """Units in field 54: two entries each, six at most."""
 
@@ -417,8 +410,10 @@ class Exchange:
                 return self.decline(Reason.MEMBER_MISSING)
             incoming.content = host.content(incoming)
             if (incoming.tokens or COUPON in incoming.tlv) and binding.name != "reversal":
-                if incoming.tokens and (PIN_BLOCK in fields or PIN_BLOCK_AES in fields):
-                    incoming.pin = self._pin(incoming)
+                if incoming.tokens and (pins.BLOCK in fields or pins.BLOCK_AES in fields):
+                    incoming.pin = pins.of_member(
+                        incoming, self.standing.row.profile, self._pin_key()
+                    )
                 if host.guards.locked and self._is_guessing(incoming):
                     return self.fault(responses.GUESSING)
             if host.gate.shut and (binding.name == "reversal" or not self._is_known(incoming)):
@@ -479,28 +474,7 @@ class Exchange:
         if any(stopped):
             self.host.event("guessing", terminal=self.standing.row.id, link=self.peer.link)
 
-    # PINs.
-
-    def _pin(self, incoming: Incoming) -> int:
-        """The verdict on the PIN that came with a message."""
-        fields = self.fields
-        profile = self.standing.row.profile
-        block = fields.get(PIN_BLOCK_AES if profile == AES else PIN_BLOCK)
-        if block is None:
-            return Pin.BAD_BLOCK
-        member = self._member_named(incoming)
-        if member is None:
-            return Pin.ABSENT
-        pin_key = self.keys.keys.pin_key
-        try:
-            pin = security.read_pin_block(profile, pin_key, block, incoming.pan)
-            if incoming.mti[:3] == "060" and incoming.function[:2] == PIN_CHANGE:
-                new = security.read_pin_block(profile, pin_key, fields.get(62, b""), incoming.pan)
-                incoming.new_pin = self.host.vault.pin_digest(member.id, new)
-        except security.PinBlockError:
-            return Pin.BAD_BLOCK
-        given = self.host.vault.pin_digest(member.id, pin)
-        return Pin.RIGHT if compare_digest(given, member.pin) else Pin.WRONG
+    # The operator.
 
     def _operator(self, incoming: Incoming) -> bool:
         """Find the operator whom field 63 names, and judge the PIN in element 19, if any.
@@ -517,28 +491,12 @@ class Exchange:
         incoming.operator = operator
         block = incoming.tlv.get("19")
         if block is not None:
-            incoming.operator_pin = self._operator_pin(row, block)
+            profile = self.standing.row.profile
+            incoming.operator_pin = pins.of_operator(incoming, row, block, profile, self._pin_key())
         return True
 
-    def _operator_pin(self, row: Operator, block: bytes) -> int:
-        """The verdict on an operator's PIN block: hexadecimal, made with a card number of zeros."""
-        profile = self.standing.row.profile
-        pin_key = self.keys.keys.pin_key
-        try:
-            clear = bytes.fromhex(block.decode("ascii", "replace"))
-            pin = security.read_pin_block(profile, pin_key, clear, OPERATOR_PAN)
-        except (ValueError, security.PinBlockError):
-            return Pin.BAD_BLOCK
-        owner = operator_owner(row.merchant, row.id)
-        given = self.host.vault.pin_digest(owner, pin)
-        return Pin.RIGHT if compare_digest(given, row.pin) else Pin.WRONG
-
-    def _member_named(self, incoming: Incoming) -> Member | None:
-        alias: Alias | None = self.host.read(schema.alias(*incoming.tokens[0]))
-        if alias is None:
-            return None
-        member: Member | None = self.host.read(schema.named(schema.MEMBER, alias.member))
-        return member
+    def _pin_key(self) -> bytes:
+        return self.keys.keys.pin_key
 
     # Inquiry.
 

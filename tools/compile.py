@@ -84,6 +84,7 @@ MODULES = (
     "posd/exchange.py",
     "posd/host.py",
     "posd/incoming.py",
+    "posd/pins.py",
     "posd/builders/points.py",
     "posd/builders/value.py",
     "posd/builders/holds.py",
