@@ -12,7 +12,6 @@ How the encoder works
     Fields 64 and 128 are bytes like others: give eight zero bytes, and put the MAC in their place.
 """
 
-import struct
 from binascii import unhexlify
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -34,7 +33,7 @@ __all__ = [
 Encoder = Callable[[str, Mapping[int, str | bytes]], bytes | None]
 """A compiled encoder: None, or one of `_REFUSALS` raised, where the interpreter would refuse."""
 
-_REFUSALS: Final = (IndexError, ValueError, TypeError, AttributeError, struct.error)
+_REFUSALS: Final = (IndexError, ValueError, TypeError, AttributeError)
 
 _TRACK_CHARACTERS: Final = "0123456789ABCDEF"
 
