@@ -264,7 +264,11 @@ class Till:
 
 
 class Field:
-    """A data directory with members and terminals, and the daemon on it."""
+    """A data directory with members and terminals, and the daemon on it.
+
+    Attributes:
+        program: what starts the daemon, up to its command.
+    """
 
     def __init__(
         self,
@@ -280,6 +284,7 @@ class Field:
         self.merchants = merchants
         self.members = members
         self.terminals = terminals
+        self.program: tuple[str, ...] = (sys.executable, "-m", "tools")
         self.address = ("127.0.0.1", 0)
         self.metrics_url = ""
         self._daemon: subprocess.Popen[str] | None = None
@@ -319,7 +324,7 @@ class Field:
         began = time.monotonic()
         self._daemon = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tools", "serve", str(self.folder), "--confirm-clock"),
+                *(*self.program, "serve", str(self.folder), "--confirm-clock"),
                 *("--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"),
             ],
             stdout=subprocess.PIPE,
@@ -363,9 +368,13 @@ class Field:
             ending.kill()
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        """The daemon, for as long as something is measured and ended whatever comes of it."""
-        self.start()
+    def serving(self, **settings: str) -> Iterator[None]:
+        """The daemon, for as long as something is measured and ended whatever comes of it.
+
+        Args:
+            settings: as `start` takes them.
+        """
+        self.start(**settings)
         try:
             yield
         except BaseException:

@@ -12,18 +12,15 @@ It needs the tools ``valgrind``, ``callgrind_control`` and ``callgrind_annotate`
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.field import ROOT, STOP_SECONDS_MAX, Field, Till
+from benchmarks import daemon
+from benchmarks.field import Field, Till
 from benchmarks.load import Load
 
 FOLDER = Path("var/bench")
@@ -43,6 +40,10 @@ STAGES = {
     "reply": "CPyDef_posd___exchange___Exchange____reply_to",
 }
 """Compiled functions that stand for a stage, with all that they call."""
+SETTINGS = daemon.HEAPLESS | {
+    "COUNTERFOIL_LIMITS_FOLD_SECONDS": "3600",
+    "PYTHONHASHSEED": "0",
+}
 
 # LMDB's map of a tebibyte is more than valgrind gives.
 _SERVE = """
@@ -84,49 +85,21 @@ def measure(folder: Path) -> dict[str, dict[str, int]]:
 def _counted(field: Field, links: int, depth: int, stan: int) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "callgrind.out"
-        with _serving(field, written) as number:
+        field.program = (
+            *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
+            *(f"--callgrind-out-file={written}", "--log-file=/dev/null"),
+            *(sys.executable, "-c", _SERVE),
+        )
+        with field.serving(**SETTINGS):
             tills = field.tills(0, TERMINALS, seed=1)
             for till in tills:
                 till.stan = stan
             _ask(field, tills, WARMING, links, depth)
-            _tell("callgrind_control", "-i", "on", str(number))
+            _tell("callgrind_control", "-i", "on", str(field.pid))
             replies = _ask(field, tills, COUNTED, links, depth)
-            _tell("callgrind_control", "-i", "off", str(number))
+            _tell("callgrind_control", "-i", "off", str(field.pid))
         told = _tell("callgrind_annotate", "--inclusive=yes", "--threshold=100", str(written))
     return {name: round(count / replies) for name, count in _read(told).items()}
-
-
-@contextmanager
-def _serving(field: Field, written: Path) -> Iterator[int]:
-    """The daemon under callgrind, which counts nothing yet; gives its process number."""
-    arguments = [
-        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
-        *(f"--callgrind-out-file={written}", sys.executable, "-c", _SERVE),
-        *("serve", str(field.folder), "--confirm-clock"),
-        *("--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"),
-    ]
-    settings = {"SERVE_HEAP_MIB": "0", "LIMITS_FOLD_SECONDS": "3600"}
-    environment = {f"COUNTERFOIL_{name}": value for name, value in settings.items()}
-    with subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | environment | {"PYTHONHASHSEED": "0"},
-    ) as process:
-        try:
-            assert process.stdout is not None  # noqa: S101 - asked for above
-            ready = process.stdout.readline().split()
-            if ready[:1] != ["ready"]:
-                raise RuntimeError("the daemon did not get ready under valgrind")
-            host, _, port = ready[1].rpartition(":")
-            field.address = (host, int(port))
-            yield process.pid
-            process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS_MAX)
-        finally:
-            process.kill()
 
 
 def _tell(*arguments: str) -> str:

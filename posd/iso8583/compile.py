@@ -99,23 +99,20 @@ def _build(source: str, name: str, names: Mapping[str, object]) -> Any:
 
 def _encoder_runs(fields: list[Field]) -> list[list[Field]]:
     """Split fields into runs that are written as one string: digits of any form, fixed text."""
-    return _grouped(
-        fields,
-        lambda a, b: (
-            a.content == b.content
-            and (a.content == "digits" or (a.content == "text" and not a.prefix and not b.prefix))
-        ),
-    )
-
-
-def _grouped(fields: list[Field], joins: Callable[[Field, Field], bool]) -> list[list[Field]]:
     runs: list[list[Field]] = []
     for field in fields:
-        if runs and joins(runs[-1][-1], field):
+        if runs and _joins(runs[-1][-1], field):
             runs[-1].append(field)
         else:
             runs.append([field])
     return runs
+
+
+def _joins(before: Field, field: Field) -> bool:
+    if before.content != field.content:
+        return False
+    fixed = not before.prefix and not field.prefix
+    return field.content == "digits" or (field.content == "text" and fixed)
 
 
 _ENCODER_NAMES: Final[dict[str, object]] = {
