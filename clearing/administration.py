@@ -21,7 +21,7 @@ from ledger.codec import ENTRY_FIELDS
 BULK: Final = frozenset(
     BY_COMMAND[command].kind
     for command in (
-        *(coupons.ExpireCoupon, custody.Reseal, expiry.ExpirePoints, holds.TimeOut),
+        *(coupons.ExpireCoupons, custody.Reseal, expiry.ExpirePoints, holds.TimeOut),
         *(pruning.PruneBatch, pruning.PruneReceipt, recharge.ExpireRecharge, tiers.ReviewTier),
         *(transfers.TransferIn, value.ExpireValue),
     )

@@ -64,7 +64,8 @@ def effects(entries: Iterable[Row], read: Read) -> dict[tuple[int, str], Day]:
         elif kind in HANDED:
             _day(found, date, facts["campaign"]).distributed += facts["distributed"]
         elif kind == EXPIRY:
-            _day(found, date, facts["campaign"]).expired += facts["expired"]
+            for campaign, _, ended in facts["expired"]:
+                _day(found, date, campaign).expired += ended
         elif "taken" in facts or kind == USE:
             _add(found, date, (kind, fields[5], facts, postings), 1)
     return found

@@ -238,7 +238,7 @@ RULES: Final[tuple[Rule, ...]] = (
         redone=coupon_undo.redo_handover,
     ),
     Rule("coupon grant", coupons.Grant, coupons.grant, "none", "", ""),
-    Rule("coupon expiry", coupons.ExpireCoupon, coupons.expire_coupon, "none", "", ""),
+    Rule("coupon expiry", coupons.ExpireCoupons, coupons.expire_coupons, "none", "", ""),
     Rule(
         "coupon inquiries",
         coupon_inquiry.NoteInquiries,

@@ -46,11 +46,22 @@ class Sweep:
         name: what it takes care of, one word, as the command line calls it.
         table: number of the table that is looked through.
         candidates: the commands that may be due for a row. It may err on the side of too many.
+        together: makes fewer commands of those of many rows.
+        posted: for how many of its candidates a command posted something, by its facts.
     """
 
     name: str
     table: int
     candidates: Candidates
+    together: Callable[[list[Any]], list[Any]] = list
+    posted: Callable[[dict[str, Any]], int] = lambda _: 1
+
+    def commands(self, rows: Iterable[tuple[bytes, Any]], today: int, at: int) -> list[Any]:
+        """The commands that may be due for some rows; arguments as in `run`."""
+        found: list[Any] = []
+        for key, row in rows:
+            found.extend(self.candidates(key, row, today, at))
+        return self.together(found)
 
 
 SWEEPS: tuple[Sweep, ...] = (
@@ -59,7 +70,13 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("points", schema.POINTS, expiry.lapsed),
     Sweep("value", schema.VALUE, value.lapsed),
     Sweep("recharge", schema.RECHARGE_BATCH, recharge.lapsed),
-    Sweep("coupons", schema.COUPON, coupons.lapsed),
+    Sweep(
+        "coupons",
+        schema.COUPON,
+        coupons.lapsed,
+        together=coupons.together,
+        posted=lambda facts: len(facts["expired"]),
+    ),
     Sweep("tiers", schema.STANDING, tiers.lapsed),
     Sweep("receipts", schema.RECEIPT, pruning.old_receipt),
     Sweep("batches", schema.BATCH, pruning.prunable),
@@ -79,9 +96,9 @@ class Swept:
     Attributes:
         name: the sweep's.
         rows: rows of the table that were looked at.
-        due: commands that were sent, or would have been.
-        done: those that posted something.
-        refused: those that a rule declined.
+        due: candidates that were sent, or would have been.
+        done: those that something was posted for.
+        refused: commands that a rule declined.
         texts: why, in sentences, the first few.
     """
 
@@ -122,7 +139,7 @@ def run(
         commands, after = _piece(submitter, sweep, today, at, after, swept)
         swept.due += len(commands)
         if not dry_run:
-            _send(submitter, commands, swept)
+            _send(submitter, sweep, commands, swept)
         if progress is not None:
             progress(swept.rows, swept.due)
     return swept
@@ -143,10 +160,10 @@ def _piece(
     return commands, None
 
 
-def _send(submitter: Submitter, commands: list[Any], swept: Swept) -> None:
-    for result in submitter.submit_many(commands, WINDOW):
+def _send(submitter: Submitter, sweep: Sweep, commands: list[Any], swept: Swept) -> None:
+    for result in submitter.submit_many(sweep.together(commands), WINDOW):
         if result.reason == Reason.APPROVED:
-            swept.done += 1
+            swept.done += sweep.posted(result.facts)
         elif not result.done:
             swept.refused += 1
             if len(swept.texts) < TEXTS_MAX:

@@ -8,11 +8,12 @@ answered in order, each once what it reveals is durable.
 Bulk work leaves room for terminals. Connections take turns, one in a turn of the event loop, after
 whatever terminals have sent by then; it begins commands for at most `SLICE_NS`. Where terminals
 have asked meanwhile all of them rest for `RESTS` times as long as that took, and for longer in
-proportion where groups take longer than `CALM_NS` to become durable: then the disk, the processors
-or the loop have enough to do. They wait while the overlay is half full, and a connection is not
-read while `PENDING_MAX` of its requests are unanswered, or `PENDING_BYTES_MAX` of them not begun.
-Its peer, which wants a processor too, is woken for every `ANSWERS` results and for the last. While
-the daemon answers terminals 91, commands are refused with the reason in words.
+proportion where groups take longer than `CALM_NS` to become durable, and where the loop is busier
+than `posd.pace.BUSY`: then the disk, the processors or the loop have enough to do. They wait while
+the overlay is half full, and a connection is not read while `PENDING_MAX` of its requests are
+unanswered, or `PENDING_BYTES_MAX` of them not begun. Its peer, which wants a processor too, is
+woken for every `ANSWERS` results and for the last. While the daemon answers terminals 91, commands
+are refused with the reason in words.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from engine.directory import control_address
 from engine.giver import NAME_MAX, account_name, is_name
 from engine.machine import SwapFailed
 from engine.submit import FRAME_BYTES_MAX, LENGTH
+from posd.pace import BUSY
 from posd.pipeline import Pipeline, monotonic_ms, wall_ms
 
 SLICE: Final = 50
@@ -50,6 +52,9 @@ RESTS: Final = 10
 """While terminals ask, connections rest for this many times as long as one has worked."""
 CALM_NS: Final = 1_000_000
 """Time in which a group becomes durable where nothing is short."""
+STRAIN: Final = 10
+"""How much longer rests are where the loop is busy all the time: so many times the share of its
+time by which it is busier than `BUSY`, and once."""
 REST_NS_MAX: Final = 25_000_000
 """Longest rest: bulk work gets on beside any load."""
 PENDING_MAX: Final = 4096
@@ -179,7 +184,9 @@ class Control:
         asked = pipeline.terminals_ns()
         if asked != self._asked:
             self._asked = asked
-            rest_ns = RESTS * (ended - begun) * max(CALM_NS, pipeline.written_ns) // CALM_NS
+            slow = max(CALM_NS, pipeline.written_ns) / CALM_NS
+            busy = 1 + STRAIN * max(0.0, pipeline.pace.share - BUSY)
+            rest_ns = int(RESTS * (ended - begun) * slow * busy)
             self._rest_until = ended + min(REST_NS_MAX, rest_ns)
 
     def close(self) -> None:
@@ -455,7 +462,7 @@ ERASED: Final = (tuple, type)
 def _is_plain(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_is_plain, value))
-    return any(_conforms(value, kind) for kind in (int, str, bytes, bool))
+    return type(value) in {str, bytes, bool} or _conforms(value, int)
 
 
 def _hints(command: type[Any]) -> tuple[tuple[str, Any], ...]:

@@ -68,13 +68,17 @@ class Links:
         self._talking.append(link)
         self._arrivals += [(session, frame) for frame in frames]
 
-    def handle_now(self) -> None:
-        """Handle what was read already, before something else has its turn."""
-        if self._talking:
-            self._turn()
-
     def _turn(self) -> None:
-        """Handle everything that was read in this turn of the loop."""
+        """Handle everything that was read by now, or rest and see what else there is."""
+        if self._talking and self.pipeline.rest(len(self._arrivals)):
+            self.pipeline.soon(self._turn)
+        else:
+            self.handle_now()
+
+    def handle_now(self) -> None:
+        """Handle everything that was read by now, if there is anything; wait for no more."""
+        if not self._talking:
+            return
         arrivals, self._arrivals = self._arrivals, []
         talking, self._talking = self._talking, []
         at, monotonic = wall_ms(), monotonic_ms()

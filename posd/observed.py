@@ -245,6 +245,10 @@ COUNTERS: Final[dict[str, tuple[str, Value]]] = {
         "How often the follower was started.",
         lambda seen: seen.book.stats.follower_starts,
     ),
+    "rest_seconds": (
+        "Time that the loop rested between turns, so that more messages are handled together.",
+        lambda seen: seen.pipeline.pace.rested_ns / NANOSECONDS,
+    ),
 }
 """Counters of the daemon itself."""
 

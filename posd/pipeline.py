@@ -22,6 +22,7 @@ from engine.machine import Machine
 from engine.trail import Giver
 from ledger.book import Book, Group, OutcomeUnknown
 from posd.metrics import Meter
+from posd.pace import Pace
 
 STATUS_OUTCOME_UNKNOWN = 3
 CLOCK_JUMP_MS_MAX = 60_000
@@ -48,8 +49,10 @@ class Pipeline:
     Attributes:
         shut: True when new work is answered 91.
         halted: True once nothing may leave any more.
+        pace: the rests of the loop.
         written_ns: what the last group took from being sealed until this loop knew it durable,
-            ns; it grows where the disk, the processors or this loop have too much to do.
+            ns, without rests; it grows where the disk, the processors or this loop have too much
+            to do.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class Pipeline:
         self.clock_suspect = False
         self.shut = False
         self.written_ns = 0
+        self.pace = Pace()
+        self._sealed_rested_ns = 0
 
     # Work.
 
@@ -109,6 +114,14 @@ class Pipeline:
     def soon(self, callback: Waiter) -> None:
         """Call `callback` in the next turn of the loop."""
         self._loop.call_soon(callback)
+
+    def rest(self, messages: int) -> bool:
+        """Rest before handling so many messages, if it is worth it, until a group is durable.
+
+        Returns:
+            Whether it did, and the loop is to go round before they are handled.
+        """
+        return self.pace.rest(messages, self._syncer.fileno())
 
     def confirm_clock(self) -> None:
         """Take the clock as it is now for right."""
@@ -194,6 +207,7 @@ class Pipeline:
         self._flight_waiters = self._open_waiters
         self._open_waiters = []
         self._flight = group
+        self._sealed_rested_ns = self.pace.rested_ns
         try:
             self.book.write_begin(group)
         except OutcomeUnknown as error:
@@ -224,7 +238,7 @@ class Pipeline:
         waiters = self._flight_waiters
         self._flight_waiters = []
         self._flight_last = 0
-        self.written_ns = group.write_ns
+        self.written_ns = group.write_ns - (self.pace.rested_ns - self._sealed_rested_ns)
         self._meter.journal.add(group.write_ns)
         for waiter in waiters:
             waiter()

@@ -29,6 +29,7 @@ from engine.draft import PIN_FAILURES_MAX, Draft, amended
 from engine.reasons import Reason
 from engine.records import Merchant
 from engine.rules.points import needs_pin, post_bonus, post_redeemed
+from engine.rules.reference import refuse
 from engine.tariffs import Tariff
 from ledger import chart, schema
 from ledger.model import MONEY
@@ -40,6 +41,11 @@ CENTRE: Final = "coupon"
 """The cost centre of what the operator pays for coupons, and the kind of their breakage."""
 
 RECEIPT_COUPONS_MAX: Final = 20
+
+EXPIRED_MAX: Final = 16
+"""Coupons that one command ends: what a daemon does between two turns of terminals."""
+
+_LIVING: Final = ("live", "locked")
 
 
 @dataclass(slots=True)
@@ -121,10 +127,14 @@ class Handover(Request):
 
 
 @dataclass(slots=True)
-class ExpireCoupon:
-    """What is left of a coupon after its last day."""
+class ExpireCoupons:
+    """What is left of some coupons after their last day.
 
-    coupon: bytes
+    Attributes:
+        coupons: keyed digests of their codes, `EXPIRED_MAX` at most, of whichever campaigns.
+    """
+
+    coupons: tuple[bytes, ...]
 
 
 # Claim.
@@ -632,37 +642,64 @@ def hand_over(command: Handover, draft: Draft) -> Reason:
 # The end.
 
 
-def lapsed(key: bytes, row: Coupon, today: int, _at: int) -> Iterator[ExpireCoupon]:
+def lapsed(key: bytes, row: Coupon, today: int, _at: int) -> Iterator[ExpireCoupons]:
     """The command that ends a coupon, where its last day has passed."""
-    if row.until < today and (row.state in {"live", "locked"} or row.money):
-        yield ExpireCoupon(key[1:])
+    if _over(row, today):
+        yield ExpireCoupons((key[1:],))
 
 
-def expire_coupon(command: ExpireCoupon, draft: Draft) -> Reason:
-    """End a coupon; what was paid for it is breakage, or goes back to who would have paid."""
-    key = schema.coupon(command.coupon)
-    coupon: Coupon | None = draft.read(key)
-    if (
-        coupon is None
-        or coupon.until >= draft.today
-        or not (coupon.state in {"live", "locked"} or coupon.money)
-    ):
+def together(commands: list[ExpireCoupons]) -> list[ExpireCoupons]:
+    """As few commands for the same coupons.
+
+    A coupon in an entry of its own costs the daemon five times what it costs among others.
+    """
+    digests = [digest for command in commands for digest in command.coupons]
+    return [
+        ExpireCoupons(tuple(digests[first : first + EXPIRED_MAX]))
+        for first in range(0, len(digests), EXPIRED_MAX)
+    ]
+
+
+def _over(coupon: Coupon, today: int) -> bool:
+    return coupon.until < today and (coupon.state in _LIVING or coupon.money != 0)
+
+
+def expire_coupons(command: ExpireCoupons, draft: Draft) -> Reason:
+    """End coupons; what was paid for them is breakage, or goes back to who would have paid.
+
+    The outcome has a fact ``expired``: campaign, holder, and 1 if the coupon was not used up, of
+    each that had not ended before.
+    """
+    if len(command.coupons) > EXPIRED_MAX:
+        return refuse(draft, f"a command has at most {EXPIRED_MAX} coupons")
+    told: list[tuple[str, str, int]] = []
+    ended: dict[str, int] = {}
+    for digest in command.coupons:
+        key = schema.coupon(digest)
+        coupon: Coupon | None = draft.newest(key)
+        if coupon is None or not _over(coupon, draft.today):
+            continue
+        campaign = campaigns.campaign_of(draft, coupon.campaign)
+        if campaign is None:
+            continue
+        if coupon.money:
+            draft.post(chart.voucher(campaign.id), MONEY, -coupon.money)
+            if campaign.forfeit == "funders":
+                for party, share in campaigns.funded(campaign, coupon.money):
+                    post_funder(draft, party, share)
+            else:
+                draft.post(chart.breakage(CENTRE), MONEY, coupon.money)
+        ends = coupon.state in _LIVING
+        if ends:
+            ended[campaign.id] = ended.get(campaign.id, 0) + 1
+        state = "expired" if ends else coupon.state
+        draft.rows[key] = amended(coupon, state=state, money=0)
+        told.append((campaign.id, coupon.holder, int(ends)))
+    if not told:
         return Reason.UNCHANGED
-    campaign = campaigns.campaign_of(draft, coupon.campaign)
-    if campaign is None:
-        return Reason.UNCHANGED
-    draft.member = coupon.holder
-    if coupon.money:
-        draft.post(chart.voucher(campaign.id), MONEY, -coupon.money)
-        if campaign.forfeit == "funders":
-            for party, share in campaigns.funded(campaign, coupon.money):
-                post_funder(draft, party, share)
-        else:
-            draft.post(chart.breakage(CENTRE), MONEY, coupon.money)
-    ends = coupon.state in {"live", "locked"}
-    if ends:
-        campaigns.count(draft, campaign.id, expired=1)
-        coupon = amended(coupon, state="expired")
-    draft.facts = (("campaign", campaign.id), ("expired", int(ends)))
-    draft.rows[key] = amended(coupon, money=0)
+    for name, count in ended.items():
+        campaigns.count(draft, name, expired=count)
+    if len(told) == 1:
+        draft.member = told[0][1]
+    draft.facts = (("expired", tuple(told)),)
     return Reason.APPROVED

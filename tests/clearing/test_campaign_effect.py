@@ -115,7 +115,7 @@ def test_the_report_of_a_campaign_sums_to_its_counters():
     day.send(refund.Refund, **said)
     day.claim("POINTS")
     day.at = moment(20260304, "10:00")
-    expiry = coupons.ExpireCoupon(token("K", "POINTS")[1])
+    expiry = coupons.ExpireCoupons((token("K", "POINTS")[1],))
     assert day.made.machine.execute(expiry, day.at).approved
     found = day.effects()
     first = found[20260301, "FREE"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from posd import control
+from posd import control, pace
 
 
 class Loop:
@@ -29,6 +29,7 @@ def desk(monkeypatch):
         book=SimpleNamespace(overlay_size=0, limits=SimpleNamespace(overlay_records=100)),
         asked=1,
         written_ns=0,
+        pace=SimpleNamespace(share=0.0),
         soon=turns.append,
     )
     pipeline.terminals_ns = lambda: pipeline.asked
@@ -108,6 +109,16 @@ def test_work_rests_longer_where_groups_take_long_to_be_durable_but_not_for_ever
         rests.append(desk.loop.rests[-1])
     usual = desk.loop.rests[0]
     assert usual < rests[0] < rests[1] <= control.REST_NS_MAX / 1e9
+
+
+def test_work_rests_longer_the_busier_the_loop_is(desk):
+    rests = []
+    for share in (0.0, pace.BUSY, 0.8, 1.0):
+        desk.pipeline.pace.share = share
+        desk.pipeline.asked += 1
+        take_turn(desk)
+        rests.append(desk.loop.rests[-1])
+    assert rests[0] == rests[1] < rests[2] < rests[3] <= control.REST_NS_MAX / 1e9
 
 
 def test_one_whose_work_fails_does_not_hold_up_the_others(desk):

@@ -50,7 +50,11 @@ def observed(folder, rows=None, date=20261105, first=20261101):
         disk_free_bytes=1 << 30,
     )
     pipeline = SimpleNamespace(
-        shut=True, waiting=0, clock_suspect=False, machine=SimpleNamespace(date=first)
+        shut=True,
+        waiting=0,
+        clock_suspect=False,
+        machine=SimpleNamespace(date=first),
+        pace=SimpleNamespace(rested_ns=1),
     )
     host = SimpleNamespace(heard_since=lambda _: 1, inquired=SimpleNamespace(waiting=6))
     links = SimpleNamespace(open={1, 2}, limits=Limits(), host=host)

@@ -10,7 +10,7 @@ from engine.rules.reference import PutInstitution
 from ledger.book import Book, Limits
 from posd import pipeline as module
 from posd.link import Limits as LinkLimits
-from posd.link import Links
+from posd.link import Link, Links
 from posd.metrics import Meter
 from posd.pipeline import Pipeline
 from tests.posd.conversation import Conversation
@@ -170,13 +170,14 @@ def test_a_message_after_a_jump_is_refused_before_any_tick(clocks):
     talk.sign_on()
     pipeline = calm()
     pipeline.seal = lambda: None
+    pipeline.soon = [].append
     talk.host.gate = pipeline
     links = Links(talk.host, pipeline, talk.meter, LinkLimits())
     message = talk.build("0200 3=220065 2={card} 4=000000010000 49=156".format(**talk.words))
     before = talk.book.sequence
     clocks.wall += 24 * HOUR
-    links._arrivals = [(talk.session, frame) for frame in talk.session.take(message)]
-    links._turn()
+    links.arrived(Link(links), talk.session, talk.session.take(message))
+    links.handle_now()
     (reply,) = talk.session.collect()
     assert talk.codec.decode(reply.data[13:]).fields[39] == "91"
     assert talk.book.sequence == before

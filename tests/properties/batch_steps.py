@@ -45,9 +45,8 @@ class BatchSteps:
         self.model.come(self.at)
         at = self.model.at
         rows = list(self.book.view.scan(bytes((schema.BATCH,))))
-        for key, row in rows:
-            for command in BY_NAME["batches"].candidates(key, row, self.model.today, at):
-                self.house.execute(command, self.at)
+        for command in BY_NAME["batches"].commands(rows, self.model.today, at):
+            self.house.execute(command, self.at)
         self.model.sweep_batches()
         self.house.execute(PruneBatch("00000001", 1), self.at)
 

@@ -9,11 +9,8 @@ class SweepSteps:
     def due(self, name):
         """The commands that a sweep makes of the rows as they are."""
         sweep = BY_NAME[name]
-        return [
-            command
-            for key, row in self.book.view.scan(bytes((sweep.table,)))
-            for command in sweep.candidates(key, row, self.model.today, self.model.at)
-        ]
+        rows = self.book.view.scan(bytes((sweep.table,)))
+        return sweep.commands(rows, self.model.today, self.model.at)
 
     def sweep(self, name, nothing, modelled):
         """Sweep twice, and compare with what the model did.

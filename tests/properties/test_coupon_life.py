@@ -18,7 +18,7 @@ from engine.machine import Machine
 from engine.reasons import Reason
 from engine.rules import coupons, refund, undo
 from engine.rules.coupon_inquiry import look
-from engine.rules.coupons import ExpireCoupon
+from engine.rules.coupons import ExpireCoupons, together
 from ledger import schema
 from ledger.model import values_of
 from tests.engine.house import House, identified, moment, sealed, token, whole_terms
@@ -311,9 +311,9 @@ class Coupons(ClearingSteps, RuleBasedStateMachine):
     @rule(days=st.sampled_from([1, 2, 30]))
     def pass_days(self, days):
         self.at += days * DAY
-        for code in self.codes:
-            self.house.execute(ExpireCoupon(code), self.at)
-            again = self.house.execute(ExpireCoupon(code), self.at)
+        for command in together([ExpireCoupons((code,)) for code in self.codes]):
+            self.house.execute(command, self.at)
+            again = self.house.execute(command, self.at)
             assert again.outcome.reason == Reason.UNCHANGED
 
     @invariant()

@@ -182,7 +182,7 @@ class Couponing:
         )
 
     def coupon_expiry(self, words: Any) -> Any:
-        return coupons.ExpireCoupon(self.code(words.rest[0])["coupon"])
+        return coupons.ExpireCoupons(tuple(self.code(name)["coupon"] for name in words.rest))
 
     def coupon_inquiries(self, words: Any) -> Any:
         name, count = words.rest

@@ -24,9 +24,7 @@ class Sweeping:
             (key, codec.unpack_row(key, packed))
             for key, packed in self.book.view.rows(bytes((one.table,)))
         ]
-        return [
-            command for key, row in rows for command in one.candidates(key, row, today, self.at)
-        ]
+        return one.commands(rows, today, self.at)
 
     def offline(self, words: Any) -> Any:
         """``offline 10.00 yuan card A sold 2026-03-01 22:15``."""

@@ -46,7 +46,7 @@ class Office:
             at = self._world.wall_ms()
             today = Clock(machine.clock.zone).date(at)
             rows = list(daemon.book.view.scan(bytes((sweep.table,))))
-            commands = [one for key, row in rows for one in sweep.candidates(key, row, today, at)]
+            commands = sweep.commands(rows, today, at)
         for place, command in enumerate(commands):
             moment = place * MILLISECOND * chance.uniform(0, 2)
             self._world.after(moment, self._host.in_daemon, daemon, self._give, daemon, command)
