@@ -251,8 +251,12 @@ def summary(table: Table, found: dict[str, Any], echoes: dict[str, float], rate:
     late = found["open"]["machine_late_percent"]
     table.row("... meanwhile the machine itself stood still for 10 ms and more", f"{late} %")
     beside = found["sweep"]["beside the sweep"]["p99_us"]
-    lots = found["sweep"]["sweep"]["posted while terminals went on"]
-    table.row(f"... while a sweep expires {lots:,} lots: at most 10 ms", f"{beside / 1000:.2f} ms")
+    lots = found["sweep"]["sweep"]
+    meanwhile = "" if lots["all of them while terminals went on"] else ", some of them afterwards"
+    table.row(
+        f"... while a sweep expires {lots['posted']:,} lots{meanwhile}: at most 10 ms",
+        f"{beside / 1000:.2f} ms",
+    )
     beside_it = found["beside"]["beside clearing"]["p99_us"]
     entries = found["beside"]["clearing"]["entries"]
     table.row(

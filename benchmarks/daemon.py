@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import stalls
 from benchmarks.field import Field, Till
-from benchmarks.load import Load, LoadError, evenly
+from benchmarks.load import Address, Load, LoadError, Report, evenly
 
 SINGLE_LINKS = 64
 NAC_LINKS = 8
@@ -30,6 +30,10 @@ RATE_GUESS = 35_000
 """More than any machine here answers a second."""
 HEAPLESS = {"COUNTERFOIL_SERVE_HEAP_MIB": "0"}
 KILL_AFTER_S = 3.0
+PACE_S = 20.0
+"""How long an open loop keeps its rate where it follows the pace of the machine."""
+FINDING_S, FINDING_WARM_UP_S = 2.5, 0.5
+"""How long it takes to find the next rate."""
 OPEN_FIRST = SINGLE_LINKS
 NAC_FIRST = OPEN_FIRST + SINGLE_LINKS
 KILLED_FIRST = NAC_FIRST + NAC_LINKS * TILLS_A_NAC
@@ -82,7 +86,7 @@ def steadily(field: Field, tills: list[Till], seconds: float, rate: float) -> di
 
 
 def at_half_rate(
-    field: Field, saturating_s: float, alone_s: float, rate: float = 0.0
+    field: Field, saturating_s: float, alone_s: float
 ) -> tuple[dict[str, dict[str, Any]], list[Till], float]:
     """Find the saturated rate, and the latencies at half of it with nothing beside.
 
@@ -90,15 +94,13 @@ def at_half_rate(
         field: whose daemon runs.
         saturating_s: how long the closed loop takes.
         alone_s: how long the open loop takes.
-        rate: of the open loop, messages a second; 0 for half of the saturated rate.
 
     Returns:
         Figures of both, the tills of the open loop, and its rate.
     """
     found: dict[str, dict[str, Any]] = {}
-    if not rate:
-        found["saturated"] = singles(field, saturating_s, RATE_GUESS)
-        rate = found["saturated"]["rate"] / 2
+    found["saturated"] = singles(field, saturating_s, RATE_GUESS)
+    rate = found["saturated"]["rate"] / 2
     tills = field.tills(OPEN_FIRST, SINGLE_LINKS, seed=3)
     found["alone"] = steadily(field, tills, alone_s, rate)
     return found, tills, rate
@@ -119,6 +121,37 @@ def paced(
     with stalls.watched(machine):
         report = load.open_loop(evenly(rate, seconds), over=over)
     return {**report.summary(), **machine}
+
+
+def keeping_pace(
+    address: Address, conversations: list[list[bytes]], over: Callable[[], bool]
+) -> dict[str, Any]:
+    """Open loops at half of the saturated rate, which is found anew before each of them.
+
+    A machine that becomes slower is soon asked for less, and one that becomes faster for more:
+    else half of what it could do a while ago is most of what it can, or little.
+
+    Args:
+        address: of the daemon.
+        conversations: frames for each link, in the order in which they are sent.
+        over: asked now and then whether it is to end.
+
+    Returns:
+        Figures of all open loops together, with the rates that were found: ``halves``.
+    """
+    links = [iter(frames) for frames in conversations]
+    whole, halves = Report(), []
+    machine: dict[str, Any] = {}
+    with stalls.watched(machine):
+        while not over():
+            finding = Load(address, links, warm_up_s=FINDING_WARM_UP_S)
+            half = finding.closed_loop(1, FINDING_S).rate / 2
+            report = Load(address, links).open_loop(evenly(half, PACE_S), over=over)
+            halves.append(round(half))
+            whole.add(report)
+            if report.sent < int(half * PACE_S):
+                break
+    return {**whole.summary(), "halves": halves, **machine}
 
 
 def conversations_of(

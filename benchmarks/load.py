@@ -77,6 +77,12 @@ class Latencies:
         self.counts[microseconds] = self.counts.get(microseconds, 0) + 1
         self.total += 1
 
+    def merge(self, other: "Latencies") -> None:
+        """Take in what another has counted."""
+        for microseconds, count in other.counts.items():
+            self.counts[microseconds] = self.counts.get(microseconds, 0) + count
+        self.total += other.total
+
     def clear(self) -> None:
         """Forget everything recorded so far."""
         self.counts.clear()
@@ -119,6 +125,17 @@ class Report:
     rate: float = 0.0
     latency: Latencies = field(default_factory=Latencies)
     lag: Latencies = field(default_factory=Latencies)
+
+    def add(self, other: "Report") -> None:
+        """Take in another run, after this one: its counts, its window and its latencies."""
+        replies = self.rate * self.seconds + other.rate * other.seconds
+        self.sent += other.sent
+        self.replies += other.replies
+        self.unanswered += other.unanswered
+        self.seconds += other.seconds
+        self.rate = replies / self.seconds if self.seconds else 0.0
+        self.latency.merge(other.latency)
+        self.lag.merge(other.lag)
 
     def summary(self) -> dict[str, float | int]:
         """Return the figures as one flat mapping; latencies in microseconds."""
