@@ -446,9 +446,9 @@ def _conforms(value: Any, hint: Any) -> bool:
     """
     if hint in ERASED:
         return type(value) is tuple and _is_plain(value)
-    if get_origin(hint) is not tuple:
-        return type(value) is hint and (hint is not int or value.bit_length() <= _INT_BITS_MAX)
-    if type(value) is not tuple:
+    if type(value) is hint:
+        return hint is not int or value.bit_length() <= _INT_BITS_MAX
+    if type(value) is not tuple or get_origin(hint) is not tuple:
         return False
     parts = get_args(hint)
     if parts[-1] is Ellipsis:
