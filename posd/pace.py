@@ -30,6 +30,8 @@ CALM: Final = 0.4
 WINDOW_NS: Final = 50_000_000
 """Time over which the share is taken."""
 _STEP: Final = 1.5
+_SELECTED_MAX: Final = 1024
+"""A higher descriptor cannot be waited for to the microsecond."""
 
 
 class Pace:
@@ -62,7 +64,10 @@ class Pace:
         now = time.perf_counter_ns()
         left = self._due - now
         if left > 0 and messages < ENOUGH:
-            select.select((awaited,), (), (), left / 1e9)
+            if awaited < _SELECTED_MAX:
+                select.select((awaited,), (), (), left / 1e9)
+            else:
+                time.sleep(left / 1e9)
             self.rested_ns += time.perf_counter_ns() - now
             return True
         if now - self._judged >= WINDOW_NS:

@@ -21,7 +21,9 @@ class Machine:
         self.slept = []
         self.answer_after = None
         clock = SimpleNamespace(
-            perf_counter_ns=lambda: self.now, thread_time_ns=lambda: self.worked
+            perf_counter_ns=lambda: self.now,
+            thread_time_ns=lambda: self.worked,
+            sleep=lambda seconds: self.select((7,), (), (), seconds),
         )
         monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(module, "select", SimpleNamespace(select=self.select))
@@ -105,6 +107,15 @@ def test_a_group_that_is_durable_ends_a_rest_and_the_next_goes_on_to_its_end(mac
     assert pace.rest(1, 7)
     assert machine.slept == [MS // 2, REST_NS_MAX - MS // 2]
     assert not pace.rest(1, 7)
+
+
+def test_a_descriptor_that_cannot_be_waited_for_ends_no_rest(machine):
+    pace = Pace()
+    pass_windows(pace, machine, 3 * MS // 2, 0)
+    turn(pace, machine, 1, 0)
+    machine.slept.clear()
+    assert pace.rest(1, 1 << 20)
+    assert machine.slept == [REST_NS_MAX]
 
 
 class Resting:

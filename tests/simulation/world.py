@@ -7,12 +7,30 @@ each time it is run, and its seed is all that is needed to see it again.
 
 import heapq
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from random import Random
 from unittest import mock
 
 SECOND = 1_000_000
 """Of the world's clock, which counts microseconds."""
+
+
+RESTS = 0.2
+"""Part of the turns with terminals that a daemon rests before."""
+
+
+class Rests:
+    """A daemon's rests, in which the world goes on, by chance and not because it is busy."""
+
+    rested_ns = 0
+    share = 0.0
+
+    def __init__(self, chance):
+        self._chance = chance
+
+    def rest(self, _messages, _awaited):
+        return self._chance.random() < RESTS
 
 
 class World:
@@ -72,6 +90,7 @@ class World:
             "posd.pipeline.monotonic_ms": self.monotonic_ms,
             "posd.link.monotonic_ms": self.monotonic_ms,
             "posd.server.monotonic_ms": self.monotonic_ms,
+            "posd.pipeline.Pace": partial(Rests, self.chance("rests")),
             "os.urandom": entropy.randbytes,
         }
         patches = [mock.patch(name, replaced) for name, replaced in clocks.items()]
