@@ -137,10 +137,10 @@ def keeping_pace(
         over: asked now and then whether it is to end.
 
     Returns:
-        Figures of all open loops together, with the rates that were found: ``halves``.
+        Figures of all open loops together; of each the rate (``halves``) and p99 (``p99s_us``).
     """
     links = [iter(frames) for frames in conversations]
-    whole, halves = Report(), []
+    whole, halves, p99s = Report(), [], []
     machine: dict[str, Any] = {}
     with stalls.watched(machine):
         while not over():
@@ -148,10 +148,11 @@ def keeping_pace(
             half = finding.closed_loop(1, FINDING_S).rate / 2
             report = Load(address, links).open_loop(evenly(half, PACE_S), over=over)
             halves.append(round(half))
+            p99s.append(report.latency.percentile(99))
             whole.add(report)
             if report.sent < int(half * PACE_S):
                 break
-    return {**whole.summary(), "halves": halves, **machine}
+    return {**whole.summary(), "halves": halves, "p99s_us": p99s, **machine}
 
 
 def conversations_of(
