@@ -4,11 +4,16 @@ A message that is handled alone bears the whole cost of a turn of the loop and o
 no code in the nearest cache: on the machine of `benchmarks/RESULTS.md` it takes 137 to 155 us at
 half of the saturated rate, where a group has three messages, and 82 to 87 us where it has twelve.
 What network cards do, which gather packets and interrupt once, helps here, too: while the loop is
-busy it sleeps after a turn, its processor free for others, and the next turn finds what has arrived
-meanwhile all at once. A reply comes later by `REST_NS_MAX` at the most, and where much is going on
-in the system far fewer come late.
+busy it rests after a turn, and the next turn finds what has arrived meanwhile all at once. A reply
+comes later by `REST_NS_MAX` at the most, and where much is going on in the system far fewer come
+late.
 
 An idle or lightly loaded loop never rests, and neither does one that has enough to do in each turn.
+
+Where the process has more than one processor it rests *awake*: it keeps its own, which, once given
+away, comes back with cold caches and after a while. Measured in turns at half of the saturated rate
+a message takes a fifth less time so, and p99 is 4 ms in place of 5.5 to 8.6. The system then counts
+rests as work.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ CALM: Final = 0.4
 WINDOW_NS: Final = 50_000_000
 """Time over which the share is taken."""
 _STEP: Final = 1.5
+_LOOK_NS: Final = 50_000
+"""How often a loop that rests awake looks whether the rest is over."""
 _SELECTED_MAX: Final = 1024
 """A higher descriptor cannot be waited for to the microsecond."""
 
@@ -37,13 +44,17 @@ _SELECTED_MAX: Final = 1024
 class Pace:
     """The rests of one thread's loop.
 
+    Args:
+        awake: whether it keeps its processor meanwhile.
+
     Attributes:
         period_ns: time from turn to turn below which the loop rests, ns; 0: it never does.
         rested_ns: time rested so far, ns.
         share: of the time lately, that the thread had work on a processor; 0 to 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, awake: bool) -> None:
+        self._awake = awake
         self.period_ns = 0
         self.rested_ns = 0
         self.share = 0.0
@@ -64,10 +75,10 @@ class Pace:
         now = time.perf_counter_ns()
         left = self._due - now
         if left > 0 and messages < ENOUGH:
-            if awaited < _SELECTED_MAX:
-                select.select((awaited,), (), (), left / 1e9)
+            if self._awake:
+                self._stay(awaited)
             else:
-                time.sleep(left / 1e9)
+                _sleep(left / 1e9, awaited)
             self.rested_ns += time.perf_counter_ns() - now
             return True
         if now - self._judged >= WINDOW_NS:
@@ -75,8 +86,19 @@ class Pace:
         self._due = now + self.period_ns
         return False
 
+    def _stay(self, awaited: int) -> None:
+        """Stay awake until the rest is over."""
+        look = 0
+        while (now := time.perf_counter_ns()) < self._due:
+            if now >= look:
+                if _sleep(0, awaited):
+                    return
+                look = now + _LOOK_NS
+
     def _judge(self, now: int) -> None:
         worked = time.thread_time_ns()
+        if self._awake:
+            worked -= self.rested_ns
         self.share = share = (worked - self._worked) / (now - self._judged)
         self._judged, self._worked = now, worked
         if share > BUSY:
@@ -85,3 +107,11 @@ class Pace:
         elif share < CALM:
             shorter = int(self.period_ns / _STEP)
             self.period_ns = shorter if shorter >= REST_NS_MIN else 0
+
+
+def _sleep(seconds: float, awaited: int) -> bool:
+    """Sleep until a descriptor becomes readable; whether it did."""
+    if awaited < _SELECTED_MAX:
+        return bool(select.select((awaited,), (), (), seconds)[0])
+    time.sleep(seconds)
+    return False

@@ -76,7 +76,7 @@ class Pipeline:
         self.clock_suspect = False
         self.shut = False
         self.written_ns = 0
-        self.pace = Pace()
+        self.pace = Pace(awake=len(os.sched_getaffinity(0)) > 1)
         self._sealed_rested_ns = 0
 
     # Work.

@@ -20,21 +20,29 @@ class Machine:
         self.now = self.worked = 0
         self.slept = []
         self.answer_after = None
+        self.tick = 0
         clock = SimpleNamespace(
-            perf_counter_ns=lambda: self.now,
+            perf_counter_ns=self.passing,
             thread_time_ns=lambda: self.worked,
             sleep=lambda seconds: self.select((7,), (), (), seconds),
         )
         monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(module, "select", SimpleNamespace(select=self.select))
 
+    def passing(self):
+        """Each look at the clock takes `tick`, in which the thread works."""
+        self.work(self.tick)
+        return self.now
+
     def select(self, readable, writable, exceptional, seconds):
         assert (readable, writable, exceptional) == ((7,), (), ())
         ns = round(seconds * 1e9)
-        if self.answer_after is not None:
-            ns = min(ns, self.answer_after)
+        answered = self.answer_after is not None and self.answer_after <= self.now + ns
+        if answered:
+            ns = max(0, self.answer_after - self.now)
         self.slept.append(ns)
         self.now += ns
+        return ([7], [], []) if answered else ([], [], [])
 
     def work(self, ns, idle_ns=0):
         self.worked += ns
@@ -65,12 +73,12 @@ def pass_windows(pace, machine, work_ns, idle_ns, messages=1, windows=40):
 
 
 def test_a_loop_with_little_to_do_never_rests(machine):
-    assert not any(pass_windows(Pace(), machine, MS // 10, MS))
+    assert not any(pass_windows(Pace(awake=False), machine, MS // 10, MS))
     assert machine.slept == []
 
 
 def test_a_busy_loop_rests_until_its_period_is_over_and_no_longer(machine):
-    pace = Pace()
+    pace = Pace(awake=False)
     waits = pass_windows(pace, machine, MS // 2, MS // 20)
     assert waits[0] == 0
     assert 0 < max(waits) <= REST_NS_MAX
@@ -80,7 +88,7 @@ def test_a_busy_loop_rests_until_its_period_is_over_and_no_longer(machine):
 
 
 def test_rests_end_when_there_is_little_to_do_again(machine):
-    pace = Pace()
+    pace = Pace(awake=False)
     pass_windows(pace, machine, MS, 0)
     assert pace.period_ns
     assert pass_windows(pace, machine, MS // 10, 10 * MS)[-1] == 0
@@ -88,7 +96,7 @@ def test_rests_end_when_there_is_little_to_do_again(machine):
 
 
 def test_a_turn_with_enough_to_do_waits_for_nothing(machine):
-    pace = Pace()
+    pace = Pace(awake=False)
     pass_windows(pace, machine, 3 * MS // 2, 0)
     assert pace.period_ns == REST_NS_MAX
     assert turn(pace, machine, ENOUGH - 1, MS // 2)
@@ -96,11 +104,11 @@ def test_a_turn_with_enough_to_do_waits_for_nothing(machine):
 
 
 def test_a_group_that_is_durable_ends_a_rest_and_the_next_goes_on_to_its_end(machine):
-    pace = Pace()
+    pace = Pace(awake=False)
     pass_windows(pace, machine, 3 * MS // 2, 0)
     turn(pace, machine, 1, 0)
     machine.slept.clear()
-    machine.answer_after = MS // 2
+    machine.answer_after = machine.now + MS // 2
     assert pace.rest(1, 7)
     assert machine.slept == [MS // 2]
     machine.answer_after = None
@@ -110,12 +118,35 @@ def test_a_group_that_is_durable_ends_a_rest_and_the_next_goes_on_to_its_end(mac
 
 
 def test_a_descriptor_that_cannot_be_waited_for_ends_no_rest(machine):
-    pace = Pace()
+    pace = Pace(awake=False)
     pass_windows(pace, machine, 3 * MS // 2, 0)
     turn(pace, machine, 1, 0)
     machine.slept.clear()
     assert pace.rest(1, 1 << 20)
     assert machine.slept == [REST_NS_MAX]
+
+
+def test_one_that_rests_awake_never_sleeps_and_does_not_take_its_rests_for_work(machine):
+    machine.tick = 1_000
+    pace = Pace(awake=True)
+    pass_windows(pace, machine, MS // 2, MS // 20)
+    assert not any(machine.slept)
+    assert module.CALM < pace.share < module.BUSY
+    assert 0 < pace.rested_ns < machine.worked
+
+
+def test_a_group_that_is_durable_ends_a_rest_awake_soon(machine):
+    pace = Pace(awake=True)
+    machine.tick = 1_000
+    pass_windows(pace, machine, 3 * MS // 2, 0)
+    turn(pace, machine, 1, 0)
+    began = machine.now
+    machine.answer_after = began + MS // 2
+    assert pace.rest(1, 7)
+    assert MS // 2 <= machine.now - began < 3 * MS // 4
+    machine.answer_after = None
+    assert pace.rest(1, 7)
+    assert REST_NS_MAX <= machine.now - began < 5 * REST_NS_MAX // 4
 
 
 class Resting:

@@ -26,7 +26,8 @@ class Rests:
     rested_ns = 0
     share = 0.0
 
-    def __init__(self, chance):
+    def __init__(self, chance, *, awake):
+        del awake
         self._chance = chance
 
     def rest(self, _messages, _awaited):
