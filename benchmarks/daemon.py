@@ -67,9 +67,12 @@ def _closed_loop(
     before, busy = field.scrape(), cpu_seconds(field.pid)
     report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(depth, seconds)
     busy = cpu_seconds(field.pid) - busy
+    after = field.scrape()
+    rests = "counterfoil_rest_seconds_total"  # in which it stays awake (`posd.pace`)
+    busy -= after[rests] - before[rests]
     return {
         **report.summary(),
-        **stages(before, field.scrape()),
+        **stages(before, after),
         "daemon_cpu_us": round(busy / report.replies * 1e6, 1),
     }
 
