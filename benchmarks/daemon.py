@@ -64,15 +64,12 @@ def pipelined(field: Field, seconds: float, rate_guess: int) -> dict[str, Any]:
 def _closed_loop(
     field: Field, conversations: list[list[bytes]], depth: int, seconds: float
 ) -> dict[str, Any]:
-    before, busy = field.scrape(), cpu_seconds(field.pid)
+    before, busy = field.scrape(), work_seconds(field)
     report = Load(field.address, conversations, warm_up_s=1.0).closed_loop(depth, seconds)
-    busy = cpu_seconds(field.pid) - busy
-    after = field.scrape()
-    rests = "counterfoil_rest_seconds_total"  # in which it stays awake (`posd.pace`)
-    busy -= after[rests] - before[rests]
+    busy = work_seconds(field) - busy
     return {
         **report.summary(),
-        **stages(before, after),
+        **stages(before, field.scrape()),
         "daemon_cpu_us": round(busy / report.replies * 1e6, 1),
     }
 
@@ -209,10 +206,11 @@ def rows(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield f"{part}: {name}", value
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+def work_seconds(field: Field) -> float:
+    """User and system time of the daemon so far, but for rests that it stayed awake in."""
+    parts = Path(f"/proc/{field.pid}/stat").read_text().rpartition(")")[2].split()
+    busy = (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+    return busy - field.scrape()["counterfoil_rest_seconds_total"]
 
 
 def _nac_frames(field: Field, first: int, total: int) -> list[list[bytes]]:

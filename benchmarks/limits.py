@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.daemon import cpu_seconds
+from benchmarks.daemon import work_seconds
 from benchmarks.field import Field, Till, card_number, merchant_id, merchant_line
 from benchmarks.load import Load
 
@@ -172,9 +172,9 @@ class Place:
         """Have `count` transactions answered, and note what one took of the daemon's time."""
         place, each = self._field, -(-count // TERMINALS)
         frames = [till.frames(each, place.members, KINDS[kind]) for till in self._tills]
-        approved, busy = self._approved(kind), cpu_seconds(place.pid)
+        approved, busy = self._approved(kind), work_seconds(place)
         replies = Load(place.address, frames).closed_loop().replies
-        busy = cpu_seconds(place.pid) - busy
+        busy = work_seconds(place) - busy
         if self._approved(kind) - approved != replies:
             raise RuntimeError("a transaction of the benchmark was declined")
         self.turns[kind].append(busy / replies * 1e6)
