@@ -110,8 +110,8 @@ class Pace:
 
 
 def _sleep(seconds: float, awaited: int) -> bool:
-    """Sleep until a descriptor becomes readable; whether it did."""
-    if awaited < _SELECTED_MAX:
+    """Sleep until a descriptor becomes readable, if it is one; whether it did."""
+    if 0 <= awaited < _SELECTED_MAX:
         return bool(select.select((awaited,), (), (), seconds)[0])
     time.sleep(seconds)
     return False

@@ -117,12 +117,13 @@ def test_a_group_that_is_durable_ends_a_rest_and_the_next_goes_on_to_its_end(mac
     assert not pace.rest(1, 7)
 
 
-def test_a_descriptor_that_cannot_be_waited_for_ends_no_rest(machine):
+@pytest.mark.parametrize("awaited", [1 << 20, -1])  # a high one, and that of what was closed
+def test_a_descriptor_that_cannot_be_waited_for_ends_no_rest(machine, awaited):
     pace = Pace(awake=False)
     pass_windows(pace, machine, 3 * MS // 2, 0)
     turn(pace, machine, 1, 0)
     machine.slept.clear()
-    assert pace.rest(1, 1 << 20)
+    assert pace.rest(1, awaited)
     assert machine.slept == [REST_NS_MAX]
 
 
