@@ -73,7 +73,7 @@ class Sizes:
     beside_s: float
 
 
-FULL = Sizes(10_000_000, 1_000_000, 100_000, 4.0, sweep.SECONDS_MAX)
+FULL = Sizes(10_000_000, 1_000_000, 100_000, 4.0, 800.0)
 QUICK = Sizes(200_000, 20_000, 10_000, 2.0, 60.0)
 
 

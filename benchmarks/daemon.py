@@ -11,6 +11,7 @@ import contextlib
 import os
 import resource
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ PACE_S = 20.0
 """How long an open loop keeps its rate where it follows the pace of the machine."""
 FINDING_S, FINDING_WARM_UP_S = 2.5, 0.5
 """How long it takes to find the next rate."""
+KEPT = 3
+"""The next rate is half of the median of so many: what the machine keeps, not a fast moment."""
 OPEN_FIRST = SINGLE_LINKS
 NAC_FIRST = OPEN_FIRST + SINGLE_LINKS
 KILLED_FIRST = NAC_FIRST + NAC_LINKS * TILLS_A_NAC
@@ -140,13 +143,18 @@ def keeping_pace(
         Figures of all open loops together; of each the rate (``halves``) and p99 (``p99s_us``).
     """
     links = [iter(frames) for frames in conversations]
-    whole, halves, p99s = Report(), [], []
+    whole = Report()
+    found: list[float] = []
+    halves, p99s = [], []
     machine: dict[str, Any] = {}
     with stalls.watched(machine):
         while not over():
             finding = Load(address, links, warm_up_s=FINDING_WARM_UP_S)
-            half = finding.closed_loop(1, FINDING_S).rate / 2
+            found.append(finding.closed_loop(1, FINDING_S).rate)
+            half = statistics.median(found[-KEPT:]) / 2
             report = Load(address, links).open_loop(evenly(half, PACE_S), over=over)
+            if not report.latency.total:
+                break
             halves.append(round(half))
             p99s.append(report.latency.percentile(99))
             whole.add(report)
