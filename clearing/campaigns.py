@@ -64,7 +64,10 @@ def effects(entries: Iterable[Row], read: Read) -> dict[tuple[int, str], Day]:
         elif kind in HANDED:
             _day(found, date, facts["campaign"]).distributed += facts["distributed"]
         elif kind == EXPIRY:
-            for campaign, _, ended in facts["expired"]:
+            coupons = facts["expired"]
+            if isinstance(coupons, int):  # an older entry, of a single coupon
+                coupons = ((facts["campaign"], "", coupons),)
+            for campaign, _, ended in coupons:
                 _day(found, date, campaign).expired += ended
         elif "taken" in facts or kind == USE:
             _add(found, date, (kind, fields[5], facts, postings), 1)

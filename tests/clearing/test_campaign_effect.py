@@ -143,3 +143,9 @@ def test_the_report_of_a_campaign_sums_to_its_counters():
         (20260302, "POINTS"),
         (20260304, "POINTS"),
     ]
+
+
+def test_an_older_entry_that_ended_a_single_coupon_counts():
+    outcome = (0, "M1", (), (("campaign", "FREE"), ("expired", 1)), ())
+    entry = (1, 0, 20260304, b"", "coupon expiry", (b"K",), outcome, (), ())
+    assert effects([entry], {}.get)[20260304, "FREE"].expired == 1
