@@ -14,7 +14,7 @@ second half of a transfer between members.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine import batches
 from engine.catalogue import BY_COMMAND, Rule, command_of
@@ -40,6 +40,10 @@ from engine.terms import Clock, local_ms
 from engine.trail import NOBODY, Giver, changes
 from ledger import codec, schema
 from ledger.model import Entry, Posting, assert_balanced, values_of
+from ledger.packing import put_number
+
+if TYPE_CHECKING:
+    from librt.strings import BytesWriter
 
 DEFAULT_CALENDAR: Final = Calendar(0, 1440, "Asia/Shanghai", batches.DAYS_OPEN, 0, 0)
 PLACES_MAX: Final = 100_000
@@ -328,13 +332,7 @@ class Machine:
         packed: dict[bytes, bytes | int | None] = {}
         for key, row in rows.items():
             packed[key] = None if row is None else codec.pack_record(row)
-        legs: list[bytes] = []
-        for account, unit, amount in inner:
-            legs.append(codec.pack_account(account, unit))
-            legs.append(codec.pack_amount(amount))
-        if outer:
-            self._balances(outer, rows, packed, legs)
-        packed_entry = codec.pack_entry_with(
+        writer = codec.entry_begun(
             (
                 draft.sequence,
                 draft.at,
@@ -345,10 +343,14 @@ class Machine:
                 (reason_number, outcome.member, outcome.balances, outcome.facts, outcome.counted),
             ),
             len(postings),
-            legs,
-            draft.versions,
-            trail,
+            trailed=bool(trail),
         )
+        for account, unit, amount in inner:
+            codec.put_account(writer, account, unit)
+            put_number(writer, amount)
+        if outer:
+            self._balances(outer, rows, packed, writer)
+        packed_entry = codec.entry_ended(writer, draft.versions, trail)
         try:
             self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
         except Exception as error:
@@ -372,7 +374,7 @@ class Machine:
         postings: list[Posting],
         rows: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
-        legs: list[bytes],
+        writer: BytesWriter,
     ) -> None:
         """Add the new balances of accounts of the balances table to the changed rows.
 
@@ -380,15 +382,15 @@ class Machine:
             postings: on such accounts, and on members' stored value, which is in their rows.
             rows: the changed rows.
             packed: the same, packed.
-            legs: takes the postings packed.
+            writer: takes the postings packed.
         """
         places = self._places
         for account, unit, amount in postings:
             place = places.get(account)
             if place is None or place.unit != unit:
                 place = self._place(account, unit)
-            legs.append(place.packed)
-            legs.append(codec.pack_amount(amount))
+            writer.write(place.packed)
+            put_number(writer, amount)
             key = place.key
             if key:
                 before: int | None = rows.get(key)

@@ -16,11 +16,12 @@ a round for all of them. A number out of the row is worked out alone and leaves 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Final
 
-from engine import feistel
+from librt.strings import BytesWriter, read_i64_le, write_i64_le
+from librt.vecs import append, vec
+from mypy_extensions import i64
 
 DIGITS: Final = 12
 ROUNDS: Final = 8
@@ -31,10 +32,11 @@ BLOCK: Final = 64
 
 _HALF: Final = 10**6
 _ABOVE: Final = 10**DIGITS
-# An AES block is the half as a 64-bit number and eight zero bytes; of the result, the first 64
-# bits count. A key for each round keeps the rounds apart.
-_HALVES: Final = struct.Struct("<" + "Q8x" * BLOCK)
-_WORDS: Final = struct.Struct("<" + "II8x" * BLOCK)
+_BLOCK_BYTES: Final = 16
+"""An AES block is the half as a 64-bit number and eight zero bytes; of the result, the first 64
+bits count. A key for each round keeps the rounds apart."""
+_SIGNED: Final = (1 << 64) % _HALF
+"""What a number of 64 bits lacks, modulo the size of a half, when it is read as a signed one."""
 
 
 class RetrievalNumbers:
@@ -70,9 +72,7 @@ class RetrievalNumbers:
             return self._alone(number)
         self._first = number
         # The last block may run beyond 10**12; nobody asks for those numbers.
-        numbers = range(number, number + BLOCK)
-        made = feistel.permuted(numbers, (_HALF, _HALF), ROUNDS, self._of_halves, words=2)
-        self._block = [_digits(one) for one in made]
+        self._block = self._following(number)
         self._last = number + len(self._block) - 1
         return self._block[0]
 
@@ -89,8 +89,28 @@ class RetrievalNumbers:
             left, right = right, (left + _of_half(encrypt, right)) % _HALF
         return _digits(left * _HALF + right)
 
-    def _of_halves(self, step: int, halves: list[int]) -> tuple[int, ...]:
-        return _WORDS.unpack(self._rounds[step](_HALVES.pack(*halves)))
+    def _following(self, first: int) -> list[str]:
+        """The digits of `BLOCK` numbers, as `_alone` tells each."""
+        half: i64 = _HALF
+        left = vec[i64]()
+        right = vec[i64]()
+        for ahead in range(BLOCK):
+            number: i64 = first + ahead
+            left = append(left, number // half)
+            right = append(right, number % half)
+        for encrypt in self._rounds:
+            writer = BytesWriter()
+            for value in right:
+                write_i64_le(writer, value)
+                write_i64_le(writer, 0)
+            made = encrypt(writer.getvalue())
+            place: i64 = 0
+            for value in left:
+                more = read_i64_le(made, place * _BLOCK_BYTES)
+                left[place] = (value + more % half + (_SIGNED if more < 0 else 0)) % half
+                place += 1
+            left, right = right, left
+        return [_digits(left[place] * half + right[place]) for place in range(BLOCK)]
 
     def __repr__(self) -> str:
         return "RetrievalNumbers()"

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
+from librt.strings import BytesWriter
 
 from ledger import schema
 from ledger.model import Entry, values_of
+from ledger.packing import pack, put, put_head, put_text
 
 LAYOUT: Final = 1
 ENTRY_FIELDS: Final = 9
@@ -28,31 +30,9 @@ VERSIONS_MAX: Final = 4096
 """Combinations of versions of terms whose bytes are kept."""
 
 
-def packer() -> Callable[[Any], bytes]:
-    """Make a packer with a buffer of its own, for a thread that packs beside another."""
-    pack: Callable[[Any], bytes] = msgpack.Packer(
-        use_bin_type=True, autoreset=True, default=values_of
-    ).pack
-    return pack
-
-
-_pack: Final = packer()
 _unpack: Final[Callable[..., Any]] = msgpack.unpackb
-
-# Entries are put together from parts, since most accounts and versions occur again and again.
-_ENTRY: Final = _pack((LAYOUT, *(0,) * ENTRY_FIELDS))[:2]
-_ENTRY_TRAILED: Final = _pack((LAYOUT, *(0,) * (ENTRY_FIELDS + 1)))[:2]
-_POSTING: Final = _pack(("", "", 0))[:1]
-_COUNTS: Final[list[bytes]] = [_pack((0,) * count)[:1] for count in range(16)]
-_FEW: Final = 15
-_HEADS: Final[list[bytes]] = [_pack((LAYOUT, *(0,) * count))[:2] for count in range(_FEW)]
-"""What a row begins with, by how many fields follow its layout."""
-_TEXT: Final = 100
-_TEXTS: Final[list[bytes]] = [_pack("x" * size).rstrip(b"x") for size in range(_TEXT)]
-_BYTE: Final = 1 << 8
-_SHORT: Final = 1 << 16
-_COUNTED: Final[list[bytes]] = [_pack(number) for number in range(_BYTE)]
-_NEGATIVE: Final[list[bytes]] = [_pack(-number) for number in range(_BYTE)]
+_POSTING: Final = 3
+"""Parts of a posting: account, unit and amount."""
 _versions: Final[dict[tuple[int, ...], bytes]] = {}
 
 
@@ -101,14 +81,17 @@ def pack_record(row: Any) -> bytes:
     if isinstance(row, bytes):
         return row
     values = values_of(row)
-    if len(values) < _FEW:  # the array's head is a byte, and gives way to that of one more
-        return _HEADS[len(values)] + _pack(values)[1:]
-    return _pack((LAYOUT, *values))
+    writer = BytesWriter()
+    put_head(writer, len(values) + 1)
+    writer.append(LAYOUT)
+    for value in values:
+        put(writer, value)
+    return writer.getvalue()
 
 
 def pack_value(value: Any) -> bytes:
     """Pack plain data: integers, texts, bytes, arrays and maps of them."""
-    return _pack(value)
+    return pack(value)
 
 
 def unpack_value(data: bytes) -> Any:
@@ -140,56 +123,59 @@ def pack_entry(fields: tuple[Any, ...]) -> bytes:
     """Pack a journal entry, given as the fields of `ledger.model.Entry` in order."""
     if not any(fields[ENTRY_FIELDS:]):
         fields = fields[:ENTRY_FIELDS]
-    return _pack((LAYOUT, *fields))
+    return pack((LAYOUT, *fields))
 
 
-def pack_entry_with(
-    head: tuple[Any, ...],
-    postings: int,
-    legs: list[bytes],
-    versions: tuple[int, ...],
-    trail: tuple[Any, ...] = (),
-) -> bytes:
-    """Pack a journal entry whose postings are packed: the same bytes as `pack_entry` gives.
+def entry_begun(head: tuple[Any, ...], postings: int, *, trailed: bool) -> BytesWriter:
+    """Begin to pack a journal entry, whose postings are to follow one by one.
 
     Args:
         head: the fields of `ledger.model.Entry` before the postings, in order.
         postings: how many there are.
-        legs: of each posting `pack_account`, then `pack_amount`.
-        versions: the field behind them.
+        trailed: whether it has a trail.
+    """
+    writer = BytesWriter()
+    put_head(writer, (2 if trailed else 1) + ENTRY_FIELDS)
+    writer.append(LAYOUT)
+    for field in head:
+        put(writer, field)
+    put_head(writer, postings)
+    return writer
+
+
+def pack_account(account: str, unit: str) -> bytes:
+    """Pack what a posting begins with: the array of three, account and unit."""
+    writer = BytesWriter()
+    put_account(writer, account, unit)
+    return writer.getvalue()
+
+
+def put_account(writer: BytesWriter, account: str, unit: str) -> None:
+    """Write the same behind what was packed of an entry; the amount is to follow."""
+    put_head(writer, _POSTING)
+    put_text(writer, account)
+    put_text(writer, unit)
+
+
+def entry_ended(
+    writer: BytesWriter, versions: tuple[int, ...], trail: tuple[Any, ...] = ()
+) -> bytes:
+    """An entry whose postings were written: the same bytes as `pack_entry` gives.
+
+    Args:
+        writer: of `entry_begun`.
+        versions: the field behind the postings.
         trail: the last field; an empty one is not written.
     """
     known = _versions.get(versions)
     if known is None:
         if len(_versions) >= VERSIONS_MAX:
             _versions.clear()
-        known = _versions[versions] = _pack(versions)
-    count = _COUNTS[postings] if postings < len(_COUNTS) else b"\xdc" + postings.to_bytes(2, "big")
-    # The head's own array byte gives way to that of the whole entry.
-    legs[:0] = (_ENTRY_TRAILED if trail else _ENTRY, _pack(head)[1:], count)
-    legs.append(known)
+        known = _versions[versions] = pack(versions)
+    writer.write(known)
     if trail:
-        legs.append(_pack(trail))
-    return b"".join(legs)
-
-
-def pack_account(account: str, unit: str) -> bytes:
-    """Pack what a posting begins with: the array of three, account and unit."""
-    name, of = account.encode("utf-8"), unit.encode("utf-8")
-    if len(name) < _TEXT and len(of) < _TEXT:
-        return b"".join((_POSTING, _TEXTS[len(name)], name, _TEXTS[len(of)], of))
-    return b"".join((_POSTING, _pack(account), _pack(unit)))
-
-
-def pack_amount(amount: int) -> bytes:
-    """Pack an integer of 64 bits in its shortest form, as the library does, without asking it."""
-    if 0 <= amount < _SHORT:
-        return _COUNTED[amount] if amount < _BYTE else b"\xcd" + amount.to_bytes(2, "big")
-    if -_BYTE < amount < 0:
-        return _NEGATIVE[-amount]
-    if -_SHORT >> 1 <= amount < 0:
-        return b"\xd1" + (amount + _SHORT).to_bytes(2, "big")
-    return _pack(amount)
+        put(writer, trail)
+    return writer.getvalue()
 
 
 def unpack_entry(data: bytes) -> Entry:
@@ -225,7 +211,7 @@ def logical(key: bytes, value: bytes) -> bytes:
         return value
     names = kind.cls.__dataclass_fields__
     data = unpack_value(value)  # of an older row, or one whose last fields say nothing, fewer
-    return _pack(
+    return pack(
         tuple(
             field
             for name, field in zip(("layout", *names), data, strict=False)

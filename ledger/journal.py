@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ledger import codec
+from ledger.packing import pack
 from ledger.segment import (
     CHAIN_START,
     FRAME_BYTES_OVER,
@@ -335,7 +336,6 @@ class Journal:
         self._storage = storage
         self._shard = shard
         self._ahead = ahead
-        self._pack = codec.packer()
         self.descriptor = -1
         self._offset = 0
         self._capacity = 0
@@ -482,8 +482,8 @@ class Journal:
         if max(map(len, group.changes), default=0) > KEY_BYTES_MAX:
             # Once in the journal it would stop every fold for ever.
             raise ValueError(f"a key of more than {KEY_BYTES_MAX} bytes was staged")
-        entries_packed = self._pack(group.entries)
-        changes_packed = self._pack(group.changes)
+        entries_packed = pack(group.entries)
+        changes_packed = pack(group.changes)
         length = FRAME_BYTES_OVER + len(entries_packed) + len(changes_packed)
         if self._offset + length >= self._capacity:
             # Never full to the last byte: a file as long as its frames means closed in order.

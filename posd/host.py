@@ -11,11 +11,10 @@ from operator import itemgetter
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-import msgpack
-
 from engine.machine import Machine
 from engine.vault import Vault
 from ledger import schema
+from ledger.packing import pack
 from posd.downloads import Download, waiting
 from posd.incoming import PERSONAL_TAGS, Incoming, name_in
 from posd.inquired import Inquired
@@ -40,8 +39,6 @@ PRIVATE_NAMED: Final = 11
 """Digits of field 60 that the protocol gives a meaning: type, batch, network code."""
 
 UNCONTENT_TAGS: Final = frozenset({"19", "1B", "1C", "1D"})
-
-_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
 _BETWEEN: Final = "\x1f"
@@ -252,4 +249,4 @@ class Host:
             if number != incoming.pan:
                 further.append({TRACK: self.vault.token_digest("C", number)})
         data = text.encode("utf-8")
-        return self.vault.content_digest(data + _END + _pack(further) if further else data)
+        return self.vault.content_digest(data + _END + pack(further) if further else data)

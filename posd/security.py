@@ -31,12 +31,14 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from posd.cmac import MAC_BYTES, Cmac
+
 AES_PROFILE: Final = "aes"
 X919_PROFILE: Final = "tdes-x919"
 CUP_PROFILE: Final = "tdes-cup"
 PROFILES: Final = (AES_PROFILE, X919_PROFILE, CUP_PROFILE)
 
-MAC_SIZE: Final = 8
+MAC_SIZE: Final = MAC_BYTES
 """Bytes of a MAC on the wire, in every profile."""
 MASTER_KEY_SIZE: Final = 16
 """Bytes of a terminal master key (TMK), in every profile."""
@@ -103,22 +105,10 @@ def mac_calculator(profile: str, mac_key: bytes) -> Callable[[bytes], bytes]:
     """
     _require_size(mac_key, _mac_key_size(profile), "a MAC key of this profile")
     if profile == AES_PROFILE:
-        return _cmac_calculator(mac_key)
+        return Cmac(mac_key).mac
     if profile == X919_PROFILE:
         return _x919_calculator(mac_key)
     return _cup_calculator(mac_key)
-
-
-def _cmac_calculator(key: bytes) -> Callable[[bytes], bytes]:
-    """AES-CMAC (RFC 4493), leftmost 8 bytes."""
-    fresh = CMAC(AES(key))
-
-    def mac(message: bytes) -> bytes:
-        running = fresh.copy()
-        running.update(message)
-        return running.finalize()[:MAC_SIZE]
-
-    return mac
 
 
 def _x919_calculator(key: bytes) -> Callable[[bytes], bytes]:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     "ledger/model.py",
     "ledger/schema.py",
+    "ledger/packing.py",
     "ledger/codec.py",
     "ledger/chart.py",
     "ledger/view.py",
@@ -94,6 +95,7 @@ MODULES = (
     "posd/bindings.py",
     "posd/elements.py",
     "posd/downloads.py",
+    "posd/cmac.py",
     "posd/terminals.py",
     "posd/metrics.py",
     "posd/framing.py",
