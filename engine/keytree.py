@@ -27,6 +27,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
+from librt.vecs import append, vec
+from mypy_extensions import i64
 
 POSITION_BYTES: Final = 5
 """Bytes of a position."""
@@ -38,14 +41,12 @@ _CHILDREN: Final = 16
 _TOP_BYTES: Final = 2
 _TOP_STEPS: Final = 2 * _TOP_BYTES
 _TOPS: Final = 1 << 8 * _TOP_BYTES
-_WAY: Final = bytes(KEY_BYTES - POSITION_BYTES + _TOP_BYTES)
-"""Stands before the rest of a position, which is then as long as a key."""
+_HALF: Final = KEY_BYTES // 2
 _number: Final = int.from_bytes
 """Bound here, since compiled code makes a method of a class anew at each call."""
 _NODE: Final = struct.Struct(f"{1 + POSITION_BYTES}s{KEY_BYTES}s")
 """A node as bytes: its head (`_head`) and its key."""
 _ZEROS: Final = bytes(KEY_BYTES - 1)
-_LAST_DIGIT: Final = bytes((*_ZEROS, 15))
 _ALL_DIGITS: Final = b"".join([bytes((*_ZEROS, digit)) for digit in range(_CHILDREN)])
 _ASKED_MAX: Final = 64
 """Single leaves that are asked for before it pays to make all tops."""
@@ -85,19 +86,14 @@ class KeyTree:
         known, tops = self._known, self._tops
         leaves: list[bytes | None] = []
         whole: list[int] = []
-        keys: list[bytes] = []
-        ways: list[bytes] = []
         for position in positions:
-            top = position[0] << 8 | position[1]
-            if not known[top]:
+            if known[position[0] << 8 | position[1]]:
+                whole.append(len(leaves))
+                leaves.append(None)
+            else:
                 leaves.append(self._from_nodes(position))
-                continue
-            whole.append(len(leaves))
-            leaves.append(None)
-            keys.append(tops[top * KEY_BYTES : (top + 1) * KEY_BYTES])
-            ways.append(_WAY + position[_TOP_BYTES:])
         if whole:
-            below = _below(keys, ways)
+            below = _below(tops, [positions[index] for index in whole])
             at = 0
             for index in whole:
                 leaves[index] = below[at : at + KEY_BYTES]
@@ -210,29 +206,40 @@ def _children(keys: bytes) -> bytes:
 
 def _hashed(keys: bytes, digits: bytes) -> bytes:
     """A child of each node: `digits` has its number as the last byte of a block of zeros."""
-    made = _stepped(_number(keys, "big") ^ _number(digits, "big"), len(keys))
+    blocks = _number(keys, "big") ^ _number(digits, "big")
+    made = _number(_permute(blocks.to_bytes(len(keys), "big")), "big") ^ blocks
     return made.to_bytes(len(keys), "big")
 
 
-def _stepped(blocks: int, size: int) -> int:
-    """What becomes of blocks, each a node exclusive or the number of a child; `size` in bytes."""
-    return _number(_permute(blocks.to_bytes(size, "big")), "big") ^ blocks
-
-
-def _below(keys: list[bytes], ways: list[bytes]) -> bytes:
-    """The leaves below nodes four steps down, one behind the other.
-
-    To make a number of bytes and bytes of a number costs more than all else, so that the steps are
-    taken on numbers of so many blocks.
+def _below(tops: bytes, positions: list[bytes]) -> bytes:
+    """The leaves of positions, one behind the other.
 
     Args:
-        keys: of these nodes.
-        ways: the rest of the position of each leaf, behind zeros to the size of a block.
+        tops: all nodes four steps down, of which those above these positions are there.
+        positions: where they are.
     """
-    size = KEY_BYTES * len(keys)
-    path = _number(b"".join(ways), "big")
-    last = 15 if size == KEY_BYTES else _number(_LAST_DIGIT * len(keys), "big")
-    made = _number(b"".join(keys), "big")
-    for step in range(_STEPS - _TOP_STEPS - 1, -1, -1):
-        made = _stepped(made ^ (path >> 4 * step & last), size)
-    return made.to_bytes(size, "big")
+    high = vec[i64]()
+    low = vec[i64]()
+    ways = vec[i64]()
+    for position in positions:
+        top: i64 = position[0] << 8 | position[1]
+        high = append(high, read_i64_be(tops, top * KEY_BYTES))
+        low = append(low, read_i64_be(tops, top * KEY_BYTES + _HALF))
+        ways = append(ways, position[2] << 16 | position[3] << 8 | position[4])
+    shift: i64 = 4 * (_STEPS - _TOP_STEPS)
+    while shift:
+        shift -= 4
+        writer = BytesWriter()
+        for place in range(len(ways)):
+            low[place] ^= ways[place] >> shift & 15
+            write_i64_be(writer, high[place])
+            write_i64_be(writer, low[place])
+        made = _permute(writer.getvalue())
+        for place in range(len(ways)):
+            high[place] ^= read_i64_be(made, place * KEY_BYTES)
+            low[place] ^= read_i64_be(made, place * KEY_BYTES + _HALF)
+    writer = BytesWriter()
+    for place in range(len(ways)):
+        write_i64_be(writer, high[place])
+        write_i64_be(writer, low[place])
+    return writer.getvalue()

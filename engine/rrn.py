@@ -104,11 +104,10 @@ class RetrievalNumbers:
                 write_i64_le(writer, value)
                 write_i64_le(writer, 0)
             made = encrypt(writer.getvalue())
-            place: i64 = 0
-            for value in left:
+            for place in range(BLOCK):
                 more = read_i64_le(made, place * _BLOCK_BYTES)
-                left[place] = (value + more % half + (_SIGNED if more < 0 else 0)) % half
-                place += 1
+                more = more % half + (_SIGNED if more < 0 else 0)
+                left[place] = (left[place] + more) % half
             left, right = right, left
         return [_digits(left[place] * half + right[place]) for place in range(BLOCK)]
 

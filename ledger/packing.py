@@ -1,8 +1,8 @@
 """MessagePack written by compiled code, without a call to the library for each value.
 
-The same bytes as `msgpack.Packer(use_bin_type=True)` gives, which is the oracle of its tests and
-writes what is rare: floating point, numbers above 63 bits, and what is too long for 16 bits of
-length. A record (a dataclass) is written as the array of its fields.
+The same bytes as `msgpack.Packer(use_bin_type=True)` gives, which is the oracle of the tests and
+sees to what is rare. A record (a dataclass) is written as the array of its fields. To read the
+library is faster than compiled code (0.46 against 0.76 microseconds for an entry).
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ class Cmac:
             Cipher(AES(key), modes.CBC(bytes(_BLOCK))).encryptor().update
         )
         # The last block produced, as two numbers.
-        self._left_high: i64 = 0
-        self._left_low: i64 = 0
+        self._left_high = i64(0)
+        self._left_low = i64(0)
 
     def mac(self, message: bytes) -> bytes:
         """The first `MAC_BYTES` of the CMAC of a message."""

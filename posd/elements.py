@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from posd.iso8583.assemble import digits
 from posd.iso8583.tlv import build_tlv
 
 Elements: TypeAlias = list[tuple[str, bytes]]
@@ -103,7 +104,7 @@ def build(facts: tuple[tuple[str, Any], ...]) -> bytes:
     """Field 48 of what a reply tells; empty for nothing."""
     if len(facts) == 1 and facts[0][0] == "moved":  # nearly every reply
         moved: str = facts[0][1]
-        return b"30%03d%b" % (len(moved), moved.encode("ascii"))
+        return b"".join((b"30", digits(len(moved), 3).encode("ascii"), moved.encode("ascii")))
     told = dict(facts)
     elements: Elements = []
     for name, make in ELEMENTS:

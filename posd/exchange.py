@@ -10,6 +10,8 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import Any, Final, Protocol
 
+from librt.strings import BytesWriter
+
 from engine import batches
 from engine.commands import Answer, Outcome, Pin
 from engine.machine import SwapFailed
@@ -25,7 +27,7 @@ from posd.framing import Frame, reply_frame
 from posd.host import Host, Peer, Reply
 from posd.incoming import Incoming, Malformed, Unlisted, name_member, naming
 from posd.inquiries import Inquire
-from posd.iso8583.assemble import digits, field, packed, variable
+from posd.iso8583.assemble import assemble, digits, field, packed, put_amount, variable
 from posd.iso8583.message import Message, Undecodable, blank
 from posd.iso8583.spec import TAGS
 from posd.iso8583.tlv import MalformedTlv, parse_tlv
@@ -59,6 +61,10 @@ OPERATOR: Final = 63
 OPERATOR_BYTES: Final = 3
 BALANCES_MAX: Final = 3
 """Units in field 54: two entries each, six at most."""
+AMOUNT_MAX: Final = elements.AMOUNT_MAX
+AVAILABLE: Final = b"02"
+LEDGER: Final = b"01"
+"""Types of amount of those two."""
 
 APPROVED: Final = int(Reason.APPROVED)
 COUPON_USED: Final = int(Reason.COUPON_USED)
@@ -551,7 +557,7 @@ class Exchange:
                 # A reversal names its original's batch, which need not be the one in force.
                 self.batch_told = not answer.repeated and binding.name != "reversal"
             if outcome.balances:
-                told[54] = variable(_balances(outcome).encode("ascii"))
+                told[54] = variable(_balances(outcome))
         if outcome.facts:
             if len(outcome.facts) > 1:
                 if not answer.repeated:
@@ -624,7 +630,7 @@ class Exchange:
         mac = self.mac
         if mac is not None:
             reply[MAC_FIELD] = b""
-        encoded = host.replies.assemble(REPLY_TYPES[self.mti], reply)
+        encoded = assemble(REPLY_TYPES[self.mti], reply)
         if mac is not None:
             encoded += mac(encoded)
         host.meter.answered(self.tag, code)
@@ -643,19 +649,24 @@ class Exchange:
         return packed(private)
 
 
-def _balances(outcome: Outcome) -> str:
+def _balances(outcome: Outcome) -> bytes:
     """Field 54: the available, then the ledger entry of each unit."""
-    parts = []
+    writer = BytesWriter()
     for kind, unit, available, ledger in outcome.balances[:BALANCES_MAX]:
-        account = "65" if kind == "points" else "60"
-        free = _signed(available)
-        whole = free if ledger == available else _signed(ledger)
-        parts.append(f"{account}02{unit}{free}{account}01{unit}{whole}")
-    return "".join(parts)
+        account = b"65" if kind == "points" else b"60"
+        currency = unit.encode("ascii")
+        _put_entry(writer, account, AVAILABLE, currency, available)
+        _put_entry(writer, account, LEDGER, currency, ledger)
+    return writer.getvalue()
 
 
-def _signed(amount: int) -> str:
-    """An amount as field 54 has it: its sign as a letter, and twelve digits."""
-    if amount < 0:
-        return "D" + digits(min(-amount, elements.AMOUNT_MAX), 12)
-    return "C" + digits(min(amount, elements.AMOUNT_MAX), 12)
+def _put_entry(
+    writer: BytesWriter, account: bytes, kind: bytes, currency: bytes, amount: int
+) -> None:
+    """Write an entry of field 54: its sign is a letter, and twelve digits follow."""
+    writer.write(account)
+    writer.write(kind)
+    writer.write(currency)
+    writer.write(b"D" if amount < 0 else b"C")
+    whole = -amount if amount < 0 else amount
+    put_amount(writer, whole if whole < AMOUNT_MAX else AMOUNT_MAX)

@@ -18,7 +18,7 @@ from ledger.packing import pack
 from posd.downloads import Download, waiting
 from posd.incoming import PERSONAL_TAGS, Incoming, name_in
 from posd.inquired import Inquired
-from posd.iso8583.assemble import Assembler, field
+from posd.iso8583.assemble import field
 from posd.iso8583.decoding import COMPILED_MAX, Decoders
 from posd.iso8583.spec import FIELDS
 from posd.metrics import Meter
@@ -145,7 +145,6 @@ class Host:
         self.guards = Guards()
         self.inquired = Inquired(machine)
         self._plans: dict[bytes, _Content] = {}
-        self.replies = Assembler()
         self._second = 0
         self._time = (b"", b"")
         self._business_date = 0

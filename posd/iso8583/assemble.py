@@ -14,54 +14,50 @@ from __future__ import annotations
 from binascii import unhexlify
 from typing import Final
 
+from librt.strings import BytesWriter
+from mypy_extensions import i64, u8
+
 from posd.iso8583 import interpret
 from posd.iso8583.message import Unencodable
-from posd.iso8583.spec import FIELDS
+from posd.iso8583.spec import FIELDS, MTI_BYTES
 
-HEADS_MAX: Final = 256
 DIGITS_MAX: Final = 12
 
 _LENGTHS: Final = tuple(bytes.fromhex(f"{length:04}") for length in range(1000))
 _TENS: Final = tuple(10**width for width in range(DIGITS_MAX + 1))
 _THREE: Final = [f"{number:03}" for number in range(1000)]
-_BITS: Final = [1 << 64 - number for number in range(65)]
-"""Of a bitmap, by number of the field."""
+_THREE_BYTES: Final = [three.encode("ascii") for three in _THREE]
+_KNOWN: Final = [number in FIELDS for number in range(65)]
+"""Which numbers have a row in the field table."""
+_NO_FIELDS: Final = bytes(8)
+_AMOUNT: Final = 12
 
 
-class Assembler:
-    """Puts replies together; holds the head for each set of fields that occurs, to `HEADS_MAX`."""
+def assemble(mti: bytes, fields: list[bytes | None]) -> bytes:
+    """A message from its type to its last field.
 
-    __slots__ = ("_heads",)
+    Args:
+        mti: message type, 2 bytes.
+        fields: by number, to 64, as they go on the wire (`posd.iso8583.message.blank` makes
+            room); an empty one is named in the bitmap and left to be added (the MAC, which is
+            last).
 
-    def __init__(self) -> None:
-        self._heads: dict[int, bytes] = {}
-
-    def assemble(self, mti: bytes, fields: list[bytes | None]) -> bytes:
-        """A message from its type to its last field.
-
-        Args:
-            mti: message type, 2 bytes.
-            fields: by number, to 64, as they go on the wire (`posd.iso8583.message.blank` makes
-                room); an empty one is named in the bitmap and left to be added (the MAC, which is
-                last).
-
-        Raises:
-            Unencodable: a number without a row in the field table.
-        """
-        bits = 0
-        parts = [mti, mti]
-        for number, value in enumerate(fields):
-            if value is not None:
-                bits |= _BITS[number]
-                parts.append(value)
-        head = self._heads.get(bits)
-        if head is None:
-            if len(self._heads) >= HEADS_MAX:
-                self._heads.clear()
-            named = [number for number, value in enumerate(fields) if value is not None]
-            head = self._heads[bits] = interpret.bitmap_of(named)
-        parts[1] = head
-        return b"".join(parts)
+    Raises:
+        Unencodable: a number without a row in the field table.
+    """
+    writer = BytesWriter()
+    writer.write(mti)
+    writer.write(_NO_FIELDS)
+    bit: i64 = 8 * MTI_BYTES - 1
+    for number, value in enumerate(fields):
+        if value is not None:
+            if not _KNOWN[number]:
+                raise Unencodable(f"field {number}: not in the field table")
+            place = bit >> 3
+            writer[place] = u8(i64(writer[place]) | 0x80 >> (bit & 7))
+            writer.write(value)
+        bit += 1
+    return writer.getvalue()
 
 
 def variable(value: bytes) -> bytes:
@@ -103,6 +99,21 @@ def digits(number: int, width: int) -> str:
         left, right = _THREE[upper // 1000], _THREE[upper % 1000]
         return f"{left}{right}{_THREE[lower // 1000]}{_THREE[lower % 1000]}"
     return str(_TENS[width] + number)[1:]
+
+
+def put_amount(writer: BytesWriter, amount: int) -> None:
+    """Write an amount as `digits` tells it with twelve of them, in ASCII.
+
+    Raises:
+        Unencodable: it has more.
+    """
+    if amount >= _TENS[_AMOUNT]:
+        raise Unencodable(f"a number of more than {_AMOUNT} digits")
+    rest: i64 = amount
+    writer.write(_THREE_BYTES[rest // 1_000_000_000])
+    writer.write(_THREE_BYTES[rest // 1_000_000 % 1000])
+    writer.write(_THREE_BYTES[rest // 1000 % 1000])
+    writer.write(_THREE_BYTES[rest % 1000])
 
 
 def field(number: int, value: str | bytes) -> bytes:

@@ -1,11 +1,12 @@
 """Replies put together from bytes are what the codec makes of the same values."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
 from posd.iso8583 import interpret
-from posd.iso8583.assemble import HEADS_MAX, Assembler, digits, field, packed, variable
+from posd.iso8583.assemble import assemble, digits, field, packed, put_amount, variable
 from posd.iso8583.compile import Codec
 from posd.iso8583.message import Unencodable, blank
 from posd.iso8583.spec import ECHOED, FIELDS
@@ -13,7 +14,7 @@ from tests.posd.iso8583.test_codec_8583 import messages
 
 
 def sheet(fields):
-    """Fields by number as `Assembler.assemble` takes them."""
+    """Fields by number as `assemble` takes them."""
     made = blank()
     for number, value in fields.items():
         made[number] = value
@@ -24,7 +25,7 @@ def sheet(fields):
 def test_assembled_is_encoded(message):
     values = {number: value for number, value in message.fields.items() if number <= 64}
     fields = {number: field(number, value) for number, value in values.items()}
-    made = Assembler().assemble(bytes.fromhex(message.mti), sheet(fields))
+    made = assemble(bytes.fromhex(message.mti), sheet(fields))
     assert made == Codec().encode(message.mti, values)
 
 
@@ -38,31 +39,34 @@ def test_both_decoders_keep_the_bytes_of_what_is_echoed(message):
 
 
 def test_an_empty_field_is_in_the_bitmap_and_left_to_be_added():
-    made = Assembler().assemble(b"\x02\x10", sheet({64: b"", 39: b"00"}))
+    made = assemble(b"\x02\x10", sheet({64: b"", 39: b"00"}))
     assert made + bytes(8) == interpret.encode("0210", {39: "00", 64: bytes(8)})
 
 
-def test_more_sets_of_fields_than_are_kept():
-    assembler = Assembler()
-    numbers = sorted(FIELDS)[:12]
-    for mask in range(HEADS_MAX * 4):
-        chosen = {number: b"x" for place, number in enumerate(numbers) if mask >> place & 1}
-        head = interpret.bitmap_of(sorted(chosen))
-        body = b"x" * len(chosen)
-        assert assembler.assemble(b"\x02\x10", sheet(chosen)) == b"\x02\x10" + head + body
-    assert len(assembler._heads) <= HEADS_MAX
+@given(st.sets(st.sampled_from([number for number in sorted(FIELDS) if number <= 64])))
+def test_the_bitmap_names_what_is_there(numbers):
+    made = assemble(b"\x02\x10", sheet(dict.fromkeys(numbers, b"x")))
+    assert made == b"\x02\x10" + interpret.bitmap_of(sorted(numbers)) + b"x" * len(numbers)
 
 
 @pytest.mark.parametrize("number", [0, 1, 5])
 def test_a_field_without_a_row_is_not_assembled(number):
     with pytest.raises(Unencodable):
-        Assembler().assemble(b"\x02\x10", sheet({39: b"00", number: b"x"}))
+        assemble(b"\x02\x10", sheet({39: b"00", number: b"x"}))
 
 
 @given(st.integers(1, 12), st.data())
 def test_digits_are_those_of_a_format(width, data):
     number = data.draw(st.integers(0, 10**width - 1))
     assert digits(number, width) == f"{number:0{width}d}"
+
+
+@given(st.integers(0, 10**12 - 1))
+@example(10**12 - 1)
+def test_an_amount_is_written_as_its_digits(amount):
+    writer = BytesWriter()
+    put_amount(writer, amount)
+    assert writer.getvalue().decode() == digits(amount, 12)
 
 
 @given(st.text("0123456789", max_size=17))
@@ -75,6 +79,8 @@ def test_what_does_not_fit_is_refused():
         packed("0" * 1000)
     with pytest.raises(Unencodable):
         digits(1_000_000, 6)
+    with pytest.raises(Unencodable):
+        put_amount(BytesWriter(), 10**12)
     with pytest.raises(Unencodable):
         variable(bytes(1000))
     with pytest.raises(Unencodable):
