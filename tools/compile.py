@@ -53,6 +53,7 @@ MODULES = (
     "engine/rules/lotteries.py",
     "engine/feistel.py",
     "engine/rrn.py",
+    "engine/vault.py",
     "engine/ff1.py",
     "engine/codes.py",
     "engine/recharge.py",

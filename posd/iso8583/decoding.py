@@ -7,11 +7,11 @@ How it works
     the interpreter goes on answering, so a hostile peer can make the host keep no more than that.
 
     A decoder is a list of steps, one for each field, and reads values only. The message is turned
-    into hex digits as a whole; digits that neighbouring fields hold are judged in one piece, all of
-    them together at the end. Lengths come from tables in which an impossible prefix is larger than
-    any maximum. A length that reaches too far is found by one comparison of the end of the last
-    field with the end of the message. When anything is wrong the decoder gives up, and the
-    interpreter is asked again to name the fault.
+    into hex digits as a whole; digits that neighbouring fields hold are judged in one piece.
+    Lengths come from tables in which an impossible prefix is larger than any maximum. A length that
+    reaches too far is found by one comparison of the end of the last field with the end of the
+    message. When anything is wrong the decoder gives up, and the interpreter is asked again to name
+    the fault.
 
 What is judged
     Not decodable is what section 2 calls so: a nibble above 9 in a digits field (its filler
@@ -28,11 +28,14 @@ What is judged
 from __future__ import annotations
 
 from binascii import hexlify
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from posd.iso8583 import interpret
 from posd.iso8583.message import Message, blank
 from posd.iso8583.spec import ECHOED, FIELDS, MTI_BYTES, Field
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 COMPILED_MAX: Final = 256
 """Decoders that are kept at most."""
@@ -139,11 +142,11 @@ class Decoder:
 
     def read(self, data: bytes) -> Message | None:
         """The message; None, or an error of `REFUSALS`, where the interpreter would refuse."""
-        digits = hexlify(data)
-        nibbles = digits.decode("ascii")
+        nibbles = hexlify(data).decode("ascii")
         fields = self._fields.copy()
         raw = blank()
-        judged = [digits[:4]]
+        if not _are_digits(data, 0, MTI_BYTES):
+            return None
         at = self._start
         for step in self._steps:
             place = at
@@ -161,15 +164,12 @@ class Decoder:
             if step.content == _DIGITS:
                 first = 2 * at + step.lead
                 fields[step.number] = nibbles[first : first + length]
-                if step.prefix:
-                    judged.append(digits[2 * at : 2 * end])
-                elif step.judged:
-                    judged.append(digits[2 * at : 2 * (at + step.judged)])
-            elif step.content == _TEXT:
-                text = data[at:end].decode("ascii")
-                if not text.isprintable():
+                if not _are_digits(data, at, end if step.prefix else at + step.judged):
                     return None
-                fields[step.number] = text
+            elif step.content == _TEXT:
+                if not _is_printable(data, at, end):
+                    return None
+                fields[step.number] = data[at:end].decode("ascii")
             elif step.content == _BYTES:
                 fields[step.number] = data[at:end]
             else:
@@ -177,9 +177,29 @@ class Decoder:
             if step.echoed:
                 raw[step.number] = data[place:end]
             at = end
-        if at != len(data) or not b"".join(judged).isdigit():
+        if at != len(data):
             return None
         return Message(nibbles[:4], fields, raw, self._bitmap)
+
+
+def _are_digits(data: bytes, place: i64, end: i64) -> bool:
+    """Whether bytes hold two digits each."""
+    while place < end:
+        byte: i64 = data[place]
+        if byte > 0x99 or byte & 15 > 9:  # noqa: PLR2004 - digits
+            return False
+        place += 1
+    return True
+
+
+def _is_printable(data: bytes, place: i64, end: i64) -> bool:
+    """Whether bytes are printable ASCII."""
+    while place < end:
+        byte: i64 = data[place]
+        if byte < 0x20 or byte > 0x7E:  # noqa: PLR2004 - space and tilde
+            return False
+        place += 1
+    return True
 
 
 REFUSALS: Final = (IndexError, ValueError)

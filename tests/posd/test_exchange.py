@@ -3,7 +3,6 @@
 import pytest
 
 from engine.rules import reference
-from engine.vault import Vault
 from ledger import schema
 from posd.incoming import Incoming, name_member
 from posd.iso8583.spec import TAGS
@@ -555,19 +554,20 @@ def test_a_fault_of_ours_is_96_posts_nothing_and_leaves_the_identity_free(desk):
     desk.play(f">> 0200 {SALE} stan=900\n.. accrual APPROVED\n{SOLD}")
 
 
-def test_a_reply_that_cannot_be_made_costs_the_others_of_the_turn_nothing(desk, monkeypatch):
-    whole, made = Vault.rrn, []
+def test_a_reply_that_cannot_be_made_costs_the_others_of_the_turn_nothing(desk):
+    words = [f"0200 {SALE.format(card=CARD)} stan={stan}" for stan in (901, 902, 903)]
+    frames = b"".join(map(desk.build, words))
+    keys = desk.host.standing("00000001").key_set(1)
+    whole, made = keys.mac, []
 
-    def rrn(self, sequence, shard=0):
-        made.append(sequence)
-        if len(made) == 2:
+    def mac(message):
+        made.append(message)
+        if len(made) == 4:
             raise RuntimeError
-        return whole(self, sequence, shard)
+        return whole(message)
 
-    monkeypatch.setattr(Vault, "rrn", rrn)
-    sale = SALE.format(card=CARD)
-    words = [f"0200 {sale} stan={stan}" for stan in (901, 902, 903)]
-    assert len(desk.feed(b"".join(map(desk.build, words)))) == 2
+    keys.mac = mac
+    assert len(desk.feed(frames)) == 2
     assert desk.session.unanswered == 0
 
 
