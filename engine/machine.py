@@ -93,14 +93,16 @@ class _Place:
         unit: the unit of its postings, of the last one where there are several.
         key: its key in the balances table; empty where it has none.
         packed: account and unit as an entry has them.
+        balance: what it comes to; there is no other writer, so it need not be read again.
     """
 
-    __slots__ = ("key", "packed", "unit")
+    __slots__ = ("balance", "key", "packed", "unit")
 
-    def __init__(self, unit: str, key: bytes, packed: bytes) -> None:
+    def __init__(self, unit: str, key: bytes, packed: bytes, balance: int) -> None:
         self.unit = unit
         self.key = key
         self.packed = packed
+        self.balance = balance
 
 
 class SwapFailed(Exception):
@@ -345,12 +347,16 @@ class Machine:
             len(postings),
             trailed=bool(trail),
         )
-        for account, unit, amount in inner:
-            codec.put_account(writer, account, unit)
-            put_number(writer, amount)
-        if outer:
-            self._balances(outer, rows, packed, writer)
-        packed_entry = codec.entry_ended(writer, draft.versions, trail)
+        try:
+            for account, unit, amount in inner:
+                codec.put_account(writer, account, unit)
+                put_number(writer, amount)
+            if outer:
+                self._balances(outer, rows, packed, writer)
+            packed_entry = codec.entry_ended(writer, draft.versions, trail)
+        except Exception:
+            self._places.clear()  # some may have balances that nobody is given
+            raise
         try:
             self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
         except Exception as error:
@@ -388,23 +394,25 @@ class Machine:
         for account, unit, amount in postings:
             place = places.get(account)
             if place is None or place.unit != unit:
-                place = self._place(account, unit)
+                place = self._place(account, unit, rows)
             writer.write(place.packed)
             put_number(writer, amount)
             key = place.key
             if key:
-                before: int | None = rows.get(key)
-                if before is None:
-                    before = self._read(key) or 0
-                rows[key] = packed[key] = before + amount
+                place.balance += amount
+                rows[key] = packed[key] = place.balance
 
-    def _place(self, account: str, unit: str) -> _Place:
+    def _place(self, account: str, unit: str, rows: dict[bytes, Any]) -> _Place:
         packed = codec.pack_account(account, unit)
         if account.startswith("Value:"):  # one a member, of which there are too many to keep
-            return _Place(unit, b"", packed)
+            return _Place(unit, b"", packed, 0)
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
-        made = self._places[account] = _Place(unit, schema.balance(account), packed)
+        key = schema.balance(account)
+        before: int | None = rows.get(key)
+        if before is None:
+            before = self._read(key) or 0
+        made = self._places[account] = _Place(unit, key, packed, before)
         return made
 
     # The calendar.

@@ -22,6 +22,8 @@ _IS_REFERENCE: Final[bytes] = bytes(table in schema.REFERENCE for table in range
 _SCAN_ROWS: Final = 512
 _NONE: Final = object()
 """Stands in memory for a row that the tables do not have."""
+_ABSENT: Final = object()
+"""What the overlay says of a row that it does not have, other than one that was removed."""
 _ALIASES: Final = bytes((schema.ALIAS,))
 
 
@@ -76,14 +78,11 @@ class View:
         Raises:
             codec.UnknownLayout: a newer version wrote it.
         """
-        overlay = self.overlay
-        value = overlay.get(key)
-        if value is not None:
+        value = self.overlay.get(key, _ABSENT)
+        if value is not _ABSENT:
             return value
         table = key[0]
         if _IS_REFERENCE[table]:
-            if key in overlay:
-                return None
             value = self._cache.get(key)
             if value is not None:
                 return None if value is _NONE else value
@@ -94,11 +93,10 @@ class View:
         elif table == schema.ALIAS:
             value = self._aliases.get(key)
             if value is not None:
-                return None if key in overlay else self._alias(key, value)
+                return self._alias(key, value)
         packed = self._read(key)
-        if packed is None or key in overlay:
-            # Removed rows are few: only where the tables have one is it asked whether it is.
-            if table == schema.LINK and key not in overlay:
+        if packed is None:
+            if table == schema.LINK:
                 self._remember(key, _NONE)  # until its first batch is closed, every message asks
             return None
         value = codec.unpack_row(key, packed)
