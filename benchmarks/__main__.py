@@ -2,6 +2,10 @@
 
 Options: ``--members N`` (a million by default), ``--quick`` for short runs while working on
 something. The table says what the machine was and when it ran.
+
+    python -m benchmarks [--quick] [--members N] [load]
+
+With ``load`` the daemon under load is measured alone, and printed only.
 """
 
 from __future__ import annotations
@@ -281,11 +285,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=1_000_000)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("part", nargs="?", choices=["load"])
     options = parser.parse_args()
     seconds, hold = (5.0, 8.0) if options.quick else (15.0, 60.0)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     table = Table()
+    if options.part:
+        load(table, options.members, seconds, hold)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        return 0
     parts(table)
     counts(table)
     bulk(table)

@@ -48,6 +48,7 @@ class Purse:
         "_chunks",
         "_debts",
         "_dirty",
+        "_key",
         "_lots",
         "_name",
         "_read",
@@ -63,7 +64,8 @@ class Purse:
 
     def __init__(self, read: Callable[[bytes], Any], member: str, program: str) -> None:
         """Read the record through `read`."""
-        row: Points | None = read(schema.points(member, program))
+        self._key: bytes = schema.points(member, program)
+        row: Points | None = read(self._key)
         self.fresh = row is None
         if row is None:
             row = NO_POINTS
@@ -361,7 +363,7 @@ class Purse:
         while len(self._lots) > LOTS_MAX:
             self._split()
         rows: dict[bytes, Any] = {
-            schema.points(self.member, self.program): Points(
+            self._key: Points(
                 tuple(self._lots),
                 self._debts,
                 self._chunks,
