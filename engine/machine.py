@@ -50,7 +50,7 @@ PLACES_MAX: Final = 100_000
 
 _REFERENCE: Final = schema.REFERENCE
 _TRANSITS: Final = bytes((schema.TRANSIT,))
-_POSITION: Final = schema.balance("Pos:")
+_POSITION: Final = "Pos:"
 _BARE: Final[dict[Reason, Outcome]] = {reason: bare(reason) for reason in Reason}
 
 
@@ -81,8 +81,9 @@ class Store(Protocol):
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
+        balances: dict[bytes, int],
     ) -> None:
-        """Take in an entry and the rows that it changed."""
+        """Take in an entry, the rows that it changed, and the balances."""
         ...
 
 
@@ -140,7 +141,7 @@ class Machine:
             replays: True where all commands come from a journal, second halves of transfers too.
         """
         self._replays = replays
-        self._stage: Callable[[int, int, int, bytes, Any, Any], None] = book.stage
+        self._stage: Callable[[int, int, int, bytes, Any, Any, Any], None] = book.stage
         self._sequence = book.sequence
         self._last_at = book.last_at
         self._read: Callable[[bytes], Any] = book.view.get
@@ -203,23 +204,24 @@ class Machine:
         draft = self._draft(at, nonce)
         if rule.identity == "none":
             answer = self._finish(rule, command, draft, rule.decide(command, draft), giver)
-            self._changed(draft.rows)
+            self._changed(draft)
             return answer
         if rule.identity == "own":
             return self._request(rule, command, draft)
         return self._reversal(rule, command, draft)
 
-    def _changed(self, rows: dict[bytes, Any]) -> None:
+    def _changed(self, draft: Draft) -> None:
         """Forget what was derived from rows of reference tables, where one of them changed.
 
         Credit limits are derived from the positions of business dates before the open one, too.
         """
-        for key in rows:
+        for key in draft.rows:
             if key[0] in _REFERENCE:
                 self.revision += 1
                 self._tariffs.forget()
                 return
-            if key.startswith(_POSITION) and not key.endswith(b":%d" % self._date):
+        for account, _, _ in draft.postings:
+            if account.startswith(_POSITION) and not account.endswith(f":{self._date}"):
                 self._tariffs.forget()
 
     def complete_transfers(self, at: int) -> None:
@@ -347,18 +349,19 @@ class Machine:
             len(postings),
             trailed=bool(trail),
         )
+        balances: dict[bytes, int] = {}
         try:
             for account, unit, amount in inner:
                 codec.put_account(writer, account, unit)
                 put_number(writer, amount)
             if outer:
-                self._balances(outer, rows, packed, writer)
+                self._balances(outer, balances, writer)
             packed_entry = codec.entry_ended(writer, draft.versions, trail)
         except Exception:
             self._places.clear()  # some may have balances that nobody is given
             raise
         try:
-            self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed)
+            self._stage(draft.sequence, draft.at, draft.date, packed_entry, rows, packed, balances)
         except Exception as error:
             raise SwapFailed("staging an entry failed") from error
         self._sequence = draft.sequence
@@ -376,40 +379,35 @@ class Machine:
         self._finish(rule, command, draft, rule.decide(command, draft))
 
     def _balances(
-        self,
-        postings: list[Posting],
-        rows: dict[bytes, Any],
-        packed: dict[bytes, bytes | int | None],
-        writer: BytesWriter,
+        self, postings: list[Posting], balances: dict[bytes, int], writer: BytesWriter
     ) -> None:
-        """Add the new balances of accounts of the balances table to the changed rows.
+        """Count postings on accounts of the balances table.
 
         Args:
             postings: on such accounts, and on members' stored value, which is in their rows.
-            rows: the changed rows.
-            packed: the same, packed.
+            balances: takes what the accounts come to, by key.
             writer: takes the postings packed.
         """
         places = self._places
         for account, unit, amount in postings:
             place = places.get(account)
             if place is None or place.unit != unit:
-                place = self._place(account, unit, rows)
+                place = self._place(account, unit, balances)
             writer.write(place.packed)
             put_number(writer, amount)
             key = place.key
             if key:
                 place.balance += amount
-                rows[key] = packed[key] = place.balance
+                balances[key] = place.balance
 
-    def _place(self, account: str, unit: str, rows: dict[bytes, Any]) -> _Place:
+    def _place(self, account: str, unit: str, balances: dict[bytes, int]) -> _Place:
         packed = codec.pack_account(account, unit)
         if account.startswith("Value:"):  # one a member, of which there are too many to keep
             return _Place(unit, b"", packed, 0)
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
         key = schema.balance(account)
-        before: int | None = rows.get(key)
+        before: int | None = balances.get(key)
         if before is None:
             before = self._read(key) or 0
         made = self._places[account] = _Place(unit, key, packed, before)

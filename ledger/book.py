@@ -204,7 +204,7 @@ class Book:
         self._environment.reader_check()
         self._fold_long_tail(progress)
         self.view = View(self._environment, limits)
-        self._staging = Staging(self.view.overlay, self.view.entries)
+        self._staging = Staging(self.view.overlay, self.view.entries, self.view.balances)
         self.stage = self._staging.stage
         self._lay_over()
         self._journal.begin()

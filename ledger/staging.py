@@ -8,9 +8,11 @@ it is sealed, so that a row that many entries of a group changed costs each of t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ledger.segment import Group
+
+NO_BALANCES: Final[dict[bytes, int]] = {}
 
 
 class OutcomeUnknown(Exception):
@@ -21,7 +23,7 @@ class Staging:
     """Takes entries in. Belongs to the thread that opened the book.
 
     Attributes:
-        overlay, entries: those of the book's `ledger.view.View`.
+        overlay, entries, balances: those of the book's `ledger.view.View`.
         group: the open group.
         last_change: key of an integer or a removed row to the last entry of the newest sealed
             group that changed it; for records the overlay's own object tells.
@@ -34,6 +36,7 @@ class Staging:
     __slots__ = (
         "_changes",
         "_packed",
+        "balances",
         "entries",
         "failure",
         "group",
@@ -44,9 +47,15 @@ class Staging:
         "sequence",
     )
 
-    def __init__(self, overlay: dict[bytes, Any], entries: dict[int, bytes]) -> None:
+    def __init__(
+        self,
+        overlay: dict[bytes, Any],
+        entries: dict[int, bytes],
+        balances: dict[bytes, int],
+    ) -> None:
         self.overlay = overlay
         self.entries = entries
+        self.balances = balances
         self.last_change: dict[bytes, int] = {}
         self.failure: BaseException | None = None
         self.sequence = 0
@@ -79,6 +88,7 @@ class Staging:
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
+        balances: dict[bytes, int] = NO_BALANCES,
     ) -> None:
         """Take in an entry and the rows that it changed; rules see them from now on.
 
@@ -89,6 +99,7 @@ class Staging:
             packed_entry: the entry, packed.
             records: key to decoded record, int or None for a row removed.
             packed: the same keys to packed row, bare int (a balance) or None.
+            balances: further rows of the balances table, key to what the account comes to.
 
         Raises:
             ValueError: the sequence number is not the next one.
@@ -102,6 +113,8 @@ class Staging:
         self.entries[sequence] = packed_entry
         self._packed.append(packed_entry)
         self._changes.update(packed)
+        if balances:
+            self.balances.update(balances)
         self.sequence = sequence
         self.last_at = at
         self.last_date = date
@@ -111,6 +124,9 @@ class Staging:
         group = self.group
         group.count = len(self._packed)
         group.last = self.sequence
+        self._changes.update(self.balances)
+        self.overlay.update(self.balances)
+        self.balances.clear()
         self.note_rows(group)
         self.begin(group.number + 1)
         return group

@@ -41,6 +41,9 @@ class View:
 
     Attributes:
         overlay: key to decoded record or int; None where a row was removed.
+        balances: key to what accounts come to by the open group. They go before the overlay, which
+            takes them when the group is sealed: nearly every entry changes some, and mostly the
+            same.
         entries: sequence number to packed entry, of those not in the tables yet; few are read
             again, so they stay packed.
     """
@@ -54,12 +57,14 @@ class View:
         "_limits",
         "_read",
         "_snapshot",
+        "balances",
         "entries",
         "overlay",
     )
 
     def __init__(self, environment: Any, limits: Limits) -> None:
         self.overlay: dict[bytes, Any] = {}
+        self.balances: dict[bytes, int] = {}
         self.entries: dict[int, bytes] = {}
         self._cache: dict[bytes, Any] = {}
         self._cache_max = limits.reference_rows
@@ -78,10 +83,14 @@ class View:
         Raises:
             codec.UnknownLayout: a newer version wrote it.
         """
+        table = key[0]
+        if table == schema.BALANCE:
+            counted = self.balances.get(key)
+            if counted is not None:
+                return counted
         value = self.overlay.get(key, _ABSENT)
         if value is not _ABSENT:
             return value
-        table = key[0]
         if _IS_REFERENCE[table]:
             value = self._cache.get(key)
             if value is not None:
@@ -164,7 +173,8 @@ class View:
     def _newer(self) -> dict[bytes, Any]:
         """What lies over the tables."""
         entry = schema.entry
-        return self.overlay | {entry(number): packed for number, packed in self.entries.items()}
+        entries = {entry(number): packed for number, packed in self.entries.items()}
+        return self.overlay | self.balances | entries
 
     def _merged(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Any]]:
         """Key and value, packed or not, ascending, removed rows left out."""

@@ -69,6 +69,7 @@ class MemoryBook:
         packed_entry: bytes,
         records: dict[bytes, Any],
         packed: dict[bytes, bytes | int | None],
+        balances: dict[bytes, int],
     ) -> None:
         assert sequence == self.sequence + 1
         assert records.keys() == packed.keys()
@@ -77,6 +78,8 @@ class MemoryBook:
         for key, row in packed.items():
             self.view.put(key, row)
             assert self.view.get(key) == records[key], schema.NAMES[key[0]]
+        for key, balance in balances.items():
+            self.view.put(key, balance)
         self.view.put(schema.entry(sequence), packed_entry)
         self.entries.append(packed_entry)
         self.sequence = sequence
