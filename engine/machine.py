@@ -391,7 +391,7 @@ class Machine:
         places = self._places
         for account, unit, amount in postings:
             place = places.get(account)
-            if place is None or place.unit != unit:
+            if place is None or (place.unit is not unit and place.unit != unit):
                 place = self._place(account, unit, balances)
             writer.write(place.packed)
             put_number(writer, amount)
