@@ -21,6 +21,11 @@ when the disk answers ends a slice of milliseconds first, and every reply waits.
 for short slices: Linux (6.12 and later) lets who wants little run before who wants much, within a
 session. Older systems ignore that.
 
+Companions of a daemon, follower and syncer, leave one processor to it, where there are several: the
+one that devices interrupt least. The daemon may go where it likes, and finds that one free.
+Measured at its full rate that gives it a tenth more: whoever else runs on its processor takes time,
+and leaves caches full of other things.
+
 All of it is a wish: where the system refuses, work goes on as before, only later.
 """
 
@@ -37,6 +42,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +57,8 @@ _MOMENT_S: Final = 2e-5
 SLICE_NS: Final = 100_000
 """The shortest slice that Linux grants, in ns."""
 
+INTERRUPTS: Final = Path("/proc/interrupts")
+"""Tells how often each processor was interrupted, and by what."""
 _PLACE: Final = re.compile(r" nice (-?[0-9]+)\s*$")
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
 """Number of the system call by machine; the C library has no function for it."""
@@ -120,6 +128,47 @@ def stepping_back() -> Iterator[None]:
         with suppress(OSError):
             os.sched_setscheduler(0, policy, os.sched_param(0))
             os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+def leave_a_processor(process: int) -> None:
+    """Have a process use all processors that this one may use, but for one.
+
+    Args:
+        process: its number; it has just been started, and has no threads yet.
+    """
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:  # noqa: PLR2004 - nothing to leave
+        return
+    left = _quietest(frozenset(allowed))
+    with suppress(OSError):  # it is gone already, or the system does not let us
+        os.sched_setaffinity(process, allowed - {left})
+
+
+@cache
+def _quietest(allowed: frozenset[int]) -> int:
+    """The one that devices had interrupted least when this was first asked: always the same one."""
+    counts: dict[int, int] = {}
+    with suppress(OSError):
+        counts = interrupts_told(INTERRUPTS.read_text())
+    return min(sorted(allowed), key=lambda processor: counts.get(processor, 0))
+
+
+def interrupts_told(text: str) -> dict[int, int]:
+    """How often devices interrupted each processor, by the system's table.
+
+    Args:
+        text: a line with the names of processors, then one for each source: its name, counts, and
+            more. Devices have numbers; what processors tell each other has letters.
+    """
+    head, *rows = text.splitlines() or [""]
+    processors = [int(name.removeprefix("CPU")) for name in head.split()]
+    counts = dict.fromkeys(processors, 0)
+    for row in rows:
+        name, *told = row.split()
+        if name.removesuffix(":").isdecimal():
+            for processor, count in zip(processors, told, strict=False):
+                counts[processor] += int(count)
+    return counts
 
 
 def answer_promptly() -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,16 +31,19 @@ _LARGE_PART: Final = 3
 """One part in so many of the heap is for what is larger, which the C library serves."""
 
 _M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_MMAP_THRESHOLD_BYTES: Final = 32 << 20
+_M_MMAP_MAX: Final = -4
 _INT_MAX: Final = (1 << 31) - 1
 _MEBIBYTE: Final = 1 << 20
 
 _HUGE_PAGE: Final = 2 << 20
-_MADV_HUGEPAGE: Final = 14
 _MADV_COLLAPSE: Final = 25
 _PAUSE_S: Final = 0.002
-"""Between two pages, each of which takes about as long."""
+"""Between two pages, each of which takes longer than that."""
+_CALM: Final = 0.004
+"""Part of the time that goes into decoding where few terminals talk: some two thousand messages a
+second."""
+_LOOK_S: Final = 0.1
+"""How long to wait where more do."""
 
 UNPACKED: Final = 4
 """What a burst changes is a part of the tables, this many times as large in memory as packed."""
@@ -83,37 +88,51 @@ def _keep_freed_memory(large: int) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, min(2 * large, _INT_MAX))
-        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+        mallopt(_M_MMAP_MAX, 0)  # what is large comes from the heap, too, and stays there
 
 
-def use_huge_pages() -> threading.Thread | None:
-    """Have the system back the heap by huge pages from now on.
+def use_huge_pages(decoded_ns: Callable[[], int] = lambda: 0) -> threading.Thread | None:
+    """Have the system back the heap by huge pages, while few terminals talk.
 
     Most of what a transaction touches was not touched lately. Where pages are small, finding out
     where it lies costs as much as fetching it: measured, a fourteenth of the daemon's time. Pages
-    are joined one by one by a thread, so that terminals wait for none of it; a system that has no
-    huge pages, or none left, goes without.
+    are joined one by one by a thread, for each of which the process's memory is locked for up to
+    five milliseconds: beside 9,000 messages a second a daemon that had just been started fell half
+    a second behind. So it waits until there are fewer. Memory that is taken later is not backed so,
+    since the system may stand still until it has found a huge page. One that has none, or none
+    left, goes without.
+
+    Args:
+        decoded_ns: tells how long messages have been decoded so far, ns.
 
     Returns:
         The thread; None where no heap was taken.
     """
     if not _held:
         return None
-    thread = threading.Thread(target=_join_pages, name="huge-pages", daemon=True)
+    join = partial(_join_pages, decoded_ns)
+    thread = threading.Thread(target=join, name="huge-pages", daemon=True)
     thread.start()
     return thread
 
 
-def _join_pages() -> None:
+def _join_pages(decoded_ns: Callable[[], int]) -> None:
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     if madvise is None:
         return
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    before, since = decoded_ns(), time.perf_counter_ns()
     for first, last in _anonymous():
-        madvise(first, last - first, _MADV_HUGEPAGE)
         for place in range(first, last, _HUGE_PAGE):
             madvise(place, _HUGE_PAGE, _MADV_COLLAPSE)  # without the interpreter's lock
             time.sleep(_PAUSE_S)
+            while True:
+                decoded, now = decoded_ns(), time.perf_counter_ns()
+                busy = decoded - before > _CALM * (now - since)
+                before, since = decoded, now
+                if not busy:
+                    break
+                time.sleep(_LOOK_S)
 
 
 def _anonymous() -> list[tuple[int, int]]:

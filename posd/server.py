@@ -337,7 +337,7 @@ def run(
         heap.take(wanted["heap_mib"], heap.worth(tables_bytes(directory), limits.overlay_bytes))
         gc.collect()
         gc.freeze()
-        heap.use_huge_pages()
+        heap.use_huge_pages(daemon.pipeline.terminals_ns)
         gc.disable()  # nothing on the path of a message makes cycles; a pause would show in p99.9
         loop.run_until_complete(
             daemon.serve(

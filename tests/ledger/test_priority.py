@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ledger.priority import AUTOGROUP, nice_told
+from ledger.priority import AUTOGROUP, interrupts_told, nice_told
 
 STANDING = "print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))"
 
@@ -96,3 +96,30 @@ def test_who_stepped_back_stays_there():
     lines = ("os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))", "os.nice(3)", STANDING)
     before, after = told_by(*lines, "answer_promptly()", STANDING)
     assert before == after
+
+
+def test_a_companion_leaves_one_processor_where_there_are_several():
+    started = "import subprocess, sys; one = [sys.executable, '-c', 'input()']"
+    several = "both = [subprocess.Popen(one, stdin=subprocess.PIPE) for _ in range(2)]"
+    placed = "for each in both: leave_a_processor(each.pid)"
+    told = "print(*[len(os.sched_getaffinity(each.pid)) for each in both])"
+    same = "print(*{len(os.sched_getaffinity(both[0].pid) | os.sched_getaffinity(both[1].pid))})"
+    ended = "for each in both: each.communicate(b'\\n')"
+    processors = len(os.sched_getaffinity(0))
+    rest = max(processors - 1, 1)
+    found = told_by(
+        started, several, placed, told, same, "print(len(os.sched_getaffinity(0)))", ended
+    )
+    assert found == [(rest, rest), (rest,), (processors,)]
+
+
+def test_interrupts_by_devices_are_counted_by_processor():
+    table = """\
+           CPU0       CPU2
+ 24:          1          5  IO-APIC   5-edge      ACPI:Ged
+ 36:          0    3284106 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
+LOC:    2185604    2384386   Local timer interrupts
+ERR:          0
+"""
+    assert interrupts_told(table) == {0: 1, 2: 3284111}
+    assert interrupts_told("") == {}
