@@ -16,8 +16,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ledger.priority import leave_a_processor
-
 GROUP_SIGNALS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """What is sent to whole groups to end them, or to have them read their configuration again."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -43,7 +41,7 @@ def start(
     environment["PYTHONPATH"] = f"{source}{os.pathsep}{known}" if known else source
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=stdin,
             stdout=subprocess.DEVNULL,
@@ -52,8 +50,6 @@ def start(
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    leave_a_processor(process.pid)
-    return process
 
 
 def die_with_parent() -> None:

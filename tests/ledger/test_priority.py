@@ -98,7 +98,7 @@ def test_who_stepped_back_stays_there():
     assert before == after
 
 
-def test_a_companion_leaves_one_processor_where_there_are_several():
+def test_whoever_leaves_a_processor_leaves_the_same_one_where_there_are_several():
     started = "import subprocess, sys; one = [sys.executable, '-c', 'input()']"
     several = "both = [subprocess.Popen(one, stdin=subprocess.PIPE) for _ in range(2)]"
     placed = "for each in both: leave_a_processor(each.pid)"
