@@ -32,9 +32,10 @@ check: $(READY)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry .
 
+# All of it takes more than an hour; `make bench ONLY=speed` is the daemon under load and its yardsticks.
 bench: $(COMPILED)
-	$(BIN)/pytest --benchmark-only --benchmark-columns=median,iqr,ops benchmarks
-	$(BIN)/python -m benchmarks
+	$(if $(ONLY),,$(BIN)/pytest --benchmark-only --benchmark-columns=median,iqr,ops benchmarks)
+	$(BIN)/python -m benchmarks $(ONLY)
 
 # The long forms of the slow campaigns: simulation, crash, state machine.
 long: $(COMPILED)
