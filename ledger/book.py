@@ -29,6 +29,7 @@ from ledger import codec, schema
 from ledger.follower import Follower
 from ledger.format import require_format, write_format
 from ledger.journal import DurableMark, Journal, Reader
+from ledger.priority import keep_off
 from ledger.segment import Group, JournalDamaged, segment_name
 from ledger.staging import OutcomeUnknown, Staging
 from ledger.storage import Limits, Lock, Storage
@@ -109,6 +110,7 @@ class Book:
         self._disk_due = 0.0
         self._renewal_due = 0.0
         self._advanced_at = 0.0
+        self._kept_off: dict[int, bool] = {}
         self.disk_free_bytes = 0
         self._started_at = 0.0
         self.stats = Stats()
@@ -526,6 +528,13 @@ class Book:
     def disk_low(self) -> bool:
         """Whether the disk has not enough room for a further segment: answer 91."""
         return self._disk_low or self._journal.spare_failed
+
+    def keep_companions_off(self, *, off: bool) -> None:
+        """Keep follower and syncer off a processor, or let them back (`ledger.priority`)."""
+        for process in (self.follower_id, self._journal.syncer_id):
+            if process and self._kept_off.get(process, False) != off:
+                keep_off(process, off=off)
+                self._kept_off[process] = off
 
     @property
     def follower_alive(self) -> bool:

@@ -37,7 +37,7 @@ from typing import Any
 from ledger import companion
 from ledger.journal import DurableMark, Reader
 from ledger.notes import note
-from ledger.priority import NICE, leave_a_processor, step_back
+from ledger.priority import NICE, step_back
 from ledger.segment import JournalDamaged
 from ledger.storage import Limits, Lock
 from ledger.tables import (
@@ -69,7 +69,6 @@ class Follower:
             str(limits.fold_records),
             stdin=subprocess.PIPE,
         )
-        leave_a_processor(self._process.pid)
 
     @property
     def alive(self) -> bool:

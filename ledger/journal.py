@@ -364,6 +364,11 @@ class Journal:
             self._spare, self._syncer = self._own, None
 
     @property
+    def syncer_id(self) -> int:
+        """Process number of the syncer; 0 without one."""
+        return self._syncer.process_id if self._syncer is not None else 0
+
+    @property
     def spare_failed(self) -> bool:
         """Whether the next segment could not be prepared, as on a full disk."""
         return self._spare.failed

@@ -21,10 +21,10 @@ when the disk answers ends a slice of milliseconds first, and every reply waits.
 for short slices: Linux (6.12 and later) lets who wants little run before who wants much, within a
 session. Older systems ignore that.
 
-The follower leaves one processor to its daemon, where there are several: the one that devices
-interrupt least. The daemon may go where it likes, and finds that one free. At its full rate that
-gives it a thirtieth more. The syncer has to run at once, and goes where it can: kept off that
-processor as well it gave as much again, but p99 at half rate was 6 to 18 ms in place of 4 to 5.
+While its loop has no time to spare, a daemon's companions, follower and syncer, keep off one of the
+processors, where there are several: the one that devices interrupt least. The daemon may go where
+it likes, and finds that one free, which gives it a tenth more. Otherwise all go where the system
+puts them: kept off at half of the full rate as well, they made p99 6 to 18 ms in place of 3 to 5.
 
 All of it is a wish: where the system refuses, work goes on as before, only later.
 """
@@ -130,18 +130,19 @@ def stepping_back() -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
-def leave_a_processor(process: int) -> None:
-    """Have a process use all processors that this one may use, but for one.
+def keep_off(process: int, *, off: bool) -> None:
+    """Keep a process off one of the processors that this one may use, or let it go back.
 
     Args:
-        process: its number; it has just been started, and has no threads yet.
+        process: its number; it has one thread.
+        off: False lets it use all of them.
     """
     allowed = os.sched_getaffinity(0)
     if len(allowed) < 2:  # noqa: PLR2004 - nothing to leave
         return
-    left = _quietest(frozenset(allowed))
+    wanted = allowed - {_quietest(frozenset(allowed))} if off else allowed
     with suppress(OSError):  # it is gone already, or the system does not let us
-        os.sched_setaffinity(process, allowed - {left})
+        os.sched_setaffinity(process, wanted)
 
 
 @cache

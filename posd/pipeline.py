@@ -27,6 +27,8 @@ from posd.pace import Pace
 STATUS_OUTCOME_UNKNOWN = 3
 CLOCK_JUMP_MS_MAX = 60_000
 START_AHEAD_MS_MAX = 12 * 3_600_000
+FULL = 0.85
+"""Share of time that the loop works, above which its companions keep off its processor."""
 WAITING_MAX = 50_000
 """Callbacks that may wait for durability; past that new work is answered 91."""
 
@@ -152,10 +154,11 @@ class Pipeline:
         )
 
     def tick(self) -> None:
-        """Once a second: watch the clock and the tables behind the journal."""
+        """Once a second: watch the clock, the tables, and how busy the loop is."""
         self.watch_clock(wall_ms(), monotonic_ms())
         self.kick()
         self.book.refresh()
+        self.book.keep_companions_off(off=self.pace.share > FULL)
         self.judge()
 
     def why_shut(self) -> list[str]:

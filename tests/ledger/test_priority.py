@@ -98,19 +98,18 @@ def test_who_stepped_back_stays_there():
     assert before == after
 
 
-def test_whoever_leaves_a_processor_leaves_the_same_one_where_there_are_several():
+def test_who_keeps_off_leaves_the_same_processor_as_others_and_may_go_back():
     started = "import subprocess, sys; one = [sys.executable, '-c', 'input()']"
     several = "both = [subprocess.Popen(one, stdin=subprocess.PIPE) for _ in range(2)]"
-    placed = "for each in both: leave_a_processor(each.pid)"
+    off = "for each in both: keep_off(each.pid, off=True)"
+    back = "for each in both: keep_off(each.pid, off=False)"
     told = "print(*[len(os.sched_getaffinity(each.pid)) for each in both])"
-    same = "print(*{len(os.sched_getaffinity(both[0].pid) | os.sched_getaffinity(both[1].pid))})"
+    same = "print(len(os.sched_getaffinity(both[0].pid) | os.sched_getaffinity(both[1].pid)))"
     ended = "for each in both: each.communicate(b'\\n')"
     processors = len(os.sched_getaffinity(0))
     rest = max(processors - 1, 1)
-    found = told_by(
-        started, several, placed, told, same, "print(len(os.sched_getaffinity(0)))", ended
-    )
-    assert found == [(rest, rest), (rest,), (processors,)]
+    found = told_by(started, several, off, told, same, back, told, ended)
+    assert found == [(rest, rest), (rest,), (processors, processors)]
 
 
 def test_interrupts_by_devices_are_counted_by_processor():

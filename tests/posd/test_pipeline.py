@@ -101,11 +101,22 @@ def calm(**said):
     made.book = SimpleNamespace(
         **({"overlay_full": False, "disk_low": False, "last_at": 0, "pending": False} | said),
         refresh=lambda *_: None,
+        keep_companions_off=lambda off: made.kept_off.append(off),
     )
+    made.kept_off, made.pace = [], SimpleNamespace(share=0.0)
     made.draining = made.clock_suspect = made.shut = made._sealing = False
     made._open_waiters, made._flight_last = [], 0
     made._clock_offset = module.wall_ms() - module.monotonic_ms()
     return made
+
+
+def test_companions_keep_off_while_the_loop_has_no_time_to_spare(clocks):
+    pipeline = calm()
+    for share in (0.5, 0.99, 0.6):
+        pipeline.pace.share = share
+        clocks.pass_time(1000)
+        pipeline.tick()
+    assert pipeline.kept_off == [False, True, False]
 
 
 @pytest.mark.parametrize("jump", [60_001, -60_001, 24 * HOUR])
