@@ -101,7 +101,7 @@ def calm(**said):
     made.book = SimpleNamespace(
         **({"overlay_full": False, "disk_low": False, "last_at": 0, "pending": False} | said),
         refresh=lambda *_: None,
-        keep_companions_off=lambda off: made.kept_off.append(off),
+        keep_companions_off=lambda **said: made.kept_off.append(said["off"]),
     )
     made.kept_off, made.pace = [], SimpleNamespace(share=0.0)
     made.draining = made.clock_suspect = made.shut = made._sealing = False
