@@ -298,9 +298,9 @@ def main() -> int:
     FOLDER.mkdir(parents=True)
     table = Table()
     if options.part:
-        parts(table)
-        echoes, rate = yardsticks(table, seconds)
         found = load(table, options.members, seconds, hold)
+        echoes, rate = yardsticks(table, seconds)
+        parts(table)
         promised(table, found, echoes, rate)
         shutil.rmtree(FOLDER, ignore_errors=True)
         return 0

@@ -24,13 +24,36 @@ if thread is not None:
 print(kib("Rss") - before, kib("AnonHugePages"))
 """
 
+LULL = """
+import sys, time
+from types import SimpleNamespace
+from posd import heap
+
+looks = []
+heap.time = SimpleNamespace(perf_counter_ns=time.perf_counter_ns, sleep=looks.append)
+heap.take(8, 8)
+busy = lambda: time.perf_counter_ns() if len(looks) < 20 else 0
+heap.use_huge_pages(busy).join()
+print(looks.index(heap._LOOK_S), looks[:20].count(heap._LOOK_S), looks[21:].count(heap._LOOK_S))
+"""
+
+
+def run(program, *words):
+    """The whole numbers that a process of its own tells."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words)],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [int(word) for word in done.stdout.split()]
+
 
 def sizes(mebibytes):
     """How many KiB a process of its own took, and how many of all it has lie in huge pages."""
-    words = [sys.executable, "-c", PROGRAM, str(mebibytes)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(words, cwd=root, check=True, capture_output=True, text=True)
-    return [int(word) for word in done.stdout.split()]
+    return run(PROGRAM, mebibytes)
 
 
 @pytest.mark.skipif(
@@ -46,3 +69,9 @@ def test_without_a_heap_nothing_is_touched():
     taken, huge = sizes(0)
     assert taken < 8 * 1024
     assert huge == 0
+
+
+def test_pages_are_joined_while_few_terminals_talk():
+    """After each page it looks; while many talk, it looks again and joins nothing."""
+    first, while_busy, afterwards = run(LULL)
+    assert (first, while_busy, afterwards) == (1, 19, 0)
