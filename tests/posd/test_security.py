@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +136,16 @@ def test_aes_mac_is_rfc_4493(size, mac):
     key = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 
     assert mac_calculator("aes", key)(message[:size]).hex() == mac
+
+
+@given(key=st.binary(min_size=16, max_size=16), messages=st.lists(st.binary(max_size=70)))
+def test_aes_macs_of_many_messages_are_those_of_the_library(key, messages):
+    mac = mac_calculator("aes", key)
+
+    for message in messages:
+        cmac = CMAC(AES(key))
+        cmac.update(message)
+        assert mac(message) == cmac.finalize()[:8]
 
 
 @pytest.mark.parametrize(
