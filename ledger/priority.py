@@ -149,7 +149,7 @@ def keep_off(process: int, *, off: bool) -> None:
 def _quietest(allowed: frozenset[int]) -> int:
     """The one that devices had interrupted least when this was first asked: always the same one."""
     counts: dict[int, int] = {}
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # there is no such table, or it is another
         counts = interrupts_told(INTERRUPTS.read_text())
     return min(sorted(allowed), key=lambda processor: counts.get(processor, 0))
 

@@ -112,6 +112,14 @@ def test_who_keeps_off_leaves_the_same_processor_as_others_and_may_go_back():
     assert found == [(rest, rest), (rest,), (processors, processors)]
 
 
+def test_where_the_table_of_interrupts_is_another_a_processor_is_left_all_the_same(tmp_path):
+    table = tmp_path / "interrupts"
+    table.write_text("some other\n\ntable\n")
+    known = "from ledger import priority; import pathlib"
+    other = f"priority.INTERRUPTS = pathlib.Path({str(table)!r})"
+    assert told_by(known, other, "print(priority._quietest(frozenset({3, 5})))") == [(3,)]
+
+
 def test_interrupts_by_devices_are_counted_by_processor():
     table = """\
            CPU0       CPU2
